@@ -1,0 +1,228 @@
+//! Tables of single transitions; random walks are in [`walk`].
+
+mod walk;
+
+use units::UnixSecs;
+
+use crate::{Effect, Event, Phase, Policy, State, next_wakeup, step};
+
+const POLICY: Policy = Policy {
+    period_secs: 100,
+    grace_secs: 30,
+    retention_secs: 1_000,
+    retry_secs: 5,
+    poll_secs: 20,
+    restart_secs_max: 8,
+};
+
+fn at(secs: u64) -> UnixSecs {
+    UnixSecs(secs)
+}
+
+fn deployed(paid_until: u64) -> State {
+    State { phase: Phase::Deployed, paid_until: at(paid_until), ..State::waiting(at(0)) }
+}
+
+fn paused(paid_until: u64, since: u64) -> State {
+    State { phase: Phase::Paused { since: at(since) }, ..deployed(paid_until) }
+}
+
+fn launching() -> State {
+    State { phase: Phase::Launching, ..State::waiting(at(50)) }
+}
+
+#[track_caller]
+fn check(state: State, event: Event, now: u64, phase: Phase, effects: &[Effect]) -> State {
+    let (next, got) = step(&state, event, at(now), &POLICY).expect("the event is allowed");
+    assert_eq!((next.phase, got.as_slice()), (phase, effects));
+    next
+}
+
+#[test]
+fn launch_paid_in_time_starts_and_is_charged() {
+    let state = check(
+        State::waiting(at(50)),
+        Event::InvoicePaid { settled_at: at(50) },
+        60,
+        Phase::Launching,
+        &[Effect::Launch],
+    );
+    let state =
+        check(state, Event::Launched, 61, Phase::Deployed, &[Effect::Charge { period: 0 }, Effect::Announce]);
+    let state = check(state, Event::ChargePaid { period: 0 }, 61, Phase::Deployed, &[Effect::Announce]);
+    assert_eq!((state.paid_until, state.next_period), (at(161), 1));
+}
+
+#[test]
+fn launch_paid_late_is_expired() {
+    let late = Event::InvoicePaid { settled_at: at(51) };
+    check(State::waiting(at(50)), late, 51, Phase::Expired, &[Effect::Wipe]);
+}
+
+#[test]
+fn launch_unpaid_is_asked_about_before_it_expires() {
+    let state = check(
+        State::waiting(at(50)),
+        Event::Tick,
+        50,
+        Phase::Waiting { until: at(50) },
+        &[Effect::LookUpInvoice],
+    );
+    check(state, Event::InvoiceOpen, 50, Phase::Expired, &[Effect::Wipe]);
+    let silent = check(state, Event::InvoiceUnknown, 50, Phase::Waiting { until: at(50) }, &[]);
+    assert_eq!(next_wakeup(&silent, &POLICY), Some(at(55)));
+    check(silent, Event::InvoiceUnknown, 80, Phase::Expired, &[Effect::Wipe]);
+}
+
+#[test]
+fn launch_that_fails_is_not_charged() {
+    let failed =
+        check(launching(), Event::LaunchFailed, 60, Phase::Failed, &[Effect::Wipe, Effect::Announce]);
+    assert_eq!(failed.next_period, 0);
+}
+
+#[test]
+fn charge_is_due_at_the_end_of_the_paid_time() {
+    check(deployed(200), Event::Tick, 199, Phase::Deployed, &[]);
+    check(deployed(200), Event::Tick, 200, Phase::Deployed, &[Effect::Charge { period: 0 }]);
+}
+
+#[test]
+fn charge_without_an_outcome_is_asked_for_again_after_the_retry_time() {
+    let asked = check(deployed(200), Event::Tick, 200, Phase::Deployed, &[Effect::Charge { period: 0 }]);
+    check(asked, Event::Tick, 204, Phase::Deployed, &[]);
+    check(asked, Event::Tick, 205, Phase::Deployed, &[Effect::Charge { period: 0 }]);
+}
+
+#[test]
+fn charge_refused_pauses_at_once() {
+    check(
+        deployed(200),
+        Event::ChargeRefused,
+        200,
+        Phase::Paused { since: at(200) },
+        &[Effect::Stop, Effect::Announce],
+    );
+}
+
+#[test]
+fn silent_wallet_is_forgiven_for_the_grace_only() {
+    let silent = check(deployed(200), Event::ChargeUnknown, 200, Phase::Deployed, &[]);
+    let silent = check(silent, Event::ChargeUnknown, 229, Phase::Deployed, &[]);
+    assert_eq!(next_wakeup(&silent, &POLICY), Some(at(230)));
+    check(silent, Event::Tick, 230, Phase::Paused { since: at(230) }, &[Effect::Stop, Effect::Announce]);
+}
+
+#[test]
+fn charge_paid_twice_counts_once() {
+    let paid =
+        check(deployed(200), Event::ChargePaid { period: 0 }, 200, Phase::Deployed, &[Effect::Announce]);
+    let again = check(paid, Event::ChargePaid { period: 0 }, 201, Phase::Deployed, &[]);
+    assert_eq!(again, paid);
+}
+
+#[test]
+fn top_up_of_a_paused_container_resumes_it_and_skips_the_paused_time() {
+    let state = check(
+        paused(200, 230),
+        Event::BalanceRose,
+        400,
+        Phase::Paused { since: at(230) },
+        &[Effect::Charge { period: 0 }],
+    );
+    let resumed = check(
+        state,
+        Event::ChargePaid { period: 0 },
+        401,
+        Phase::Deployed,
+        &[Effect::Start, Effect::Announce],
+    );
+    // 100 s bought at 401, of which 30 were used from 200 to 230.
+    assert_eq!(resumed.paid_until, at(471));
+}
+
+#[test]
+fn paused_container_waits_when_there_are_no_units() {
+    let state = check(paused(200, 230), Event::NoUnits, 240, Phase::Paused { since: at(230) }, &[]);
+    check(state, Event::Tick, 259, Phase::Paused { since: at(230) }, &[]);
+    check(state, Event::Tick, 260, Phase::Paused { since: at(230) }, &[Effect::Charge { period: 0 }]);
+}
+
+#[test]
+fn unpaid_data_is_wiped_after_the_retention() {
+    assert_eq!(paused(200, 230).data_kept_until(&POLICY), Some(at(1_230)));
+    check(paused(200, 230), Event::Tick, 1_230, Phase::Terminated, &[Effect::Wipe, Effect::Announce]);
+}
+
+#[test]
+fn owner_pause_keeps_paying_and_keeps_its_units() {
+    let state =
+        check(deployed(200), Event::PauseAsked, 150, Phase::Deployed, &[Effect::Stop, Effect::Announce]);
+    assert_eq!((state.name(), state.holds_units(), state.should_run()), ("paused", true, false));
+    let state = check(state, Event::Tick, 200, Phase::Deployed, &[Effect::Charge { period: 0 }]);
+    let state = check(state, Event::ChargePaid { period: 0 }, 200, Phase::Deployed, &[Effect::Announce]);
+    check(state, Event::ResumeAsked, 210, Phase::Deployed, &[Effect::Start, Effect::Announce]);
+}
+
+#[test]
+fn process_that_exits_is_started_again_ever_more_slowly() {
+    let mut state = State { running_since: Some(at(100)), ..deployed(10_000) };
+    for (exits, wait) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8)] {
+        state = check(state, Event::Exited, 200, Phase::Deployed, &[]);
+        assert_eq!((state.exits, state.restart_at), (exits, Some(at(200 + wait))));
+    }
+    let state = check(state, Event::Tick, 208, Phase::Deployed, &[Effect::Start]);
+    let state = check(state, Event::Started, 208, Phase::Deployed, &[]);
+    let recovered = check(state, Event::Exited, 508, Phase::Deployed, &[]);
+    assert_eq!(recovered.restart_at, Some(at(509)));
+}
+
+#[test]
+fn commands_that_do_not_fit_are_refused() {
+    let over = State { phase: Phase::Expired, ..State::waiting(at(0)) };
+    for (state, event) in [
+        (State::waiting(at(50)), Event::PauseAsked),
+        (launching(), Event::ResumeAsked),
+        (over, Event::TerminateAsked),
+    ] {
+        let refused = step(&state, event, at(10), &POLICY).expect_err("must be refused");
+        assert_eq!(refused.state, state.name());
+    }
+}
+
+#[test]
+fn outage_of_the_server_is_given_back() {
+    let state = check(deployed(200), Event::ServerWasDown { secs: 50 }, 300, Phase::Deployed, &[]);
+    assert_eq!(state.paid_until, at(250));
+    let state = check(
+        paused(200, 230),
+        Event::ServerWasDown { secs: 50 },
+        300,
+        Phase::Paused { since: at(280) },
+        &[],
+    );
+    assert_eq!(state.paid_until, at(250));
+}
+
+#[test]
+fn restart_resumes_every_phase() {
+    let over = |phase| State { phase, ..deployed(0) };
+    for (state, effect) in [
+        (State::waiting(at(50)), Effect::LookUpInvoice),
+        (launching(), Effect::Launch),
+        (deployed(100), Effect::Start),
+        (State { owner_paused: true, ..deployed(100) }, Effect::Stop),
+        (paused(100, 110), Effect::Stop),
+        (over(Phase::Expired), Effect::Wipe),
+        (over(Phase::Failed), Effect::Wipe),
+        (over(Phase::Terminated), Effect::Wipe),
+    ] {
+        check(state, Event::ServerStarted, 60, state.phase, &[effect]);
+    }
+}
+
+#[test]
+fn builtin_never_pays() {
+    assert_eq!(next_wakeup(&State::builtin(), &POLICY), Some(at(u64::MAX)));
+    check(State::builtin(), Event::Tick, 1_000_000, Phase::Deployed, &[]);
+}

@@ -1,0 +1,269 @@
+//! Random walks against a reference model: a wallet that may be silent, or take the money and lose
+//! the answer; a server that crashes between a step and its effects; owners who top up, pause, resume
+//! and terminate. The model keeps its own books of money and of running time and shares no code with
+//! the machine.
+
+use proptest::prelude::*;
+use units::UnixSecs;
+
+use super::POLICY;
+use crate::{Effect, Event, Phase, State, next_wakeup, step};
+
+const PRICE: i64 = 10;
+
+#[derive(Clone, Debug)]
+enum Action {
+    Pass(u64),
+    TopUp(i64),
+    PayInvoice,
+    Wallet(WalletMood),
+    Owner(Event),
+    ProcessExits,
+    CrashAndRestart { down_secs: u64, lose_effects: bool },
+    NextLaunchFails,
+    UnitsFree(bool),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum WalletMood {
+    Answers,
+    Silent,
+    PaysButLosesTheAnswer,
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        6 => (1_u64..60).prop_map(Action::Pass),
+        1 => (100_u64..1_500).prop_map(Action::Pass),
+        3 => (1_i64..40).prop_map(Action::TopUp),
+        2 => Just(Action::PayInvoice),
+        2 => prop_oneof![
+            Just(WalletMood::Answers), Just(WalletMood::Silent), Just(WalletMood::PaysButLosesTheAnswer)
+        ].prop_map(Action::Wallet),
+        2 => prop_oneof![
+            3 => Just(Event::PauseAsked), 3 => Just(Event::ResumeAsked), 1 => Just(Event::TerminateAsked)
+        ].prop_map(Action::Owner),
+        1 => Just(Action::ProcessExits),
+        2 => (0_u64..200, any::<bool>())
+            .prop_map(|(down_secs, lose_effects)| Action::CrashAndRestart { down_secs, lose_effects }),
+        1 => Just(Action::NextLaunchFails),
+        1 => any::<bool>().prop_map(Action::UnitsFree),
+    ];
+    proptest::collection::vec(action, 1..80)
+}
+
+/// The world around one container.
+struct World {
+    state: State,
+    now: UnixSecs,
+    mood: WalletMood,
+    units_free: bool,
+    launch_fails: bool,
+    process_runs: bool,
+    data_exists: bool,
+    invoice_settled_at: Option<UnixSecs>,
+    deposited: i64,
+    balance: i64,
+    periods_charged: std::collections::BTreeSet<u64>,
+    /// Seconds that the process ran, and seconds of service that were bought or given back.
+    ran_secs: u64,
+    owed_secs: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            state: State::waiting(UnixSecs(1_050)),
+            now: UnixSecs(1_000),
+            mood: WalletMood::Answers,
+            units_free: true,
+            launch_fails: false,
+            process_runs: false,
+            data_exists: false,
+            invoice_settled_at: None,
+            deposited: 0,
+            balance: 0,
+            periods_charged: std::collections::BTreeSet::new(),
+            ran_secs: 0,
+            owed_secs: 0,
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        if let Ok((next, effects)) = step(&self.state, event, self.now, &POLICY) {
+            self.state = next;
+            for effect in effects {
+                if let Some(outcome) = self.carry_out(effect) {
+                    self.feed(outcome);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::LookUpInvoice if self.mood != WalletMood::Answers => Some(Event::InvoiceUnknown),
+            Effect::LookUpInvoice => Some(match self.invoice_settled_at {
+                Some(settled_at) => Event::InvoicePaid { settled_at },
+                None => Event::InvoiceOpen,
+            }),
+            Effect::Launch if std::mem::take(&mut self.launch_fails) => Some(Event::LaunchFailed),
+            Effect::Launch => {
+                (self.process_runs, self.data_exists) = (true, true);
+                Some(Event::Launched)
+            }
+            Effect::Charge { period } => Some(self.charge(period)),
+            Effect::Start => {
+                assert!(self.data_exists, "a start needs the data");
+                self.process_runs = true;
+                Some(Event::Started)
+            }
+            Effect::Stop => {
+                self.process_runs = false;
+                None
+            }
+            Effect::Wipe => {
+                (self.process_runs, self.data_exists) = (false, false);
+                None
+            }
+            Effect::Announce => None,
+        }
+    }
+
+    /// A wallet that pays each period at most once, whatever it is asked.
+    fn charge(&mut self, period: u64) -> Event {
+        if matches!(self.state.phase, Phase::Paused { .. }) && !self.units_free {
+            return Event::NoUnits;
+        }
+        if self.mood == WalletMood::Silent {
+            return Event::ChargeUnknown;
+        }
+        if !self.periods_charged.contains(&period) {
+            if self.balance < PRICE {
+                return if self.mood == WalletMood::Answers {
+                    Event::ChargeRefused
+                } else {
+                    Event::ChargeUnknown
+                };
+            }
+            self.balance -= PRICE;
+            self.periods_charged.insert(period);
+            self.owed_secs += POLICY.period_secs;
+        }
+        if self.mood == WalletMood::Answers { Event::ChargePaid { period } } else { Event::ChargeUnknown }
+    }
+
+    /// Lets time pass, ticking at every moment that the machine asked for.
+    fn pass(&mut self, secs: u64) {
+        let end = self.now.plus_secs(secs);
+        while self.now < end {
+            let wakeup = next_wakeup(&self.state, &POLICY).unwrap_or(end);
+            let until = wakeup.max(self.now.plus_secs(1)).min(end);
+            if self.process_runs {
+                self.ran_secs += until.secs_since(self.now);
+            }
+            self.now = until;
+            self.feed(Event::Tick);
+            self.invariants();
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Pass(secs) => self.pass(secs),
+            Action::TopUp(amount) => {
+                self.deposited += amount;
+                self.balance += amount;
+                self.feed(Event::BalanceRose);
+            }
+            Action::PayInvoice => {
+                if self.invoice_settled_at.is_none() {
+                    self.invoice_settled_at = Some(self.now);
+                    self.deposited += PRICE;
+                    self.balance += PRICE;
+                    self.feed(Event::BalanceRose);
+                }
+            }
+            Action::Wallet(mood) => self.mood = mood,
+            Action::Owner(event) => self.feed(event),
+            Action::ProcessExits => {
+                if std::mem::take(&mut self.process_runs) {
+                    self.feed(Event::Exited);
+                }
+            }
+            Action::CrashAndRestart { down_secs, lose_effects } => {
+                if lose_effects && let Ok((next, _)) = step(&self.state, Event::Tick, self.now, &POLICY) {
+                    self.state = next;
+                }
+                // The engine dies with the server: what it ran is gone when the server is back.
+                self.process_runs = false;
+                self.now = self.now.plus_secs(down_secs);
+                self.feed(Event::ServerWasDown { secs: down_secs });
+                self.feed(Event::ServerStarted);
+            }
+            Action::NextLaunchFails => self.launch_fails = true,
+            Action::UnitsFree(free) => self.units_free = free,
+        }
+    }
+
+    fn invariants(&self) {
+        let state = &self.state;
+        let spent = PRICE * i64::try_from(self.periods_charged.len()).unwrap();
+        assert_eq!(self.balance + spent, self.deposited, "money is conserved");
+        assert!(self.balance >= 0, "no account goes below zero");
+        assert!(
+            !self.process_runs
+                || self.now < state.paid_until.plus_secs(POLICY.grace_secs + POLICY.retry_secs),
+            "runs unpaid beyond its grace: {state:?} at {}",
+            self.now
+        );
+        if self.mood == WalletMood::Answers && self.process_runs {
+            assert!(
+                self.now <= state.paid_until.plus_secs(POLICY.retry_secs)
+                    || state.wallet_silent_since.is_some(),
+                "runs unpaid although the wallet answers: {state:?} at {}",
+                self.now
+            );
+        }
+        let paid = state.paid_until > self.now && state.phase == Phase::Deployed;
+        if paid && !state.owner_paused && state.restart_at.is_none() {
+            assert!(self.process_runs, "paid, and stopped: {state:?} at {}", self.now);
+        }
+        assert!(!self.process_runs || state.should_run(), "runs without being entitled: {state:?}");
+        // What ran is covered by what was bought, but for one grace.
+        assert!(
+            self.ran_secs <= self.owed_secs + POLICY.grace_secs + POLICY.retry_secs,
+            "ran {} s, {} s were paid",
+            self.ran_secs,
+            self.owed_secs
+        );
+        if state.is_over() {
+            assert!(!self.process_runs && !self.data_exists, "over, and not cleaned up");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_walk_breaks_an_invariant(actions in actions()) {
+        let mut world = World::new();
+        for action in actions {
+            world.act(action);
+            world.invariants();
+        }
+    }
+
+    #[test]
+    fn every_top_up_of_a_paused_container_resumes_it(pause_secs in 1_u64..900, top_up in PRICE..100) {
+        let mut world = World::new();
+        world.act(Action::PayInvoice);
+        world.pass(POLICY.period_secs + 1);
+        prop_assert!(matches!(world.state.phase, Phase::Paused { .. }), "starved after one period");
+        prop_assert!(!world.process_runs && world.data_exists);
+        world.pass(pause_secs);
+        world.act(Action::TopUp(top_up));
+        prop_assert!(world.process_runs && world.state.paid_until > world.now);
+    }
+}
