@@ -1,0 +1,270 @@
+//! Connections to several relays.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use guard::AddressGuard;
+use nostr::filter::Filter;
+use nostr::message::SubscriptionId;
+use nostr::types::{RelayUrl, Url};
+use nostr_sdk::client::Client;
+use nostr_sdk::relay::RelayStatus as SdkStatus;
+use protocol::event::CheckedEvent;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+
+use crate::PublishReport;
+use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
+use crate::subscription::{QUEUE_MAX, Route, Routes, Subscription, dispatch};
+
+/// The dialer waits before an attempt, not the library, which would wait at least a second.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Covers the longest backoff and a slow handshake.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(BACKOFF_MAX.as_secs() + 15);
+/// How long a relay may take to say OK.
+const OK_WAIT: Duration = Duration::from_secs(10);
+/// Notifications of all relays that wait for dispatch.
+const NOTIFICATIONS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
+/// Events that one fetch takes, whatever the relays hold.
+const FETCH_EVENTS_MAX: usize = 1_000;
+
+/// Why a pool cannot be used so.
+#[derive(Debug, Error)]
+pub enum PoolError {
+    /// Not a relay's address.
+    #[error("{url:?} is not a relay's address: it must begin with wss:// or ws://")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// A header cannot be sent.
+    #[error("the header {0} cannot be sent")]
+    Header(&'static str),
+    /// The pool has no relay.
+    #[error("no relay is configured")]
+    NoRelay,
+    /// The library refused.
+    #[error("the relays could not be asked")]
+    Library(#[source] nostr_sdk::error::Error),
+}
+
+/// How a relay is doing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RelayStatus {
+    /// Its address.
+    pub url: String,
+    /// Whether it is connected now.
+    pub connected: bool,
+}
+
+/// Sets up a [`Pool`].
+#[derive(Debug, Default)]
+pub struct PoolBuilder {
+    guard: Option<AddressGuard>,
+    relays: Vec<(String, Headers)>,
+}
+
+impl PoolBuilder {
+    /// Lets every connection pass the address guard. For relays that a stranger named.
+    #[must_use]
+    pub fn guard(mut self, guard: AddressGuard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Adds relays.
+    #[must_use]
+    pub fn relays<S: Into<String>>(mut self, urls: impl IntoIterator<Item = S>) -> Self {
+        self.relays.extend(urls.into_iter().map(|url| (url.into(), Vec::new())));
+        self
+    }
+
+    /// Adds a relay that is told a secret in a header.
+    ///
+    /// # Errors
+    /// [`PoolError::Header`] if `value` cannot be a header's value.
+    pub fn relay_with_header(
+        mut self,
+        url: impl Into<String>,
+        name: &'static str,
+        value: &str,
+    ) -> Result<Self, PoolError> {
+        let mut value = HeaderValue::from_str(value).map_err(|_| PoolError::Header(name))?;
+        value.set_sensitive(true);
+        self.relays.push((url.into(), vec![(HeaderName::from_static(name), value)]));
+        Ok(self)
+    }
+
+    /// Starts connecting to every relay, without waiting for any.
+    ///
+    /// # Errors
+    /// [`PoolError`] if an address cannot be read.
+    pub async fn build(self) -> Result<Pool, PoolError> {
+        let dialer = Arc::new(Dialer::new(self.guard));
+        let client = Client::builder()
+            .websocket_transport(Arc::clone(&dialer))
+            .connect_timeout(CONNECT_WAIT_MAX)
+            .notification_channel_size(NOTIFICATIONS_MAX)
+            .build();
+        let routes: Routes = Arc::new(Mutex::default());
+        let dispatching = tokio::spawn(dispatch(client.clone(), Arc::clone(&routes)));
+        let connections = Arc::new(Connections { client, routes, dispatching });
+        let pool = Pool { dialer, connections };
+        for (url, headers) in self.relays {
+            pool.add_with_headers(&url, headers).await?;
+        }
+        Ok(pool)
+    }
+}
+
+/// Connections to relays, kept up by reconnecting with backoff. Cheap to clone; the connections end
+/// with the last clone and the last subscription.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    dialer: Arc<Dialer>,
+    connections: Arc<Connections>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub(crate) client: Client,
+    pub(crate) routes: Routes,
+    dispatching: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.dispatching.abort();
+        let client = self.client.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { client.shutdown().await });
+        }
+    }
+}
+
+impl Pool {
+    /// Sets up a pool.
+    #[must_use]
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::default()
+    }
+
+    /// A pool of these relays.
+    ///
+    /// # Errors
+    /// [`PoolError`] if an address cannot be read.
+    pub async fn connect<S: Into<String>>(urls: impl IntoIterator<Item = S>) -> Result<Self, PoolError> {
+        Self::builder().relays(urls).build().await
+    }
+
+    /// Adds a relay and starts connecting to it. Subscriptions made before do not reach it.
+    ///
+    /// # Errors
+    /// [`PoolError::Url`].
+    pub async fn add(&self, url: &str) -> Result<(), PoolError> {
+        self.add_with_headers(url, Vec::new()).await
+    }
+
+    async fn add_with_headers(&self, url: &str, headers: Headers) -> Result<(), PoolError> {
+        let parsed = parse_url(url)?;
+        if !headers.is_empty() {
+            let url = Url::parse(parsed.as_str()).map_err(|_| PoolError::Url { url: url.to_owned() })?;
+            self.dialer.set_headers(url, headers);
+        }
+        let adding = self
+            .shared
+            .client
+            .add_relay(parsed)
+            .retry_interval(RETRY_INTERVAL)
+            .adjust_retry_interval(false)
+            .connect_timeout(CONNECT_WAIT_MAX)
+            .and_connect();
+        adding.await.map(drop).map_err(PoolError::Library)
+    }
+
+    /// Waits until at least one relay is connected, or `wait` is over; says whether one is.
+    pub async fn wait_connected(&self, wait: Duration) -> bool {
+        let connected = async {
+            while !self.status().await.iter().any(|relay| relay.connected) {
+                // The library tells of no such event; this is a matter of milliseconds.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(wait, connected).await.is_ok()
+    }
+
+    /// How each relay is doing.
+    pub async fn status(&self) -> Vec<RelayStatus> {
+        let relays = self.connections.client.relays().await;
+        let status = |relay: &nostr_sdk::relay::Relay| RelayStatus {
+            url: relay.url().to_string(),
+            connected: relay.status() == SdkStatus::Connected,
+        };
+        relays.values().map(status).collect()
+    }
+
+    /// Subscribes on every relay of the pool, now and after each reconnect.
+    ///
+    /// # Errors
+    /// [`PoolError`] if the pool has no relay.
+    pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, PoolError> {
+        let id = SubscriptionId::generate();
+        let (events, receiver) = mpsc::channel(QUEUE_MAX);
+        // The route stands before the first event can come.
+        crate::dialer::lock(&self.connections.routes)
+            .insert(id.clone(), Route { filter: filter.clone(), events });
+        let subscription =
+            Subscription { id: id.clone(), events: receiver, connections: Arc::clone(&self.connections) };
+        self.connections.client.subscribe(filter).with_id(id).await.map_err(PoolError::Library)?;
+        Ok(subscription)
+    }
+
+    /// Fetches what the relays hold, checked, newest first; gives up on slow relays after `wait`.
+    ///
+    /// # Errors
+    /// [`PoolError`] if the pool has no relay.
+    pub async fn fetch(&self, filter: Filter, wait: Duration) -> Result<Vec<CheckedEvent>, PoolError> {
+        let fetched = self
+            .shared
+            .client
+            .fetch_events(filter.clone())
+            .timeout(wait)
+            .max_events(FETCH_EVENTS_MAX)
+            .await
+            .map_err(PoolError::Library)?;
+        let wanted =
+            |event: &CheckedEvent| filter.match_event(event, nostr::filter::MatchEventOptions::default());
+        let mut events: Vec<_> =
+            fetched.into_iter().filter_map(|event| CheckedEvent::check(event).ok()).filter(wanted).collect();
+        events.sort_by_key(|event| std::cmp::Reverse(event.created_at()));
+        Ok(events)
+    }
+
+    /// Sends an event to every relay and says which took it.
+    pub async fn publish(&self, event: &CheckedEvent) -> PublishReport {
+        let all = self.status().await.into_iter().map(|relay| relay.url).collect::<Vec<_>>();
+        self.publish_to(&all, event).await
+    }
+
+    /// Sends an event to these relays of the pool and says which took it.
+    pub async fn publish_to(&self, urls: &[String], event: &CheckedEvent) -> PublishReport {
+        let sending =
+            self.connections.client.send_event(event).to(urls.iter().map(String::as_str)).ok_timeout(OK_WAIT);
+        match sending.await {
+            Ok(output) => PublishReport {
+                accepted: output.success.keys().map(ToString::to_string).collect(),
+                refused: output.failed.iter().map(|(url, why)| (url.to_string(), why.to_string())).collect(),
+            },
+            Err(e) => PublishReport {
+                accepted: Vec::new(),
+                refused: urls.iter().map(|url| (url.clone(), e.to_string())).collect(),
+            },
+        }
+    }
+}
+
+fn parse_url(url: &str) -> Result<RelayUrl, PoolError> {
+    RelayUrl::parse(url).map_err(|_| PoolError::Url { url: url.to_owned() })
+}

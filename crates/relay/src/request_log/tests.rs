@@ -1,0 +1,74 @@
+use nostr::key::Keys;
+
+use super::*;
+
+fn event(n: u8) -> EventId {
+    EventId::from_byte_array([n; 32])
+}
+
+struct Log {
+    dir: tempfile::TempDir,
+    log: RequestLog,
+}
+
+impl Log {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log = RequestLog::open(&dir.path().join("requests.db")).unwrap();
+        Self { dir, log }
+    }
+
+    fn reopen(self) -> Self {
+        drop(self.log);
+        Self { log: RequestLog::open(&self.dir.path().join("requests.db")).unwrap(), dir: self.dir }
+    }
+}
+
+#[test]
+fn command_is_begun_once_and_answered_the_same_after_a_restart() {
+    let caller = Keys::generate().public_key();
+    let log = Log::new();
+    let begin = |log: &Log, n| log.log.begin(&event(n), &caller, "a", &[1; 32], UnixSecs(1_000)).unwrap();
+    assert_eq!(begin(&log, 1), Seen::Never);
+    assert_eq!(begin(&log, 1), Seen::SameEvent);
+    assert_eq!(begin(&log, 2), Seen::Unanswered);
+    let log = log.reopen();
+    assert_eq!(begin(&log, 1), Seen::SameEvent);
+    assert_eq!(begin(&log, 3), Seen::Unanswered);
+    log.log.finish(&caller, "a", "answer").unwrap();
+    let log = log.reopen();
+    assert_eq!(begin(&log, 4), Seen::Answered("answer".into()));
+}
+
+#[test]
+fn id_belongs_to_one_caller_and_one_body() {
+    let (alice, bob) = (Keys::generate().public_key(), Keys::generate().public_key());
+    let log = Log::new();
+    let begin = |n, caller, body| log.log.begin(&event(n), caller, "a", body, UnixSecs(1_000)).unwrap();
+    assert_eq!(begin(1, &alice, &[1; 32]), Seen::Never);
+    assert_eq!(begin(2, &alice, &[2; 32]), Seen::OtherCommand);
+    assert_eq!(begin(3, &bob, &[2; 32]), Seen::Never);
+    assert_ne!(RequestKey::new(&alice, "a", &[1; 32]), RequestKey::new(&bob, "a", &[1; 32]));
+}
+
+#[test]
+fn old_rows_are_removed_and_no_younger_ones() {
+    let caller = Keys::generate().public_key();
+    let log = Log::new();
+    let begin = |n: u64, at| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        log.log.begin(&EventId::from_byte_array(id), &caller, &n.to_string(), &[1; 32], UnixSecs(at)).unwrap()
+    };
+    begin(0, 100_000);
+    begin(1, 100_000 + KEPT_SECS);
+    for n in 2..PRUNE_EVERY {
+        begin(n, 100_001 + KEPT_SECS);
+    }
+    let count: i64 = lock(&log.log.writer)
+        .connection
+        .query_row("SELECT count(*) FROM commands WHERE id IN ('0', '1')", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(count, 1);
+    assert_eq!(begin(1, 100_001 + KEPT_SECS), Seen::SameEvent);
+}

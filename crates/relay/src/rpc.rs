@@ -1,0 +1,11 @@
+//! RPC over relays: NIP-44 of `{id, method, params}` in ephemeral events with one `p` tag.
+
+mod client;
+mod envelope;
+mod rate;
+mod server;
+
+pub use client::{RpcClient, RpcError};
+pub use envelope::{OpenError, open, seal};
+pub use rate::{RateLimit, RateLimiter};
+pub use server::{Handler, RpcServer, ServerOptions};

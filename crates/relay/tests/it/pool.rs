@@ -1,0 +1,87 @@
+//! Publishing, subscribing, reconnecting.
+
+use nostr::event::Kind;
+use nostr::filter::Filter;
+use nostr::key::Keys;
+use relay::{Pool, PoolError};
+
+use crate::world::{SOON, TestRelay, connected, note, soon};
+
+#[tokio::test]
+async fn event_reaches_a_subscriber_once_through_two_relays() {
+    let (one, two) = (TestRelay::start().await, TestRelay::start().await);
+    let urls = [one.url(), two.url()];
+    let (sender, receiver) = (connected(&urls).await, connected(&urls).await);
+    let keys = Keys::generate();
+    let mut events = receiver.subscribe(Filter::new().author(keys.public_key())).await.unwrap();
+    let report = sender.publish(&note(&keys, "first", 10)).await;
+    assert_eq!((report.accepted.len(), report.refused.len()), (2, 0));
+    sender.publish(&note(&keys, "second", 11)).await;
+    for text in ["first", "second"] {
+        assert_eq!(soon("an event", events.next()).await.unwrap().content, text);
+    }
+}
+
+#[tokio::test]
+async fn publishing_reports_the_relay_that_is_down() {
+    let (up, down) = (TestRelay::start().await, TestRelay::start().await);
+    let urls = [up.url(), down.url()];
+    down.stop().await;
+    let pool = connected(&urls).await;
+    let report = pool.publish(&note(&Keys::generate(), "hello", 10)).await;
+    assert_eq!(report.accepted, [urls[0].clone()]);
+    assert_eq!(report.refused.len(), 1);
+    assert!(report.is_published() && report.refused[0].0.starts_with(&urls[1]));
+}
+
+#[tokio::test]
+async fn pool_returns_to_a_relay_that_was_away_and_subscribes_again() {
+    let relay = TestRelay::start().await;
+    let (sender, receiver) = (connected(&[relay.url()]).await, connected(&[relay.url()]).await);
+    let keys = Keys::generate();
+    let mut events = receiver.subscribe(Filter::new().author(keys.public_key())).await.unwrap();
+    let address = relay.stop().await;
+    let _relay = TestRelay::start_at(address).await;
+    let mut at = 20;
+    let got = soon("an event after the relay came back", async {
+        loop {
+            at += 1;
+            sender.publish(&note(&keys, "again", at)).await;
+            let wait = tokio::time::timeout(std::time::Duration::from_millis(200), events.next());
+            if let Ok(event) = wait.await {
+                return event.unwrap();
+            }
+        }
+    });
+    assert_eq!(got.await.content, "again");
+}
+
+#[tokio::test]
+async fn fetch_returns_checked_events_newest_first() {
+    let relay = TestRelay::start().await;
+    let pool = connected(&[relay.url()]).await;
+    let keys = Keys::generate();
+    for at in [30, 10, 20] {
+        assert!(pool.publish(&note(&keys, &at.to_string(), at)).await.is_published());
+    }
+    let fresh = connected(&[relay.url()]).await;
+    let found =
+        fresh.fetch(Filter::new().author(keys.public_key()).kind(Kind::TextNote), SOON).await.unwrap();
+    assert_eq!(found.iter().map(|event| event.content.as_str()).collect::<Vec<_>>(), ["30", "20", "10"]);
+}
+
+#[tokio::test]
+async fn address_that_is_no_relay_is_refused() {
+    for url in ["http://127.0.0.1", "127.0.0.1:80", ""] {
+        assert!(matches!(Pool::connect([url]).await, Err(PoolError::Url { .. })), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn relay_that_a_stranger_named_at_a_private_address_is_not_connected_to() {
+    let relay = TestRelay::start().await;
+    let guarded = Pool::builder().guard(guard::AddressGuard::public_only()).relays([relay.url()]);
+    let pool = guarded.build().await.unwrap();
+    assert!(!pool.wait_connected(std::time::Duration::from_millis(700)).await);
+    assert!(connected(&[relay.url()]).await.status().await[0].connected);
+}

@@ -1,0 +1,113 @@
+//! The parent API's client and server over a real Unix socket.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::parent::{Call, Outcome, Push};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use transport::{CallError, Listener, ParentClient, ParentHandler, Pusher, StreamAddress, connect, serve};
+
+struct Host;
+
+impl ParentHandler for Host {
+    async fn handle(&self, call: Call) -> Outcome {
+        match call {
+            Call::GetIp => Outcome::Result(json!({"ip": "198.18.0.2"})),
+            Call::GetMeta { attestation } if attestation == "lie" => Outcome::Result(json!({"releases": 7})),
+            Call::GetMeta { .. } => Outcome::Error("no release files".into()),
+            Call::Log { .. } => Outcome::Result(json!(null)),
+        }
+    }
+}
+
+async fn start() -> (tempfile::TempDir, StreamAddress, Pusher) {
+    let dir = tempfile::tempdir().unwrap();
+    let address = StreamAddress::Unix(dir.path().join("parent.sock"));
+    let pusher = Pusher::default();
+    let listener = Listener::bind(&address).await.unwrap();
+    tokio::spawn(serve(listener, Arc::new(Host), pusher.clone()));
+    (dir, address, pusher)
+}
+
+#[tokio::test]
+async fn calls_are_answered_and_events_pushed() {
+    let (_dir, address, pusher) = start().await;
+    let (client, mut pushes) = ParentClient::connect(&address).await.unwrap();
+    assert_eq!(client.get_ip().await.unwrap().ip.to_string(), "198.18.0.2");
+    client.log("hello".into()).await.unwrap();
+    assert!(
+        matches!(client.get_meta(String::new()).await, Err(CallError::Refused(m)) if m == "no release files")
+    );
+    assert!(matches!(client.get_meta("lie".into()).await, Err(CallError::Malformed(_))));
+    assert_eq!(pusher.push(Push::Shutdown { deadline_secs: 3 }), 1);
+    let push = tokio::time::timeout(Duration::from_secs(5), pushes.recv()).await.unwrap();
+    assert_eq!(push, Some(Push::Shutdown { deadline_secs: 3 }));
+}
+
+#[tokio::test]
+async fn parent_that_goes_away_ends_the_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = StreamAddress::Unix(dir.path().join("parent.sock"));
+    let listener = Listener::bind(&address).await.unwrap();
+    tokio::spawn(async move {
+        let mut stream = listener.accept().await.unwrap();
+        // A length that no frame may have: the client must give up, not allocate.
+        stream.write_all(&[0xff; 4]).await.unwrap();
+        let mut rest = Vec::new();
+        drop(stream.read_to_end(&mut rest).await);
+    });
+    let (client, mut pushes) = ParentClient::connect(&address).await.unwrap();
+    assert_eq!(tokio::time::timeout(Duration::from_secs(5), pushes.recv()).await.unwrap(), None);
+    assert!(matches!(client.get_ip().await, Err(CallError::Gone)));
+}
+
+#[tokio::test]
+async fn malformed_frame_ends_the_connection_and_the_server_lives() {
+    let (_dir, address, _pusher) = start().await;
+    let mut stream = connect(&address).await.unwrap();
+    stream.write_all(b"\0\0\0\x02{}").await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty());
+    let (client, _pushes) = ParentClient::connect(&address).await.unwrap();
+    client.get_ip().await.unwrap();
+}
+
+#[tokio::test]
+async fn socket_is_private_and_a_stale_one_is_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let address = StreamAddress::Unix(path.clone());
+    drop(Listener::bind(&address).await.unwrap());
+    let again = Listener::bind(&address).await.unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let taken = Listener::bind(&address).await.unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    drop(again);
+}
+
+#[tokio::test]
+async fn hybrid_address_asks_the_monitor_for_the_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vm.sock");
+    let monitor = tokio::net::UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        for answer in ["OK 1073741824\nfirst", "no\n"] {
+            let (mut stream, _) = monitor.accept().await.unwrap();
+            let mut asked = [0; 13];
+            stream.read_exact(&mut asked).await.unwrap();
+            assert_eq!(&asked, b"CONNECT 5000\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let address = StreamAddress::Hybrid { path, port: 5000 };
+    let mut stream = connect(&address).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "first");
+    assert!(connect(&address).await.is_err());
+}
