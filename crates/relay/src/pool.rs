@@ -174,7 +174,7 @@ impl Pool {
             self.dialer.set_headers(url, headers);
         }
         let adding = self
-            .shared
+            .connections
             .client
             .add_relay(parsed)
             .retry_interval(RETRY_INTERVAL)
@@ -227,7 +227,7 @@ impl Pool {
     /// [`PoolError`] if the pool has no relay.
     pub async fn fetch(&self, filter: Filter, wait: Duration) -> Result<Vec<CheckedEvent>, PoolError> {
         let fetched = self
-            .shared
+            .connections
             .client
             .fetch_events(filter.clone())
             .timeout(wait)
