@@ -35,6 +35,12 @@ impl Pusher {
     pub fn push(&self, event: Push) -> usize {
         self.0.send(event).unwrap_or(0)
     }
+
+    /// How many enclaves are connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.0.receiver_count()
+    }
 }
 
 /// Serves connections until the listener breaks.

@@ -1,0 +1,27 @@
+//! `enclaved-devnet`: the program through which a local world starts its parts.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use devnet::helper::Helper;
+
+/// Runs parts of `enclaved` as local processes in an emulated enclave.
+#[derive(Debug, Parser)]
+#[command(name = "enclaved-devnet", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Helper(Helper),
+}
+
+// No async runtime here: the helpers enter namespaces, which a process with threads cannot.
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Helper(helper) => helper.run(),
+    }
+}

@@ -1,0 +1,60 @@
+//! The parent's configuration.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+use service::ConfigError;
+use transport::StreamAddress;
+
+/// The parent's configuration, as its file has it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where the enclave connects, `vsock:ANY:PORT` or `unix:PATH`.
+    pub(crate) listen: StreamAddress,
+    /// The folder with `build.json`, `instance.json` and `release/*.json`.
+    pub(crate) instance_dir: PathBuf,
+    /// The address at which this host is reached from outside.
+    pub(crate) ip: IpAddr,
+    /// Relays to announce on.
+    #[serde(default)]
+    pub(crate) relays: Vec<String>,
+    /// Call this a production instance.
+    #[serde(default)]
+    pub(crate) prod: bool,
+    /// Seconds that the enclave gets to end in order.
+    #[serde(default = "default_shutdown_secs")]
+    pub(crate) shutdown_secs: u64,
+    /// Loopback address for health and metrics.
+    #[serde(default)]
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+const fn default_shutdown_secs() -> u64 {
+    60
+}
+
+impl Config {
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = path.ok_or_else(|| ConfigError::field("--config", "name the configuration file"))?;
+        let config: Self = service::read_json(path)?;
+        if !config.instance_dir.is_dir() {
+            let problem = format!("{} is not a folder; create it", config.instance_dir.display());
+            return Err(ConfigError::field("instance_dir", problem));
+        }
+        Ok(config)
+    }
+
+    #[expect(clippy::print_stdout, reason = "--check-config prints")]
+    pub(crate) fn print(&self) -> ExitCode {
+        match serde_json::to_string_pretty(self) {
+            Ok(text) => {
+                println!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+}

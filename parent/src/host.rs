@@ -1,0 +1,79 @@
+//! Answers the enclave's calls.
+
+use std::time::Duration;
+
+use protocol::parent::{Call, IpAddress, Outcome};
+use serde::Serialize;
+use transport::{ParentHandler, Pusher};
+
+use crate::config::Config;
+use crate::meta;
+
+/// Longest log line that is written, in characters; the enclave's containers fill them.
+const LINE_CHARS_MAX: usize = 4_096;
+
+/// The parent's side of the calls.
+#[derive(Debug)]
+pub(crate) struct Host {
+    config: Config,
+}
+
+impl Host {
+    pub(crate) const fn new(config: Config) -> Self {
+        Self { config }
+    }
+}
+
+impl ParentHandler for Host {
+    async fn handle(&self, call: Call) -> Outcome {
+        match call {
+            Call::GetMeta { .. } => match meta::read(&self.config) {
+                Ok(meta) => result(&meta),
+                Err(e) => {
+                    tracing::error!("get_meta: {e}");
+                    Outcome::Error(e.to_string())
+                }
+            },
+            Call::GetIp => result(&IpAddress { ip: self.config.ip }),
+            Call::Log { message } => {
+                tracing::info!(target: "enclave", "{}", printable(&message));
+                result(&())
+            }
+        }
+    }
+}
+
+fn result(value: &impl Serialize) -> Outcome {
+    serde_json::to_value(value).map_or_else(|e| Outcome::Error(e.to_string()), Outcome::Result)
+}
+
+/// One line, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Waits until every enclave that was told of the shutdown has closed its connection.
+pub(crate) async fn wait_for_enclaves(told: usize, deadline_secs: u64, pusher: &Pusher) {
+    if told == 0 {
+        return;
+    }
+    let gone = async {
+        while pusher.connected() > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(deadline_secs), gone).await.is_err() {
+        tracing::warn!("the enclave did not end within {deadline_secs} s");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_cannot_command_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\nc"), "a [2Jb c");
+        assert_eq!(printable(&"x".repeat(5_000)).len(), LINE_CHARS_MAX);
+    }
+}

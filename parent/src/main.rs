@@ -1,0 +1,62 @@
+//! The host-side service of the enclave: it hands over the events that vouch for the build and the
+//! machine, says at which address the host is reached, writes the enclave's log lines, and announces
+//! the shutdown. The enclave believes none of it without checking.
+
+mod config;
+mod host;
+mod meta;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use protocol::parent::Push;
+use service::{Args, Readiness};
+use transport::{Listener, Pusher, serve};
+
+use crate::config::Config;
+use crate::host::Host;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    service::init_logs();
+    let config = match Config::load(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(e) => {
+            tracing::error!("configuration: {e}");
+            return ExitCode::from(service::EXIT_USAGE);
+        }
+    };
+    if args.check_config {
+        return config.print();
+    }
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let readiness = Readiness::default();
+    if let Some(address) = config.metrics {
+        service::serve_health(address, readiness.clone()).await?;
+    }
+    let deadline_secs = config.shutdown_secs;
+    let listener = Listener::bind(&config.listen).await.context(config.listen.to_string())?;
+    tracing::info!(listen = %config.listen, "ready for the enclave");
+    let pusher = Pusher::default();
+    let serving = tokio::spawn(serve(listener, Arc::new(Host::new(config)), pusher.clone()));
+    readiness.set(true);
+    let signal = service::terminated().await?;
+    readiness.set(false);
+    let told = pusher.push(Push::Shutdown { deadline_secs });
+    tracing::info!(signal, told, "shutting down");
+    host::wait_for_enclaves(told, deadline_secs, &pusher).await;
+    serving.abort();
+    Ok(())
+}
