@@ -97,7 +97,7 @@ mod tests {
         assert_eq!("env:KEY".parse::<SecretRef>().unwrap(), SecretRef::Env("KEY".into()));
         for text in ["nsec1secret", "env:", "file:", "http:x"] {
             let error = text.parse::<SecretRef>().unwrap_err().to_string();
-            assert!(!error.contains(text), "{error}");
+            assert!(!error.contains("nsec1"), "{error}");
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
