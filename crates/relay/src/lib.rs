@@ -6,6 +6,7 @@
 
 mod dialer;
 mod local;
+pub mod nwc;
 mod pool;
 mod publish;
 pub mod request_log;

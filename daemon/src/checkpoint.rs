@@ -1,0 +1,114 @@
+//! Named steps of the work on money and containers, at which a test can kill.
+//!
+//! Where configuration names a socket (development only), each step is announced on it and waits for
+//! the answer; so a test can kill the daemon, the wallet or the engine at exactly this moment. Without
+//! a socket a step costs nothing.
+
+use std::path::PathBuf;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+macro_rules! steps {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A named step.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum Step { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Step {
+            /// Every step.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The step's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+steps! {
+    /// A launch is on record; its invoice is not.
+    LaunchReserved = "launch.reserved",
+    /// A launch and its invoice are on record; the owner has not heard.
+    LaunchInvoiced = "launch.invoiced",
+    /// A launch is known to be paid; nothing is prepared.
+    LaunchPaid = "launch.paid",
+    /// The image is in the engine.
+    LaunchFetched = "launch.fetched",
+    /// The container is created and not started.
+    LaunchCreated = "launch.created",
+    /// The container runs; the state does not say so.
+    LaunchStarted = "launch.started",
+    /// A charge is intended; it has no invoice.
+    ChargeIntended = "charge.intended",
+    /// A charge has its invoice; it is not paid.
+    ChargeInvoiced = "charge.invoiced",
+    /// A charge is paid; our books do not say so.
+    ChargePaid = "charge.paid",
+    /// A charge is paid on our books; the container's paid time has not moved.
+    ChargeRecorded = "charge.recorded",
+    /// A container is paused on record; its process runs.
+    PauseRecorded = "pause.recorded",
+    /// A container's process is stopped.
+    PauseStopped = "pause.stopped",
+}
+
+/// Where steps are announced.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoints {
+    socket: Option<PathBuf>,
+}
+
+impl Checkpoints {
+    /// Announces steps on `socket`, if there is one.
+    #[must_use]
+    pub const fn new(socket: Option<PathBuf>) -> Self {
+        Self { socket }
+    }
+
+    /// Announces that `step` is reached for `subject` and waits to be let on.
+    pub async fn reach(&self, step: Step, subject: &str) {
+        let Some(socket) = &self.socket else { return };
+        // A test that has gone away lets everything on.
+        let asked = async {
+            let mut stream = UnixStream::connect(socket).await?;
+            stream.write_all(format!("{} {subject}\n", step.name()).as_bytes()).await?;
+            stream.read_u8().await
+        };
+        if let Err(e) = asked.await {
+            tracing::debug!("nobody watches {}: {e}", step.name());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Step::ALL.iter().map(|step| step.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Step::ALL.len());
+    }
+
+    #[tokio::test]
+    async fn step_waits_for_the_watcher() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("steps");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let reached = tokio::spawn(async move {
+            Checkpoints::new(Some(path)).reach(Step::ChargePaid, "abc").await;
+        });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut line = [0; 16];
+        stream.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"charge.paid abc\n");
+        assert!(!reached.is_finished());
+        stream.write_all(b".").await.unwrap();
+        reached.await.unwrap();
+    }
+}

@@ -1,0 +1,290 @@
+//! `enclaved.json`: the measured configuration. Read and checked whole before anything is opened.
+
+mod builtin;
+mod development;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use lifecycle::Policy;
+use relay::rpc::RateLimit;
+use serde::{Deserialize, Serialize};
+use service::ConfigError;
+use transport::StreamAddress;
+use units::{Price, UnitSize};
+
+pub use builtin::Builtin;
+pub use development::Development;
+
+/// The configuration of a server. What is left out has the default that its field names.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The repository of this server's code, as its announcement and releases name it.
+    pub repo: String,
+    /// The server's name.
+    #[serde(default = "defaults::name")]
+    pub name: String,
+    /// Relays on which it takes requests, and announces itself unless the parent names others.
+    pub relays: Vec<String>,
+    /// Where its state lies.
+    pub state_dir: PathBuf,
+    /// The NSM: the device, or a simulator's socket.
+    #[serde(default = "defaults::nsm")]
+    pub nsm: PathBuf,
+    /// Whose signature ends every attestation: `aws`, or a DER file for development.
+    #[serde(default = "defaults::trust_root")]
+    pub trust_root: String,
+    /// Where the parent listens.
+    pub parent: StreamAddress,
+    /// The Docker engine's socket.
+    #[serde(default = "defaults::docker_socket")]
+    pub docker_socket: PathBuf,
+    /// Loopback address for health and metrics.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
+    /// What the server has to give.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// What it asks for it.
+    #[serde(default)]
+    pub price: Price,
+    /// How containers live.
+    #[serde(default)]
+    pub life: Life,
+    /// What a launch may do.
+    #[serde(default)]
+    pub launch: LaunchRules,
+    /// How containers are connected.
+    #[serde(default)]
+    pub network: Network,
+    /// How often one key may ask.
+    #[serde(default)]
+    pub rate: RateLimit,
+    /// Containers that belong to the server.
+    #[serde(default)]
+    pub builtin: Vec<Builtin>,
+    /// Name of the built-in that is the wallet.
+    #[serde(default = "defaults::wallet")]
+    pub wallet: String,
+    /// What only a development machine may do. Refused under AWS's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub development: Option<Development>,
+}
+
+/// What the server has to give.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capacity {
+    /// Units in all, built-ins included.
+    pub units: u32,
+    /// What a unit is worth.
+    pub unit_size: UnitSize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { units: 100, unit_size: UnitSize::default() }
+    }
+}
+
+/// How containers live; see [`Policy`].
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Life {
+    /// How long a container may run while the wallet does not answer.
+    pub grace_secs: u64,
+    /// How long the data of an unpaid container is kept.
+    pub retention_secs: u64,
+    /// How long to wait before asking again.
+    pub retry_secs: u64,
+    /// How often an unpaid container's balance is tried without having heard of a payment.
+    pub poll_secs: u64,
+    /// Longest wait before a container that exits by itself is started again.
+    pub restart_secs_max: u64,
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            grace_secs: policy.grace_secs,
+            retention_secs: policy.retention_secs,
+            retry_secs: policy.retry_secs,
+            poll_secs: policy.poll_secs,
+            restart_secs_max: policy.restart_secs_max,
+        }
+    }
+}
+
+/// What a launch may do.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LaunchRules {
+    /// Take new containers at all.
+    pub open: bool,
+    /// How long an invoice reserves its units.
+    pub invoice_secs: u32,
+    /// Unpaid launches in all. One owner has at most one.
+    pub unpaid_max: u32,
+}
+
+impl Default for LaunchRules {
+    fn default() -> Self {
+        Self { open: true, invoice_secs: 600, unpaid_max: 32 }
+    }
+}
+
+/// How containers are connected.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// Private range that the containers' networks are cut from, eight addresses each.
+    pub containers: ipnet::Ipv4Net,
+    /// Port of the guest API on each container's gateway.
+    pub guest_port: u16,
+    /// First and last port at which containers' ports are published.
+    pub published_ports: (u16, u16),
+    /// Resolvers that containers are given.
+    pub dns: Vec<IpAddr>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        let containers = ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 231, 0, 0), 16);
+        Self {
+            containers,
+            guest_port: 2_080,
+            published_ports: (5_000, 61_439),
+            dns: vec![[1, 1, 1, 1].into()],
+        }
+    }
+}
+
+mod defaults {
+    use std::path::PathBuf;
+
+    pub(super) fn name() -> String {
+        "enclaved".into()
+    }
+
+    pub(super) fn nsm() -> PathBuf {
+        "/dev/nsm".into()
+    }
+
+    pub(super) fn trust_root() -> String {
+        "aws".into()
+    }
+
+    pub(super) fn docker_socket() -> PathBuf {
+        "/run/docker.sock".into()
+    }
+
+    pub(super) fn wallet() -> String {
+        "nwc".into()
+    }
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the field.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = path.ok_or_else(|| ConfigError::field("--config", "name the configuration file"))?;
+        let config: Self = service::read_json(path)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |field, problem: &str| Err(ConfigError::field(field, problem));
+        if self.relays.is_empty() {
+            return refuse("relays", "name at least one relay");
+        }
+        if self.relays.iter().any(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
+            return refuse("relays", "a relay's address begins with wss:// or ws://");
+        }
+        let wallets = self.builtin.iter().filter(|builtin| builtin.name == self.wallet).count();
+        if wallets != 1 {
+            return refuse("wallet", "exactly one built-in must have this name");
+        }
+        if self.price.period_secs == 0 || self.price.unit_hour_msat.is_negative() {
+            return refuse("price", "the period must be at least a second, and the price not negative");
+        }
+        if self.life.retry_secs == 0 || self.life.poll_secs == 0 || self.life.restart_secs_max == 0 {
+            return refuse("life", "retry_secs, poll_secs and restart_secs_max must be at least 1");
+        }
+        if self.launch.invoice_secs == 0 {
+            return refuse("launch.invoice_secs", "must be at least 1");
+        }
+        if self.network.containers.prefix_len() > 26 {
+            return refuse("network.containers", "give at least 64 addresses: a /26 or larger");
+        }
+        let (from, to) = self.network.published_ports;
+        if from == 0 || from > to || (from..=to).contains(&self.network.guest_port) {
+            return refuse("network.published_ports", "must be a range of ports without guest_port");
+        }
+        self.check_builtins()?;
+        self.check_root()
+    }
+
+    fn check_builtins(&self) -> Result<(), ConfigError> {
+        let mut units = 0;
+        for (i, builtin) in self.builtin.iter().enumerate() {
+            builtin.check()?;
+            if self.builtin[..i].iter().any(|other| other.name == builtin.name) {
+                return Err(ConfigError::field("builtin.name", format!("{} is there twice", builtin.name)));
+            }
+            units += builtin.units.get();
+        }
+        if units > self.capacity.units {
+            let problem = format!("the built-ins alone take {units} units");
+            return Err(ConfigError::field("capacity.units", problem));
+        }
+        Ok(())
+    }
+
+    /// Under AWS's root people's money is at stake. This version keeps its state in clear and its wallet
+    /// issues money from a faucet, so it does not run there; the field to name is the first of them.
+    fn check_root(&self) -> Result<(), ConfigError> {
+        if self.trust_root != "aws" {
+            return Ok(());
+        }
+        if self.development.is_some() {
+            return Err(ConfigError::field("development", "is refused when trust_root is aws"));
+        }
+        Err(ConfigError::field(
+            "trust_root",
+            "aws is refused: this version keeps its state unsealed; name a development root",
+        ))
+    }
+
+    /// The rules of the containers' lives.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            period_secs: u64::from(self.price.period_secs),
+            grace_secs: self.life.grace_secs,
+            retention_secs: self.life.retention_secs,
+            retry_secs: self.life.retry_secs,
+            poll_secs: self.life.poll_secs,
+            restart_secs_max: self.life.restart_secs_max,
+        }
+    }
+
+    /// The configuration as JSON for people, values of the built-ins' environment masked.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`]; does not happen.
+    pub fn masked(&self) -> Result<String, serde_json::Error> {
+        let mut masked = self.clone();
+        for builtin in &mut masked.builtin {
+            builtin.env.values_mut().for_each(|value| "***".clone_into(value));
+        }
+        serde_json::to_string_pretty(&masked)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! All of it together: what the rest of the daemon calls.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::Docker;
+use tokio::sync::Semaphore;
+
+use super::digest::Digest;
+use super::error::{EnsureError, FetchError, LoadError, ResolveError};
+use super::fetch::fetch;
+use super::limits::{ImageLimits, Platform};
+use super::load::{LoadedImage, Removal, find_loaded, load, remove_unused};
+use super::reference::Reference;
+use super::registry::RegistryClient;
+use super::resolve::{PinnedImage, resolve};
+
+/// Anybody may ask for a quote, and each makes us ask a registry of their choice. So many are served at
+/// once; one holds up to 5 MiB in memory.
+const RESOLVES_MAX: usize = 32;
+
+/// How long a stranger waits for a turn. With the deadline of the lookup itself it stays below the
+/// patience of a client.
+const RESOLVE_TURN: Duration = Duration::from_secs(5);
+
+/// Each fetch takes up to three times its image's unpacked size on disk for a moment.
+const FETCHES_MAX: usize = 4;
+
+/// Resolves images, and sees to it that the engine has them.
+#[derive(Debug)]
+pub struct ImageStore {
+    registry: RegistryClient,
+    docker: Docker,
+    platform: Platform,
+    temp_dir: PathBuf,
+    resolves: Semaphore,
+    fetches: Semaphore,
+}
+
+impl ImageStore {
+    /// A store over the given engine. `temp_dir` holds one nameless file per running fetch.
+    #[must_use]
+    pub const fn new(
+        registry: RegistryClient,
+        docker: Docker,
+        platform: Platform,
+        temp_dir: PathBuf,
+    ) -> Self {
+        Self {
+            registry,
+            docker,
+            platform,
+            temp_dir,
+            resolves: Semaphore::const_new(RESOLVES_MAX),
+            fetches: Semaphore::const_new(FETCHES_MAX),
+        }
+    }
+
+    /// Finds out which image `reference` means now. See [`resolve`].
+    ///
+    /// # Errors
+    /// [`ResolveError`]; each has a code.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+        limits: &ImageLimits,
+    ) -> Result<PinnedImage, ResolveError> {
+        let turn = tokio::time::timeout(RESOLVE_TURN, self.resolves.acquire()).await;
+        let Ok(Ok(_permit)) = turn else { return Err(ResolveError::Busy) };
+        resolve(&self.registry, reference, &self.platform, limits).await
+    }
+
+    /// Makes sure that the engine has the image, fetching it only if it has not.
+    ///
+    /// An image that is there already was checked when it was loaded, but perhaps under wider limits;
+    /// its size is compared with these.
+    ///
+    /// # Errors
+    /// [`EnsureError`]; each has a code.
+    pub async fn ensure_loaded(
+        &self,
+        image: &PinnedImage,
+        limits: &ImageLimits,
+    ) -> Result<LoadedImage, EnsureError> {
+        // The semaphore is never closed, and every fetch ends, so there is a permit in the end.
+        let _permit = self.fetches.acquire().await;
+        if let Some(loaded) = self.find_loaded(image.config_digest()).await? {
+            if loaded.size_bytes() > limits.unpacked_bytes {
+                return Err(FetchError::UnpacksTooLarge { limit_bytes: limits.unpacked_bytes }.into());
+            }
+            return Ok(loaded);
+        }
+        let archive = fetch(&self.registry, image, limits, &self.temp_dir).await?;
+        Ok(load(&self.docker, archive).await?)
+    }
+
+    /// Asks the engine for an image by the digest of its configuration.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] if the engine does not answer.
+    pub async fn find_loaded(&self, config_digest: Digest) -> Result<Option<LoadedImage>, LoadError> {
+        find_loaded(&self.docker, config_digest).await
+    }
+
+    /// Removes an image unless a container needs it.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] if the engine does not answer, or fails.
+    pub async fn remove_unused(&self, config_digest: Digest) -> Result<Removal, LoadError> {
+        remove_unused(&self.docker, config_digest).await
+    }
+}

@@ -1,0 +1,3 @@
+//! The application server that runs inside the enclave.
+
+fn main() {}

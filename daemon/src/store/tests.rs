@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use lifecycle::{Phase, State};
+use nostr::key::{Keys, PublicKey};
+use units::{ComputeUnits, Msat, UnixSecs};
+
+use super::*;
+
+const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("state.db")).unwrap();
+        Self { dir, store }
+    }
+
+    fn reopen(self) -> Self {
+        drop(self.store);
+        let store = Store::open(&self.dir.path().join("state.db")).unwrap();
+        Self { store, ..self }
+    }
+}
+
+fn key() -> PublicKey {
+    Keys::generate().public_key()
+}
+
+fn launch(owner: PublicKey, units: u32) -> NewLaunch {
+    let keys = Keys::generate();
+    NewLaunch {
+        token: Token::new(keys.public_key().to_hex()),
+        origin: Origin::Launched { owner, request_key: keys.public_key().to_hex() },
+        spec: Spec {
+            name: Some("x".into()),
+            image: "r/x@sha256:ab".into(),
+            config_digest: "sha256:cd".into(),
+            args: None,
+            env: [("SECRET".to_owned(), "hunter2".to_owned())].into(),
+            units: ComputeUnits::new(units).unwrap(),
+            ports: Vec::new(),
+            volumes: Vec::new(),
+            egress: protocol::manifest::Egress::None,
+            price_per_period: Msat::new(5_000),
+            manifest: None,
+            manifest_sha256: None,
+            salt: None,
+        },
+        container_ports: Vec::new(),
+        state: State::waiting(UnixSecs(100)),
+        created_at: UnixSecs(1),
+        keys,
+    }
+}
+
+#[test]
+fn launch_is_remembered_whole() {
+    let fixture = Fixture::new();
+    let owner = key();
+    let made = fixture
+        .store
+        .reserve(NewLaunch { container_ports: vec![80, 443], ..launch(owner, 2) }, &ROOM)
+        .unwrap();
+    let fixture = fixture.reopen();
+    let read = fixture.store.container(&made.pubkey()).unwrap().unwrap();
+    assert_eq!((read.spec.clone(), read.state, read.origin.clone()), (made.spec, made.state, made.origin));
+    assert_eq!(read.spec.ports.iter().map(|m| m.server_port).collect::<Vec<_>>(), [100, 101]);
+    assert_eq!((read.keys.secret_key(), read.token == made.token), (made.keys.secret_key(), true));
+    assert!(!format!("{read:?}").contains("hunter2"));
+    assert_eq!(fixture.store.owned_by(&owner, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn reservation_is_all_or_nothing() {
+    let store = Fixture::new().store;
+    let owner = key();
+    store.reserve(launch(owner, 4), &ROOM).unwrap();
+    assert!(matches!(store.reserve(launch(owner, 1), &ROOM), Err(ReserveError::OwnerHasUnpaid)));
+    assert!(matches!(store.reserve(launch(key(), 7), &ROOM), Err(ReserveError::Full(_))));
+    let four_ports = NewLaunch { container_ports: vec![1, 2, 3, 4], ..launch(key(), 1) };
+    assert!(matches!(store.reserve(four_ports, &ROOM), Err(ReserveError::Full(_))));
+    store.reserve(launch(key(), 1), &ROOM).unwrap();
+    store.reserve(launch(key(), 1), &ROOM).unwrap();
+    assert!(matches!(store.reserve(launch(key(), 1), &ROOM), Err(ReserveError::TooManyUnpaid)));
+    assert_eq!((store.units_free(ROOM.units).unwrap(), store.containers().unwrap().len()), (4, 3));
+}
+
+#[test]
+fn of_many_launches_for_the_last_unit_one_wins() {
+    let store = Arc::new(Fixture::new().store);
+    let room = Room { units: 1, unpaid_max: 100, ..ROOM };
+    let threads: Vec<_> = (0..64)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            std::thread::spawn(move || store.reserve(launch(key(), 1), &room).is_ok())
+        })
+        .collect();
+    let won = threads.into_iter().map(|t| t.join().unwrap()).filter(|won| *won).count();
+    assert_eq!((won, store.units_free(1).unwrap()), (1, 0));
+}
+
+#[test]
+fn units_follow_the_state() {
+    let store = Fixture::new().store;
+    let made = store.reserve(launch(key(), 6), &ROOM).unwrap();
+    let paused = State { phase: Phase::Paused { since: UnixSecs(5) }, ..made.state };
+    store.save_state(&made.pubkey(), &paused, None).unwrap();
+    assert_eq!(store.units_free(ROOM.units).unwrap(), 10);
+    let other = store.reserve(launch(key(), 6), &ROOM).unwrap();
+    assert!(!store.readmit(&made.pubkey(), 6, ROOM.units).unwrap());
+    store.save_state(&other.pubkey(), &State { phase: Phase::Expired, ..other.state }, None).unwrap();
+    assert!(store.readmit(&made.pubkey(), 6, ROOM.units).unwrap());
+    assert!(store.readmit(&made.pubkey(), 6, ROOM.units).unwrap(), "asking twice is asking once");
+    assert_eq!(store.units_free(ROOM.units).unwrap(), 4);
+}
+
+#[test]
+fn network_and_ports_are_reused_once_released() {
+    let store = Fixture::new().store;
+    let room = Room { slots: 1, ..ROOM };
+    let first = store.reserve(NewLaunch { container_ports: vec![80], ..launch(key(), 1) }, &room).unwrap();
+    assert!(matches!(store.reserve(launch(key(), 1), &room), Err(ReserveError::Full(_))));
+    store.release(&first.pubkey()).unwrap();
+    let second = store.reserve(NewLaunch { container_ports: vec![80], ..launch(key(), 1) }, &room).unwrap();
+    assert_eq!((second.slot, second.spec.ports[0].server_port), (Some(0), 100));
+}
+
+#[test]
+fn charge_is_intended_once_and_its_proof_stays() {
+    let store = Fixture::new().store;
+    let pubkey = store.reserve(launch(key(), 1), &ROOM).unwrap().pubkey();
+    let intend = |amount| store.intend_charge(&pubkey, 0, Msat::new(amount), UnixSecs(1)).unwrap();
+    assert_eq!(intend(5).invoice, None);
+    store.save_charge_invoice(&pubkey, 0, Some(("lnbc1", "aa"))).unwrap();
+    assert_eq!(
+        intend(9),
+        Charge {
+            amount: Msat::new(5),
+            invoice: Some("lnbc1".into()),
+            payment_hash: Some("aa".into()),
+            preimage: None,
+        }
+    );
+    store.save_charge_paid(&pubkey, 0, "bb", UnixSecs(2)).unwrap();
+    store.save_charge_invoice(&pubkey, 0, None).unwrap();
+    assert_eq!((intend(5).invoice.as_deref(), intend(5).preimage.as_deref()), (Some("lnbc1"), Some("bb")));
+    assert_eq!(store.charged(&pubkey).unwrap(), (1, Msat::new(5)));
+}
+
+#[test]
+fn withdrawal_is_intended_once_per_command() {
+    let store = Fixture::new().store;
+    let pubkey = store.reserve(launch(key(), 1), &ROOM).unwrap().pubkey();
+    let intend =
+        |invoice: &str| store.intend_withdrawal("k", &pubkey, invoice, Msat::new(7), UnixSecs(1)).unwrap();
+    assert_eq!(intend("a").paid, None);
+    store.save_withdrawal_paid("k", "ff", Msat::new(1)).unwrap();
+    assert_eq!((intend("b").invoice.as_str(), intend("b").paid), ("a", Some(("ff".into(), Msat::new(1)))));
+}
+
+#[test]
+fn only_a_launch_without_an_invoice_is_forgotten() {
+    let store = Fixture::new().store;
+    let made = store.reserve(launch(key(), 1), &ROOM).unwrap();
+    let invoice = protocol::rpc::enclaved::Invoice {
+        direction: "incoming".into(),
+        invoice: "lnbc1".into(),
+        description: None,
+        payment_hash: "aa".into(),
+        amount: Msat::new(5),
+        created_at: UnixSecs(1),
+        expires_at: UnixSecs(2),
+    };
+    store.save_invoice(&made.pubkey(), &invoice).unwrap();
+    store.forget_launch(&made.pubkey()).unwrap();
+    assert_eq!(store.container(&made.pubkey()).unwrap().unwrap().invoice, Some(invoice));
+    let other = store.reserve(launch(key(), 1), &ROOM).unwrap();
+    store.forget_launch(&other.pubkey()).unwrap();
+    assert!(store.container(&other.pubkey()).unwrap().is_none());
+}
+
+#[test]
+fn heartbeat_is_remembered() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.store.last_beat().unwrap(), None);
+    fixture.store.beat(UnixSecs(5)).unwrap();
+    fixture.store.beat(UnixSecs(9)).unwrap();
+    assert_eq!(fixture.reopen().store.last_beat().unwrap(), Some(UnixSecs(9)));
+}

@@ -1,0 +1,74 @@
+//! Rows of withdrawals.
+
+use nostr::key::PublicKey;
+use rusqlite::{OptionalExtension, params};
+use units::{Msat, UnixSecs};
+
+use super::containers::secs;
+use super::{Store, StoreError};
+
+/// A payment that an owner asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WithdrawalRow {
+    /// The invoice to pay.
+    pub invoice: String,
+    /// Its amount.
+    pub amount: Msat,
+    /// The proof that it is paid, hex, and what it cost besides.
+    pub paid: Option<(String, Msat)>,
+}
+
+impl Store {
+    /// Puts a withdrawal on record under its command's key, or returns the one that is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn intend_withdrawal(
+        &self,
+        request_key: &str,
+        pubkey: &PublicKey,
+        invoice: &str,
+        amount: Msat,
+        now: UnixSecs,
+    ) -> Result<WithdrawalRow, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT invoice, amount_msat, preimage, fees_msat FROM withdrawals WHERE request_key = ?1";
+        let known = connection
+            .query_row(sql, [request_key], |row| {
+                let preimage: Option<String> = row.get(2)?;
+                let fees: Option<i64> = row.get(3)?;
+                Ok(WithdrawalRow {
+                    invoice: row.get(0)?,
+                    amount: Msat::new(row.get(1)?),
+                    paid: preimage.map(|preimage| (preimage, Msat::new(fees.unwrap_or_default()))),
+                })
+            })
+            .optional()?;
+        if let Some(row) = known {
+            return Ok(row);
+        }
+        connection.execute(
+            "INSERT INTO withdrawals (request_key, pubkey, invoice, amount_msat, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![request_key, pubkey.to_bytes(), invoice, amount.msat(), secs(now)],
+        )?;
+        Ok(WithdrawalRow { invoice: invoice.to_owned(), amount, paid: None })
+    }
+
+    /// Records that a withdrawal is paid.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn save_withdrawal_paid(
+        &self,
+        request_key: &str,
+        preimage: &str,
+        fees: Msat,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE withdrawals SET preimage = ?2, fees_msat = ?3 WHERE request_key = ?1";
+        match self.lock().execute(sql, params![request_key, preimage, fees.msat()])? {
+            0 => Err(StoreError::Missing),
+            _ => Ok(()),
+        }
+    }
+}
