@@ -78,6 +78,8 @@ pub struct Spec {
     pub ports: Vec<PortMapping>,
     /// Paths at which the volume is mounted.
     pub volumes: Vec<String>,
+    /// Paths that the image declares as volumes.
+    pub image_volumes: Vec<String>,
     /// What it may reach outside.
     pub egress: Egress,
     /// What is charged for a period.

@@ -45,6 +45,7 @@ fn launch(owner: PublicKey, units: u32) -> NewLaunch {
             units: ComputeUnits::new(units).unwrap(),
             ports: Vec::new(),
             volumes: Vec::new(),
+            image_volumes: Vec::new(),
             egress: protocol::manifest::Egress::None,
             price_per_period: Msat::new(5_000),
             manifest: None,

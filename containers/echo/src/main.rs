@@ -1,0 +1,57 @@
+//! The smallest guest. Over HTTP on port 8080:
+//!
+//! - `GET /sign?nonce=…` signs the nonce with the app's key and shows the chain from AWS down to it: an
+//!   event that `encli` and the reference's validator verify.
+//! - `GET /note` and `PUT /note` read and write a text in `/data`, to see that a volume lives on.
+
+mod guest;
+mod note;
+mod sign;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use nostr::key::Keys;
+use tokio::net::TcpListener;
+
+use crate::guest::Guest;
+use crate::sign::Signer;
+
+const PORT: u16 = 8_080;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    service::init_logs();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    // A new key for each start: what it signs is worth what its certificate says, and that is made anew.
+    let keys = Keys::generate();
+    let guest = Guest::from_environment().await?;
+    let signer = Arc::new(Signer::new(keys, guest).await?);
+    let router = Router::new()
+        .route("/", get(|| async { "echo: GET /sign?nonce=…, GET or PUT /note\n" }))
+        .route("/sign", get(sign::sign))
+        .with_state(signer)
+        .route("/note", get(note::read).put(note::write));
+    let address = SocketAddr::from(([0, 0, 0, 0], PORT));
+    let listener = TcpListener::bind(address).await.with_context(|| address.to_string())?;
+    tracing::info!(%address, "echo is ready");
+    let ended = async {
+        if let Err(e) = service::terminated().await {
+            tracing::error!("signals: {e}");
+        }
+    };
+    axum::serve(listener, router).with_graceful_shutdown(ended).await.context("http")
+}

@@ -1,0 +1,196 @@
+//! Nostr events that were checked by us.
+//!
+//! Whatever a library did, an event counts only after its id and its signature were computed here:
+//! a relay can serve a known id with other content.
+
+use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
+use nostr::key::Keys;
+use nostr::types::Timestamp;
+use thiserror::Error;
+use units::UnixSecs;
+
+/// Longest event that is parsed, in bytes: an announcement with its embedded events is about 12 KiB, and
+/// relays commonly stop at 64 KiB to 128 KiB.
+pub const EVENT_BYTES_MAX: usize = 128 * 1024;
+
+/// Why an event is not believed.
+#[derive(Debug, Error)]
+pub enum EventError {
+    /// Not a Nostr event.
+    #[error("not a Nostr event: {0}")]
+    Malformed(String),
+    /// Longer than [`EVENT_BYTES_MAX`].
+    #[error("the event has {0} bytes, more than {EVENT_BYTES_MAX}")]
+    TooLarge(usize),
+    /// The id is not the hash of the event.
+    #[error("the event's id is not the hash of its content")]
+    Id,
+    /// The signature is not the author's.
+    #[error("the event's signature is not by its author")]
+    Signature,
+}
+
+/// An event whose id and signature were checked. Says nothing about its age or meaning.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CheckedEvent(Event);
+
+impl CheckedEvent {
+    /// Checks an event that a library parsed.
+    ///
+    /// # Errors
+    /// [`EventError::Id`] or [`EventError::Signature`].
+    pub fn check(event: Event) -> Result<Self, EventError> {
+        if !event.verify_id() {
+            return Err(EventError::Id);
+        }
+        if !event.verify_signature() {
+            return Err(EventError::Signature);
+        }
+        Ok(Self(event))
+    }
+
+    /// Parses and checks the JSON text of an event.
+    ///
+    /// # Errors
+    /// Any [`EventError`].
+    pub fn parse(json: &str) -> Result<Self, EventError> {
+        if json.len() > EVENT_BYTES_MAX {
+            return Err(EventError::TooLarge(json.len()));
+        }
+        let event = Event::from_json(json).map_err(|e| EventError::Malformed(e.to_string()))?;
+        Self::check(event)
+    }
+
+    /// The event.
+    #[must_use]
+    pub const fn event(&self) -> &Event {
+        &self.0
+    }
+
+    /// The event, owned.
+    #[must_use]
+    pub fn into_event(self) -> Event {
+        self.0
+    }
+
+    /// The time that its author wrote.
+    #[must_use]
+    pub fn created_at(&self) -> UnixSecs {
+        UnixSecs(self.0.created_at.as_secs())
+    }
+}
+
+impl std::ops::Deref for CheckedEvent {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        &self.0
+    }
+}
+
+/// Why an event could not be signed.
+#[derive(Debug, Error)]
+#[error("the event could not be signed: {0}")]
+pub struct SignError(String);
+
+/// Signs an event at `now`. Tags are plain lists of strings, `[name, value, …]`.
+///
+/// # Errors
+/// [`SignError`] for an empty tag, or if the key cannot sign.
+pub fn sign(
+    keys: &Keys,
+    kind: Kind,
+    now: UnixSecs,
+    tags: Vec<Vec<String>>,
+    content: String,
+) -> Result<CheckedEvent, SignError> {
+    let tags = tags.into_iter().map(Tag::parse).collect::<Result<Vec<_>, _>>();
+    let tags = tags.map_err(|e| SignError(e.to_string()))?;
+    EventBuilder::new(kind, content)
+        .tags(tags)
+        .custom_created_at(Timestamp::from_secs(now.0))
+        .finalize(keys)
+        .map(CheckedEvent)
+        .map_err(|e| SignError(e.to_string()))
+}
+
+/// Makes a tag.
+#[macro_export]
+macro_rules! tag {
+    ($($part:expr),+ $(,)?) => { vec![$($part.to_string()),+] };
+}
+
+/// The value of the first tag named `name`.
+#[must_use]
+pub fn tag_value<'e>(event: &'e Event, name: &str) -> Option<&'e str> {
+    tags_named(event, name).find_map(|tag| tag.get(1).map(String::as_str))
+}
+
+/// The tags named `name`, whole.
+pub fn tags_named<'e>(event: &'e Event, name: &str) -> impl Iterator<Item = &'e [String]> {
+    event.tags.iter().map(Tag::as_slice).filter(move |tag| tag.first().is_some_and(|first| first == name))
+}
+
+/// The value of the first tag `[name, value, marker]`.
+#[must_use]
+pub fn marked_value<'e>(event: &'e Event, name: &str, marker: &str) -> Option<&'e str> {
+    tags_named(event, name)
+        .find(|tag| tag.get(2).is_some_and(|third| third == marker))
+        .and_then(|tag| tag.get(1).map(String::as_str))
+}
+
+/// The NIP-40 expiration, if there is one; `Err` if there is one that is not a number.
+///
+/// # Errors
+/// The text that is not a number.
+pub fn expiration(event: &Event) -> Result<Option<UnixSecs>, String> {
+    tag_value(event, "expiration")
+        .map(|text| text.parse().map(UnixSecs).map_err(|_| text.to_owned()))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed() -> (Keys, CheckedEvent) {
+        let keys = Keys::generate();
+        let tags = vec![tag!["x", "aa", "PCR0"], tag!["x", "bb", "PCR1"], tag!["expiration", 77]];
+        let event = sign(&keys, Kind::TextNote, UnixSecs(5), tags, "hello".into()).unwrap();
+        (keys, event)
+    }
+
+    #[test]
+    fn signed_event_parses_back() {
+        let (_, event) = signed();
+        assert_eq!(CheckedEvent::parse(&event.as_json()).unwrap(), event);
+        assert_eq!(event.created_at(), UnixSecs(5));
+        assert_eq!(tag_value(&event, "x"), Some("aa"));
+        assert_eq!(marked_value(&event, "x", "PCR1"), Some("bb"));
+        assert_eq!(expiration(&event), Ok(Some(UnixSecs(77))));
+    }
+
+    #[test]
+    fn changed_content_under_a_known_id_is_refused() {
+        let (_, event) = signed();
+        let mut forged = event.clone().into_event();
+        forged.content = "pay me".into();
+        assert!(matches!(CheckedEvent::check(forged), Err(EventError::Id)));
+    }
+
+    #[test]
+    fn signature_of_another_key_is_refused() {
+        let (_, event) = signed();
+        let (_, other) = signed();
+        let mut forged = event.into_event();
+        forged.sig = other.sig;
+        assert!(matches!(CheckedEvent::check(forged), Err(EventError::Signature)));
+    }
+
+    #[test]
+    fn oversize_and_malformed_text_is_refused() {
+        assert!(matches!(CheckedEvent::parse("{}"), Err(EventError::Malformed(_))));
+        let long = " ".repeat(EVENT_BYTES_MAX + 1);
+        assert!(matches!(CheckedEvent::parse(&long), Err(EventError::TooLarge(_))));
+    }
+}

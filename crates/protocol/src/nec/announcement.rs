@@ -1,0 +1,218 @@
+//! NEC-02: the announcement of a service, kind 13793.
+
+mod build;
+mod claims;
+
+use std::collections::BTreeSet;
+
+use attestation::Pcr;
+use nostr::key::PublicKey;
+use units::UnixSecs;
+
+pub use build::{Announcement, PriceTag, WalletTag, build};
+pub use claims::{Claims, Form};
+
+use super::{Env, NecError, Policy, VerifiedRoot, all_embedded, builder, embedded, launcher, release};
+use crate::event::{CheckedEvent, expiration, marked_value, tag_value, tags_named};
+
+/// The registers that an announcement may name in `x` tags.
+pub(super) const ANNOUNCED_PCRS: [u8; 5] = [0, 1, 2, 4, 8];
+
+/// An announcement that was verified: this service key lives in this build on this machine, and these
+/// people vouch for it.
+#[derive(Clone, Debug)]
+pub struct VerifiedInstance {
+    root: VerifiedRoot,
+    expires_at: UnixSecs,
+    builder: Option<PublicKey>,
+    launcher: Option<PublicKey>,
+    releasers: BTreeSet<PublicKey>,
+    pinned: bool,
+    announced: Announced,
+}
+
+/// What a verified service says of itself. True only as far as the service's code is to be believed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Announced {
+    /// The repository of its code.
+    pub repo: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// The relays on which it takes requests.
+    pub relays: Vec<String>,
+    /// True if it takes new containers.
+    pub open: bool,
+    /// What a unit costs.
+    pub price: Option<PriceTag>,
+    /// Units free, and in all.
+    pub units_free: Option<(u32, u32)>,
+    /// Its wallet.
+    pub wallet: Option<WalletTag>,
+}
+
+impl VerifiedInstance {
+    /// Verifies an announcement.
+    ///
+    /// # Errors
+    /// [`NecError`] with the first reason to refuse.
+    pub fn verify(event: &CheckedEvent, policy: &Policy) -> Result<Self, NecError> {
+        let form = Form::of(event)?;
+        let root = read_root(event, form, policy)?;
+        if root.service() != event.pubkey {
+            return Err(NecError::Key(format!(
+                "`tee_root` is by {}, not by {}",
+                root.service(),
+                event.pubkey
+            )));
+        }
+        let expires_at = check_expiration(event, form, &root, policy.at)?;
+        check_pcr_tags(event, form, &root)?;
+        let claims = Claims::read(event, form, root.env())?;
+        claims.check_repo(policy)?;
+        let document = root.document();
+        let builder = match embedded(event, "build").map_err(|e| NecError::Builder(e.to_string()))? {
+            Some(signature) => Some(builder::verify(&signature, document, &claims, policy.at)?),
+            None => None,
+        };
+        let launcher = match embedded(event, "instance").map_err(|e| NecError::Launcher(e.to_string()))? {
+            Some(signature) => Some(launcher::verify(&signature, document, &claims)?),
+            None => None,
+        };
+        let releasers = all_embedded(event, "release")
+            .map_err(|e| NecError::Release(e.to_string()))?
+            .iter()
+            .map(|signature| release::verify(signature, document, &claims))
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        release::check_threshold(&releasers, policy)?;
+        let announced = read_announced(event);
+        Ok(Self { root, expires_at, builder, launcher, releasers, pinned: policy.pins_code(), announced })
+    }
+
+    /// The attestation.
+    #[must_use]
+    pub const fn root(&self) -> &VerifiedRoot {
+        &self.root
+    }
+
+    /// The service key.
+    #[must_use]
+    pub const fn service(&self) -> PublicKey {
+        self.root.service()
+    }
+
+    /// What the instance is for.
+    #[must_use]
+    pub const fn env(&self) -> Env {
+        self.root.env()
+    }
+
+    /// When this evidence ends.
+    #[must_use]
+    pub const fn expires_at(&self) -> UnixSecs {
+        self.expires_at
+    }
+
+    /// Who built the image, if a builder signed it.
+    #[must_use]
+    pub const fn builder(&self) -> Option<PublicKey> {
+        self.builder
+    }
+
+    /// Who runs the machine, if a launcher signed it.
+    #[must_use]
+    pub const fn launcher(&self) -> Option<PublicKey> {
+        self.launcher
+    }
+
+    /// Whose release signatures it shows, expected or not.
+    #[must_use]
+    pub const fn releasers(&self) -> &BTreeSet<PublicKey> {
+        &self.releasers
+    }
+
+    /// True if the policy said which code may run. If not, any enclave with any code passes.
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+
+    /// What the service says of itself.
+    #[must_use]
+    pub const fn announced(&self) -> &Announced {
+        &self.announced
+    }
+}
+
+fn read_root(event: &CheckedEvent, form: Form, policy: &Policy) -> Result<VerifiedRoot, NecError> {
+    match embedded(event, "tee_root")? {
+        Some(root) => VerifiedRoot::verify(&root, policy),
+        None if form == Form::Old => {
+            let root = VerifiedRoot::from_content(event, policy)?;
+            let env = Env::of(event)?;
+            if (env == Env::Debug) != root.document().is_debug() {
+                return Err(NecError::event("the `t` tag contradicts the document about debug mode"));
+            }
+            Ok(root.with_env(env))
+        }
+        None => Err(NecError::event("it has no `tee_root` tag")),
+    }
+}
+
+/// The reference's older events claim an hour more than their certificate has; theirs is cut, while
+/// newer ones that do so are refused.
+fn check_expiration(
+    event: &CheckedEvent,
+    form: Form,
+    root: &VerifiedRoot,
+    at: UnixSecs,
+) -> Result<UnixSecs, NecError> {
+    let stated = match expiration(event) {
+        Ok(Some(until)) => until,
+        Ok(None) => return Err(NecError::event("it has no `expiration`")),
+        Err(text) => return Err(NecError::Event(format!("`expiration` {text:?} is not a time"))),
+    };
+    if form == Form::Current && stated > root.expires_at() {
+        return Err(NecError::event("the announcement claims to outlive its attestation"));
+    }
+    if at > stated {
+        return Err(NecError::Expired { what: "the announcement", until: stated });
+    }
+    Ok(stated.min(root.expires_at()))
+}
+
+fn check_pcr_tags(event: &CheckedEvent, form: Form, root: &VerifiedRoot) -> Result<(), NecError> {
+    for index in ANNOUNCED_PCRS {
+        let name = format!("PCR{index}");
+        let required = form == Form::Current && release::IMAGE_PCRS.contains(&index);
+        let attested = root.document().pcr(index).as_ref().map(Pcr::to_string);
+        match marked_value(event, "x", &name) {
+            None if required => return Err(NecError::Event(format!("it has no `x` tag for {name}"))),
+            None => {}
+            Some(stated) if Some(stated) == attested.as_deref() => {}
+            Some(_) => {
+                return Err(NecError::Event(format!("its `x` tag for {name} is not the attested value")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_announced(event: &CheckedEvent) -> Announced {
+    let text = |name| tag_value(event, name).map(ToOwned::to_owned);
+    let numbers = |name| {
+        let tag = tags_named(event, name).next()?;
+        Some((tag.get(1)?.parse().ok()?, tag.get(2)?.parse().ok()?))
+    };
+    Announced {
+        repo: text("r"),
+        name: text("name"),
+        version: text("v"),
+        relays: tags_named(event, "relay").filter_map(|tag| tag.get(1).cloned()).collect(),
+        open: tag_value(event, "o") == Some("true"),
+        price: PriceTag::read(event),
+        units_free: numbers("units_free"),
+        wallet: WalletTag::read(event),
+    }
+}

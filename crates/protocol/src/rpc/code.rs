@@ -1,0 +1,112 @@
+//! The stable codes of refused commands.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
+        /// Why a command was refused, for programs. The texts never change.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Code { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Code {
+            /// The text on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The code with this text.
+            #[must_use]
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The message is not a request.
+    BadRequest = "bad_request",
+    /// The message is too long.
+    RequestTooLarge = "request_too_large",
+    /// The request is too old, or was made before the last recovery.
+    StaleRequest = "stale_request",
+    /// The id was used for another command.
+    IdReused = "id_reused",
+    /// No such method.
+    MethodUnknown = "method_unknown",
+    /// A parameter is missing, unknown or of the wrong form.
+    ParamsInvalid = "params_invalid",
+    /// Units are not a whole number in range.
+    UnitsInvalid = "units_invalid",
+    /// A name or value of the environment is not allowed.
+    EnvInvalid = "env_invalid",
+    /// The image reference cannot be read.
+    ImageReferenceInvalid = "image_reference_invalid",
+    /// The registry does not have the image.
+    ImageNotFound = "image_not_found",
+    /// The registry does not give the image to us.
+    ImageUnauthorized = "image_unauthorized",
+    /// The registry does not answer.
+    RegistryUnreachable = "registry_unreachable",
+    /// The registry's address is not a public one.
+    AddressRefused = "address_refused",
+    /// What the registry served is not an image.
+    ImageMalformed = "image_malformed",
+    /// What the registry served is not what its digest names.
+    DigestMismatch = "digest_mismatch",
+    /// The image is not for this platform.
+    ImagePlatform = "image_platform",
+    /// The image is too large for its units.
+    ImageTooLarge = "image_too_large",
+    /// The image unpacks to more than its units allow.
+    ImageUnpacksTooLarge = "image_unpacks_too_large",
+    /// The image uses something that is not supported.
+    ImageUnsupported = "image_unsupported",
+    /// The egress policy is not supported.
+    EgressUnsupported = "egress_unsupported",
+    /// The upgrade policy is not supported.
+    UpgradeUnsupported = "upgrade_unsupported",
+    /// Running commands in a container is not supported.
+    ExecUnsupported = "exec_unsupported",
+    /// Not enough units are free.
+    ServerFull = "server_full",
+    /// The owner has an unpaid launch already.
+    LaunchOpen = "launch_open",
+    /// Too many unpaid launches are open on the server.
+    LaunchesTooMany = "launches_too_many",
+    /// The server takes no new containers.
+    Closed = "closed",
+    /// The server is starting, or its wallet does not answer.
+    WalletUnavailable = "wallet_unavailable",
+    /// No such container.
+    NotFound = "not_found",
+    /// The container belongs to another key.
+    NotOwner = "not_owner",
+    /// The container's state does not allow it.
+    StateRefused = "state_refused",
+    /// The amount is out of range.
+    AmountInvalid = "amount_invalid",
+    /// The invoice cannot be read or paid.
+    InvoiceInvalid = "invoice_invalid",
+    /// The balance is too small.
+    InsufficientBalance = "insufficient_balance",
+    /// The payment failed; nothing was taken.
+    PaymentFailed = "payment_failed",
+    /// The payment's outcome is not known yet; ask again with the same id.
+    PaymentPending = "payment_pending",
+    /// Payments out of the server are switched off.
+    PayoutsDisabled = "payouts_disabled",
+    /// The server is looking up too many images at once.
+    ServerBusy = "server_busy",
+    /// Too many requests.
+    RateLimited = "rate_limited",
+    /// A fault of the server.
+    Internal = "internal",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,187 @@
+//! What the methods answer.
+
+use nostr::key::PublicKey;
+use serde::{Deserialize, Serialize};
+use units::{ComputeUnits, Msat, UnixSecs};
+
+use crate::manifest::{LaunchManifest, Salt};
+
+/// A Lightning invoice, in the reference's shape.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Invoice {
+    /// Always `incoming`.
+    #[serde(rename = "type")]
+    pub direction: String,
+    /// BOLT11.
+    pub invoice: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Hex.
+    pub payment_hash: String,
+    /// In millisatoshi.
+    pub amount: Msat,
+    /// When it was made.
+    pub created_at: UnixSecs,
+    /// When it expires.
+    pub expires_at: UnixSecs,
+}
+
+/// Answer to `quote`. Nothing is reserved.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Quote {
+    /// `registry/repository@sha256:…`: launch this to get what was quoted.
+    pub image: String,
+    /// Compressed size of the image's layers.
+    pub image_bytes: u64,
+    /// Units asked for.
+    pub units: ComputeUnits,
+    /// Units free now.
+    pub units_free: u32,
+    /// Price of the container for an hour.
+    pub price_msat_per_hour: Msat,
+    /// What is paid in advance, each time.
+    pub price_msat_per_period: Msat,
+    /// Length of a period, in seconds.
+    pub period_secs: u32,
+}
+
+/// Answer to `launch`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LaunchReply {
+    /// The container's key.
+    pub pubkey: PublicKey,
+    /// Pays for the first period, and with it the launch.
+    pub invoice: Invoice,
+    /// `registry/repository@sha256:…`.
+    pub image: String,
+    /// What was agreed.
+    pub manifest: LaunchManifest,
+    /// The hash of the manifest's canonical form, hex.
+    pub manifest_sha256: String,
+    /// Key of the environment's HMACs.
+    pub salt: Salt,
+    /// Price of the container for an hour.
+    pub price_msat_per_hour: Msat,
+    /// Always `waiting`.
+    pub state: String,
+}
+
+/// Where a published port is reached.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Endpoint {
+    /// Port inside the container.
+    pub container_port: u16,
+    /// Address of the server.
+    pub host: String,
+    /// Port at that address.
+    pub port: u16,
+}
+
+/// Answer to `info`: what anybody may know.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ContainerInfo {
+    /// The container's key.
+    pub pubkey: PublicKey,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `waiting`, `launching`, `deployed`, `paused`, `expired`, `failed` or `terminated`.
+    pub state: String,
+    /// `registry/repository@sha256:…`.
+    pub image: String,
+    /// The hash of the launch manifest, hex.
+    pub manifest_sha256: String,
+    /// Compute units.
+    pub units: ComputeUnits,
+    /// Price of the container for an hour.
+    pub price_msat_per_hour: Msat,
+    /// Where its ports are reached.
+    pub endpoints: Vec<Endpoint>,
+    /// The key that the app certified, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_pubkey: Option<PublicKey>,
+    /// When it was launched.
+    pub created_at: UnixSecs,
+}
+
+/// Answer to `status`, `pause`, `resume` and `terminate`: what the owner may know besides.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ContainerStatus {
+    /// The public facts.
+    #[serde(flatten)]
+    pub info: ContainerInfo,
+    /// What it has to pay with, if the wallet said so lately.
+    pub balance_msat: Msat,
+    /// Up to when it has paid; absent before the first charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_until: Option<UnixSecs>,
+    /// The owner asked for the pause.
+    pub owner_paused: bool,
+    /// When an unpaid container's data is wiped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_kept_until: Option<UnixSecs>,
+    /// How often its process ended by itself since it last ran well.
+    pub exits: u32,
+    /// Why it is in this state, if something went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<StateReason>,
+    /// What was agreed.
+    pub manifest: LaunchManifest,
+    /// Key of the environment's HMACs in the manifest.
+    pub salt: Salt,
+    /// The launch invoice, while it waits for payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<Invoice>,
+    /// The limits that this server's kernel does not enforce, by name.
+    pub limits_not_enforced: Vec<String>,
+}
+
+/// Why a container is in its state.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct StateReason {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Answer to `list`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ContainerList {
+    /// The caller's containers, newest first.
+    pub containers: Vec<ContainerSummary>,
+}
+
+/// A row of `list`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ContainerSummary {
+    /// The public facts.
+    #[serde(flatten)]
+    pub info: ContainerInfo,
+    /// What it has to pay with.
+    pub balance_msat: Msat,
+    /// Up to when it has paid; absent before the first charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_until: Option<UnixSecs>,
+}
+
+/// Answer to `topup`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TopupReply {
+    /// Pays into the container's balance.
+    pub invoice: Invoice,
+}
+
+/// Answer to `withdraw`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Withdrawal {
+    /// Proof of payment, hex.
+    pub preimage: String,
+    /// What was paid.
+    pub amount_msat: Msat,
+    /// What the payment cost besides.
+    pub fees_msat: Msat,
+    /// What is left.
+    pub balance_msat: Msat,
+}

@@ -1,0 +1,177 @@
+//! What this server tells the world: itself, and its containers.
+
+pub(crate) mod containers;
+mod instance;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nostr::event::Event;
+use nostr::key::PublicKey;
+use protocol::event::CheckedEvent;
+use relay::Pool;
+use thiserror::Error;
+use tokio::sync::Notify;
+use units::UnixSecs;
+
+use crate::context::Context;
+use crate::evidence::{Evidence, EvidenceError};
+use crate::store::StoreError;
+
+/// Changes that come together are told together.
+const GATHER: Duration = Duration::from_secs(1);
+/// Containers are told of so often without a change, so that clients can check them before paying.
+const CONTAINER_EVERY_SECS: u64 = 600;
+/// An announcement that failed is made again after this.
+const AGAIN_SECS: u64 = 30;
+
+/// Something could not be told.
+#[derive(Debug, Error)]
+pub enum AnnounceError {
+    /// There is no evidence to show.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// An event could not be signed.
+    #[error(transparent)]
+    Sign(#[from] protocol::event::SignError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Our own announcement does not verify.
+    #[error("our own announcement does not verify: {0}")]
+    Unverifiable(#[from] protocol::nec::NecError),
+    /// No relay took it.
+    #[error("no relay took the {what}: {refused}")]
+    NotTaken {
+        /// What.
+        what: &'static str,
+        /// What the relays said.
+        refused: String,
+    },
+}
+
+/// What is to be told, gathered.
+#[derive(Clone, Debug, Default)]
+pub struct Changes(Arc<Gathered>);
+
+#[derive(Debug, Default)]
+struct Gathered {
+    containers: Mutex<BTreeSet<PublicKey>>,
+    some: Notify,
+}
+
+impl Changes {
+    /// A container changed, and with it what the server has left.
+    pub fn container(&self, pubkey: PublicKey) {
+        self.0.containers.lock().unwrap_or_else(PoisonError::into_inner).insert(pubkey);
+        self.0.some.notify_one();
+    }
+
+    /// The server changed: it has a wallet now.
+    pub fn server(&self) {
+        self.0.some.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<PublicKey> {
+        std::mem::take(&mut self.0.containers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What the parent gave to vouch for us, as far as it does.
+#[derive(Clone, Debug, Default)]
+pub struct Vouchers {
+    /// The builder's signature.
+    pub build: Option<Event>,
+    /// The launcher's signature.
+    pub instance: Option<Event>,
+    /// The maintainers' signatures.
+    pub releases: Vec<Event>,
+}
+
+/// Tells the world.
+#[derive(Debug)]
+pub struct Announcer {
+    ctx: Arc<Context>,
+    pool: Pool,
+    vouchers: Vouchers,
+}
+
+impl Announcer {
+    /// An announcer on these relays. Vouchers that do not verify with our own evidence are left out,
+    /// and said so.
+    ///
+    /// # Errors
+    /// [`AnnounceError`] if not even an announcement without vouchers verifies.
+    pub async fn new(ctx: Arc<Context>, pool: Pool, vouchers: Vouchers) -> Result<Self, AnnounceError> {
+        let evidence = ctx.attestor.current().await?;
+        let vouchers = instance::keep_valid(&ctx, &evidence, vouchers)?;
+        Ok(Self { ctx, pool, vouchers })
+    }
+
+    /// Announces until the future is dropped.
+    pub async fn run(self) {
+        let changes = self.ctx.changes.clone();
+        let mut instance_due = UnixSecs(0);
+        let mut containers_due = UnixSecs(0);
+        let mut told = None;
+        loop {
+            let now = self.ctx.clock.now();
+            let mut changed = changes.take();
+            if now >= containers_due {
+                changed.extend(self.living());
+                containers_due = now.plus_secs(CONTAINER_EVERY_SECS);
+            }
+            for pubkey in changed {
+                if let Err(e) = self.announce_container(&pubkey).await {
+                    tracing::warn!(container = %pubkey, "container not announced: {e}");
+                }
+            }
+            let tells = instance::told(&self.ctx);
+            if now >= instance_due || told.as_ref() != Some(&tells) {
+                instance_due = now.plus_secs(match self.announce_instance().await {
+                    Ok(next_secs) => {
+                        told = Some(tells);
+                        next_secs
+                    }
+                    Err(e) => {
+                        tracing::warn!("server not announced: {e}");
+                        told = None;
+                        AGAIN_SECS
+                    }
+                });
+            }
+            tokio::time::sleep(GATHER).await;
+            let due = instance_due.min(containers_due).secs_since(self.ctx.clock.now());
+            // Something that changed while we slept is found without waiting.
+            drop(tokio::time::timeout(Duration::from_secs(due), changes.0.some.notified()).await);
+        }
+    }
+
+    fn living(&self) -> Vec<PublicKey> {
+        let containers = self.ctx.store.containers().unwrap_or_else(|e| {
+            tracing::error!("containers not read: {e}");
+            Vec::new()
+        });
+        let living = containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "paused"));
+        living.map(crate::store::Container::pubkey).collect()
+    }
+
+    async fn publish(&self, what: &'static str, event: &CheckedEvent) -> Result<(), AnnounceError> {
+        let report = self.pool.publish(event).await;
+        for (relay, why) in &report.refused {
+            tracing::debug!(relay, "{what} refused: {why}");
+        }
+        metrics::counter!("announcements_total", "what" => what).increment(1);
+        if report.is_published() {
+            return Ok(());
+        }
+        let refused = report.refused.iter().map(|(relay, why)| format!("{relay}: {why}")).collect::<Vec<_>>();
+        Err(AnnounceError::NotTaken { what, refused: refused.join("; ") })
+    }
+}
+
+/// When a certificate made now ends: with the attestation above it.
+fn certificate_until(evidence: &Evidence) -> UnixSecs {
+    evidence.document.leaf_not_after()
+}

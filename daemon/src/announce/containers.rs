@@ -1,0 +1,59 @@
+//! Containers' public events, with their certificates.
+
+use nostr::key::PublicKey;
+use protocol::event::{CheckedEvent, SignError};
+use protocol::nec::certificate::{ContainerClaims, for_container};
+use protocol::nec::container::{ContainerEvent, build};
+
+use super::{AnnounceError, Announcer, certificate_until};
+use crate::api::endpoints;
+use crate::context::Context;
+use crate::evidence::Evidence;
+use crate::store::Container;
+
+/// The service's certificate for a container: its key, its image, its manifest.
+///
+/// # Errors
+/// [`SignError`].
+pub(crate) fn certificate(
+    ctx: &Context,
+    evidence: &Evidence,
+    container: &Container,
+) -> Result<CheckedEvent, SignError> {
+    let claims = ContainerClaims {
+        image: &container.spec.image,
+        manifest_sha256: container.spec.manifest_sha256.as_deref(),
+    };
+    for_container(&ctx.keys, &container.pubkey(), claims, certificate_until(evidence), ctx.clock.now())
+}
+
+impl Announcer {
+    /// Tells of one container. Of one that was never paid nobody hears.
+    pub(super) async fn announce_container(&self, pubkey: &PublicKey) -> Result<(), AnnounceError> {
+        let ctx = &self.ctx;
+        let Some(container) = ctx.store.container(pubkey)? else { return Ok(()) };
+        if matches!(container.state.name(), "waiting" | "launching" | "expired") {
+            return Ok(());
+        }
+        let evidence = ctx.attestor.current().await?;
+        let certificate = certificate(ctx, &evidence, &container)?;
+        let endpoints = endpoints(ctx, &container);
+        let event = ContainerEvent {
+            name: container.spec.name.as_deref(),
+            state: container.state.name(),
+            balance: container.balance,
+            units: container.spec.units,
+            image: &container.spec.image,
+            upgrade: "none",
+            owner: container.owner(),
+            app: container.app.as_ref(),
+            endpoints: &endpoints,
+            root: &evidence.root,
+            certificate: &certificate,
+            service_repo: &ctx.config.repo,
+            releases: &self.vouchers.releases,
+        };
+        let event = build(&container.keys, &event, ctx.clock.now())?;
+        self.publish("container", &event).await
+    }
+}

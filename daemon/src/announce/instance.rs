@@ -1,0 +1,115 @@
+//! The server's own announcement, profile and relay list.
+
+use nostr::event::Kind;
+use protocol::event::{CheckedEvent, SignError, sign};
+use protocol::nec::announcement::{Announcement, PriceTag, WalletTag, build};
+use protocol::nec::{NecError, Policy, VerifiedInstance};
+use protocol::tag;
+
+use super::{AnnounceError, Announcer, Vouchers};
+use crate::context::Context;
+use crate::evidence::Evidence;
+
+const DESCRIPTION: &str = "enclaved: runs Docker containers in an AWS Nitro Enclave, paid over Lightning";
+
+/// What an announcement tells besides the evidence; another one is made when it changes.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Told {
+    units_free: u32,
+    wallet: Option<WalletTag>,
+}
+
+pub(super) fn told(ctx: &Context) -> Told {
+    let units_free = ctx.store.units_free(ctx.config.capacity.units).unwrap_or_default();
+    Told { units_free, wallet: ctx.wallet.tag() }
+}
+
+fn announcement(ctx: &Context, evidence: &Evidence, vouchers: &Vouchers) -> Result<CheckedEvent, SignError> {
+    let Told { units_free, wallet } = told(ctx);
+    let price = &ctx.config.price;
+    let announcement = Announcement {
+        description: DESCRIPTION,
+        repo: &ctx.config.repo,
+        name: &ctx.config.name,
+        version: env!("CARGO_PKG_VERSION"),
+        env: evidence.env,
+        relays: &ctx.config.relays,
+        open: ctx.config.launch.open && wallet.is_some(),
+        price: Some(PriceTag { unit_hour_msat: price.unit_hour_msat, period_secs: price.period_secs }),
+        units_free: Some((units_free, ctx.config.capacity.units)),
+        wallet,
+        limits_not_enforced: &ctx.runtime.facts().not_enforced,
+        build: vouchers.build.as_ref(),
+        instance: vouchers.instance.as_ref(),
+        releases: &vouchers.releases,
+    };
+    build(&ctx.keys, &announcement, &evidence.root, &evidence.document, ctx.clock.now())
+}
+
+/// Checks our announcement as a client would.
+fn verify(ctx: &Context, event: &CheckedEvent) -> Result<(), NecError> {
+    let policy =
+        Policy { allow_debug: true, ..Policy::new(ctx.attestor.trust_root().clone(), ctx.clock.now()) };
+    VerifiedInstance::verify(event, &policy).map(drop)
+}
+
+/// Leaves out the vouchers that clients would refuse, each with the reason on the log.
+pub(super) fn keep_valid(
+    ctx: &Context,
+    evidence: &Evidence,
+    offered: Vouchers,
+) -> Result<Vouchers, AnnounceError> {
+    verify(ctx, &announcement(ctx, evidence, &Vouchers::default())?)?;
+    let passes = |what: &str, vouchers: &Vouchers| -> Result<bool, AnnounceError> {
+        match verify(ctx, &announcement(ctx, evidence, vouchers)?) {
+            Ok(()) => Ok(true),
+            Err(e) => {
+                tracing::error!("the parent's {what} is left out: {e}");
+                Ok(false)
+            }
+        }
+    };
+    let mut kept = Vouchers::default();
+    let build = Vouchers { build: offered.build, ..Vouchers::default() };
+    if build.build.is_some() && passes("build.json", &build)? {
+        kept.build = build.build;
+    }
+    let instance = Vouchers { instance: offered.instance, ..Vouchers::default() };
+    if instance.instance.is_some() && passes("instance.json", &instance)? {
+        kept.instance = instance.instance;
+    }
+    for release in offered.releases {
+        let one = Vouchers { releases: vec![release], ..Vouchers::default() };
+        if passes("release", &one)? {
+            kept.releases.extend(one.releases);
+        }
+    }
+    Ok(kept)
+}
+
+impl Announcer {
+    /// Announces the server and returns in how many seconds to do it again.
+    pub(super) async fn announce_instance(&self) -> Result<u64, AnnounceError> {
+        let ctx = &self.ctx;
+        let evidence = ctx.attestor.current().await?;
+        let event = announcement(ctx, &evidence, &self.vouchers)?;
+        verify(ctx, &event)?;
+        self.publish("announcement", &event).await?;
+        self.publish("profile", &profile(ctx)?).await?;
+        self.publish("relay list", &relay_list(ctx)?).await?;
+        Ok(evidence.fresh_until().secs_since(ctx.clock.now()))
+    }
+}
+
+fn profile(ctx: &Context) -> Result<CheckedEvent, SignError> {
+    let about = format!("{DESCRIPTION}. Verify before you trust: {}", ctx.config.repo);
+    let content = serde_json::json!({"name": ctx.config.name, "about": about, "bot": true});
+    let tags = vec![tag!["t", "enclaved"], tag!["r", ctx.config.repo]];
+    sign(&ctx.keys, Kind::Metadata, ctx.clock.now(), tags, content.to_string())
+}
+
+/// NIP-65.
+fn relay_list(ctx: &Context) -> Result<CheckedEvent, SignError> {
+    let tags = ctx.config.relays.iter().map(|relay| tag!["r", relay]).collect();
+    sign(&ctx.keys, Kind::RelayList, ctx.clock.now(), tags, String::new())
+}

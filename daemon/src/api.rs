@@ -1,0 +1,189 @@
+//! The use cases: what may be asked of this server, whoever carries the question.
+
+mod launch;
+mod money;
+mod reports;
+
+use std::sync::Arc;
+
+use lifecycle::Event;
+use nostr::key::PublicKey;
+use protocol::rpc::enclaved::{
+    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, TopupParams, TopupReply,
+    WithdrawParams, Withdrawal,
+};
+use protocol::rpc::{Code, Failure};
+use relay::request_log::RequestKey;
+
+pub(crate) use launch::room;
+pub use reports::endpoints;
+
+use crate::context::Context;
+use crate::deploy::{CommandError, Fleet};
+use crate::store::{Container, StoreError};
+
+/// Rows of one `list`, so that the answer fits into an event.
+const LIST_MAX: u32 = 50;
+
+/// The server, as its callers see it.
+#[derive(Clone, Debug)]
+pub struct Api {
+    fleet: Arc<Fleet>,
+}
+
+impl Api {
+    /// The use cases over this fleet.
+    #[must_use]
+    pub const fn new(fleet: Arc<Fleet>) -> Self {
+        Self { fleet }
+    }
+
+    fn ctx(&self) -> &Arc<Context> {
+        self.fleet.context()
+    }
+
+    /// Says what a launch would cost. Reserves nothing.
+    ///
+    /// # Errors
+    /// [`Failure`] with the code of what is wrong.
+    pub async fn quote(&self, params: LaunchParams) -> Result<Quote, Failure> {
+        launch::quote(self.ctx(), params).await
+    }
+
+    /// Reserves units for a launch and returns the invoice that pays for it.
+    ///
+    /// # Errors
+    /// [`Failure`] with the code of what is wrong; nothing is reserved then.
+    pub async fn launch(
+        &self,
+        owner: PublicKey,
+        key: RequestKey,
+        params: LaunchParams,
+    ) -> Result<LaunchReply, Failure> {
+        launch::launch(&self.fleet, owner, key, params).await
+    }
+
+    /// The public facts of a container.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no such container.
+    pub fn info(&self, pubkey: &PublicKey) -> Result<ContainerInfo, Failure> {
+        Ok(reports::info(self.ctx(), &self.find(pubkey)?))
+    }
+
+    /// Everything about a container of the caller's.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no such container, or it is another's.
+    pub fn status(&self, caller: &PublicKey, pubkey: &PublicKey) -> Result<ContainerStatus, Failure> {
+        reports::status(self.ctx(), &self.find_owned(caller, pubkey)?)
+    }
+
+    /// The caller's containers, newest first.
+    ///
+    /// # Errors
+    /// [`Failure`] if the store fails.
+    pub fn list(&self, caller: &PublicKey) -> Result<ContainerList, Failure> {
+        let containers = self.ctx().store.owned_by(caller, LIST_MAX).map_err(|e| store_failure(&e))?;
+        Ok(reports::list(self.ctx(), &containers))
+    }
+
+    /// Stops a container's process. It pays for its units all the same.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn pause(&self, caller: &PublicKey, pubkey: &PublicKey) -> Result<ContainerStatus, Failure> {
+        self.command(caller, pubkey, Event::PauseAsked).await
+    }
+
+    /// Starts a container's process again.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn resume(&self, caller: &PublicKey, pubkey: &PublicKey) -> Result<ContainerStatus, Failure> {
+        self.command(caller, pubkey, Event::ResumeAsked).await
+    }
+
+    /// Ends a container and wipes its data. Its balance can still be withdrawn.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn terminate(
+        &self,
+        caller: &PublicKey,
+        pubkey: &PublicKey,
+    ) -> Result<ContainerStatus, Failure> {
+        self.command(caller, pubkey, Event::TerminateAsked).await
+    }
+
+    async fn command(
+        &self,
+        caller: &PublicKey,
+        pubkey: &PublicKey,
+        event: Event,
+    ) -> Result<ContainerStatus, Failure> {
+        self.find_owned(caller, pubkey)?;
+        self.fleet.command(pubkey, event).await.map_err(|e| command_failure(&e))?;
+        self.status(caller, pubkey)
+    }
+
+    /// An invoice that pays into a container's balance. Anybody may pay for anybody's container.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn topup(&self, params: TopupParams) -> Result<TopupReply, Failure> {
+        money::topup(self.ctx(), &self.find(&params.pubkey)?, params.amount_msat).await
+    }
+
+    /// Pays an invoice from a container's balance.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn withdraw(
+        &self,
+        caller: &PublicKey,
+        key: RequestKey,
+        params: WithdrawParams,
+    ) -> Result<Withdrawal, Failure> {
+        let container = self.find_owned(caller, &params.pubkey)?;
+        money::withdraw(self.ctx(), &container, key, &params.invoice).await
+    }
+
+    fn find(&self, pubkey: &PublicKey) -> Result<Container, Failure> {
+        let found = self.ctx().store.container(pubkey).map_err(|e| store_failure(&e))?;
+        // Built-ins are part of the server; nobody commands or pays them.
+        found.filter(|container| !container.is_builtin()).ok_or_else(|| {
+            Failure::new(
+                Code::NotFound,
+                "there is no such container on this server; check the key and the server",
+            )
+        })
+    }
+
+    fn find_owned(&self, caller: &PublicKey, pubkey: &PublicKey) -> Result<Container, Failure> {
+        let container = self.find(pubkey)?;
+        if container.owner() == Some(caller) {
+            return Ok(container);
+        }
+        Err(Failure::new(
+            Code::NotOwner,
+            "the container belongs to another key; use the key that launched it",
+        ))
+    }
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    tracing::error!("store: {error}");
+    Failure::new(Code::Internal, "a fault of the server; nothing was done; try again")
+}
+
+fn command_failure(error: &CommandError) -> Failure {
+    match error {
+        CommandError::Refused(refused) => Failure::new(Code::StateRefused, refused.to_string()),
+        CommandError::NotFound => Failure::new(Code::StateRefused, "the container is over"),
+        CommandError::Store(e) => store_failure(e),
+        CommandError::ShuttingDown => {
+            Failure::new(Code::Internal, "the server is shutting down; ask again when it is back")
+        }
+    }
+}

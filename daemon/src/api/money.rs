@@ -1,0 +1,99 @@
+//! Money into and out of a container's balance.
+
+use protocol::nwc::ErrorCode;
+use protocol::rpc::enclaved::{TopupReply, Withdrawal};
+use protocol::rpc::{Code, Failure};
+use relay::request_log::RequestKey;
+use units::Msat;
+
+use super::store_failure;
+use crate::context::Context;
+use crate::store::Container;
+use crate::wallet::WalletError;
+
+/// The wallet makes no invoice below a satoshi.
+const TOPUP_MIN: Msat = Msat::new(1_000);
+/// A tenth of a bitcoin: far more than a container needs, far less than an integer holds.
+const TOPUP_MAX: Msat = Msat::new(10_000_000_000);
+const TOPUP_INVOICE_SECS: u32 = 600;
+
+pub(super) async fn topup(ctx: &Context, container: &Container, amount: Msat) -> Result<TopupReply, Failure> {
+    if amount < TOPUP_MIN || amount > TOPUP_MAX {
+        return Err(Failure::new(
+            Code::AmountInvalid,
+            format!("amount_msat must be from {} to {}", TOPUP_MIN.msat(), TOPUP_MAX.msat()),
+        ));
+    }
+    if container.state.is_over() {
+        return Err(Failure::new(Code::StateRefused, "the container is over; launch another"));
+    }
+    let description = format!("enclaved topup {}", container.pubkey());
+    let invoice = ctx
+        .wallet
+        .make_invoice(&container.keys, amount, description, TOPUP_INVOICE_SECS)
+        .await
+        .map_err(|e| wallet_failure(&e))?;
+    Ok(TopupReply { invoice })
+}
+
+/// Persists the intent under the command's key, then pays. The wallet pays one invoice once, so a
+/// command that comes again after a crash gets the same proof.
+pub(super) async fn withdraw(
+    ctx: &Context,
+    container: &Container,
+    key: RequestKey,
+    invoice: &str,
+) -> Result<Withdrawal, Failure> {
+    // Money must not leave a server whose books could be rolled back (blueprint, section 6).
+    if ctx.attestor.trust_root().is_aws() {
+        return Err(Failure::new(Code::PayoutsDisabled, "payments out of this server are switched off"));
+    }
+    let amount = amount_of(invoice)?;
+    let (key, pubkey) = (key.to_hex(), container.pubkey());
+    let row = ctx
+        .store
+        .intend_withdrawal(&key, &pubkey, invoice, amount, ctx.clock.now())
+        .map_err(|e| store_failure(&e))?;
+    let (preimage, fees) = match row.paid {
+        Some(paid) => paid,
+        None => {
+            let paid = ctx.wallet.pay(&container.keys, invoice).await.map_err(|e| payment_failure(&e))?;
+            ctx.store.save_withdrawal_paid(&key, &paid.0, paid.1).map_err(|e| store_failure(&e))?;
+            paid
+        }
+    };
+    let balance = ctx.wallet.balance(&container.keys).await.map_err(|e| wallet_failure(&e))?;
+    ctx.store.save_balance(&pubkey, balance).map_err(|e| store_failure(&e))?;
+    Ok(Withdrawal { preimage, amount_msat: row.amount, fees_msat: fees, balance_msat: balance })
+}
+
+fn amount_of(invoice: &str) -> Result<Msat, Failure> {
+    let invalid = |why: &str| Failure::new(Code::InvoiceInvalid, format!("invoice: {why}"));
+    let parsed: lightning_invoice::Bolt11Invoice =
+        invoice.parse().map_err(|_| invalid("it is not a BOLT11 invoice"))?;
+    let msat = parsed.amount_milli_satoshis().ok_or_else(|| invalid("it must state an amount"))?;
+    i64::try_from(msat).map(Msat::new).map_err(|_| invalid("its amount is out of range"))
+}
+
+fn wallet_failure(error: &WalletError) -> Failure {
+    tracing::warn!("wallet: {error}");
+    Failure::new(Code::WalletUnavailable, "the server's wallet does not answer; try again in a minute")
+}
+
+fn payment_failure(error: &WalletError) -> Failure {
+    match error {
+        WalletError::Silent(why) => {
+            tracing::warn!("withdrawal: {why}");
+            Failure::new(
+                Code::PaymentPending,
+                "the payment's outcome is not known yet; send the same request with the same id to learn it",
+            )
+        }
+        WalletError::Refused { code: ErrorCode::InsufficientBalance, .. } => {
+            Failure::new(Code::InsufficientBalance, "the container's balance is too small for this invoice")
+        }
+        WalletError::Refused { message, .. } => {
+            Failure::new(Code::PaymentFailed, format!("the payment failed and nothing was taken: {message}"))
+        }
+    }
+}

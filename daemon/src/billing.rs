@@ -1,0 +1,130 @@
+//! Charging a container for a period: the intent on record, an invoice of the server's, the payment
+//! from the container's account, the proof on record. Whatever crashes in between, doing it again
+//! charges once.
+
+use lifecycle::{Event, Phase};
+use nostr::key::PublicKey;
+use protocol::nwc::ErrorCode;
+
+use crate::checkpoint::Step;
+use crate::context::Context;
+use crate::store::{Charge, Container, StoreError};
+use crate::wallet::{InvoiceState, WalletError};
+
+/// How long the invoice of a charge can be paid. Longer than any outage that a container survives, so
+/// that one invoice usually sees a charge through.
+const CHARGE_INVOICE_SECS: u32 = 3_600;
+
+/// Charges `container` for `period` and says what came of it.
+pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event {
+    let outcome = match try_charge(ctx, container, period).await {
+        Ok(event) => event,
+        Err(ChargeFailure::Store(e)) => {
+            tracing::error!(container = %container.pubkey(), "a charge could not be recorded: {e}");
+            Event::ChargeUnknown
+        }
+        Err(ChargeFailure::Wallet(e)) => {
+            tracing::warn!(container = %container.pubkey(), period, "charge: {e}");
+            Event::ChargeUnknown
+        }
+    };
+    let label = if matches!(outcome, Event::ChargePaid { .. }) { "paid" } else { "not_paid" };
+    metrics::counter!("charges_total", "outcome" => label).increment(1);
+    outcome
+}
+
+enum ChargeFailure {
+    Store(StoreError),
+    Wallet(WalletError),
+}
+
+impl From<StoreError> for ChargeFailure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<WalletError> for ChargeFailure {
+    fn from(error: WalletError) -> Self {
+        Self::Wallet(error)
+    }
+}
+
+async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result<Event, ChargeFailure> {
+    let pubkey = container.pubkey();
+    let subject = pubkey.to_hex();
+    let amount = container.spec.price_per_period;
+    let charge = ctx.store.intend_charge(&pubkey, period, amount, ctx.clock.now())?;
+    if charge.preimage.is_some() {
+        return Ok(Event::ChargePaid { period });
+    }
+    if !amount.is_positive() {
+        ctx.store.save_charge_paid(&pubkey, period, "free", ctx.clock.now())?;
+        return Ok(Event::ChargePaid { period });
+    }
+    // A paused container comes back only into units that are free; they are its own from here on.
+    let paused = matches!(container.state.phase, Phase::Paused { .. });
+    let units = container.spec.units.get();
+    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.units)? {
+        return Ok(Event::NoUnits);
+    }
+    ctx.checkpoints.reach(Step::ChargeIntended, &subject).await;
+    let invoice = match charge.invoice {
+        Some(invoice) => invoice,
+        None => make_invoice(ctx, &pubkey, period, &charge).await?,
+    };
+    ctx.checkpoints.reach(Step::ChargeInvoiced, &subject).await;
+    match ctx.wallet.pay(&container.keys, &invoice).await {
+        Ok((preimage, _)) => {
+            ctx.checkpoints.reach(Step::ChargePaid, &subject).await;
+            record_paid(ctx, &pubkey, period, &preimage).await
+        }
+        Err(WalletError::Refused { code: ErrorCode::InsufficientBalance, .. }) => Ok(Event::ChargeRefused),
+        Err(error @ WalletError::Refused { .. }) => replace_dead_invoice(ctx, &pubkey, period, error).await,
+        Err(error @ WalletError::Silent(_)) => Err(error.into()),
+    }
+}
+
+async fn record_paid(
+    ctx: &Context,
+    pubkey: &PublicKey,
+    period: u64,
+    preimage: &str,
+) -> Result<Event, ChargeFailure> {
+    ctx.store.save_charge_paid(pubkey, period, preimage, ctx.clock.now())?;
+    ctx.checkpoints.reach(Step::ChargeRecorded, &pubkey.to_hex()).await;
+    Ok(Event::ChargePaid { period })
+}
+
+async fn make_invoice(
+    ctx: &Context,
+    pubkey: &PublicKey,
+    period: u64,
+    charge: &Charge,
+) -> Result<String, ChargeFailure> {
+    let description = format!("period {period} of {pubkey}");
+    let invoice = ctx.wallet.make_invoice(&ctx.keys, charge.amount, description, CHARGE_INVOICE_SECS).await?;
+    ctx.store.save_charge_invoice(pubkey, period, Some((&invoice.invoice, &invoice.payment_hash)))?;
+    Ok(invoice.invoice)
+}
+
+/// The wallet refused for another reason than the balance. If the invoice can no longer be paid it is
+/// taken off the record, and the next attempt makes a new one; but not before the wallet has said that
+/// it was not paid: two invoices for one period must never both be paid.
+async fn replace_dead_invoice(
+    ctx: &Context,
+    pubkey: &PublicKey,
+    period: u64,
+    refusal: WalletError,
+) -> Result<Event, ChargeFailure> {
+    let charge = ctx.store.intend_charge(pubkey, period, units::Msat::ZERO, ctx.clock.now())?;
+    let Some(hash) = charge.payment_hash else { return Err(refusal.into()) };
+    match ctx.wallet.invoice_state(&ctx.keys, &hash).await? {
+        InvoiceState::Paid(_) => record_paid(ctx, pubkey, period, "settled").await,
+        InvoiceState::Dead => {
+            ctx.store.save_charge_invoice(pubkey, period, None)?;
+            Err(refusal.into())
+        }
+        InvoiceState::Open => Err(refusal.into()),
+    }
+}

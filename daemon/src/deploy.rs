@@ -1,0 +1,194 @@
+//! One driver per container: it alone changes the container's state and carries out what follows.
+
+mod driver;
+mod launch;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lifecycle::Event;
+use nostr::key::PublicKey;
+use protocol::nwc::Notification;
+use relay::nwc::WalletNews;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::context::Context;
+use crate::runtime::Exits;
+use crate::store::{Container, StoreError};
+use driver::Driver;
+
+/// Inputs that wait for one container. Events are a handful; whoever sends commands waits for answers.
+const INPUTS_MAX: usize = 64;
+
+/// A command was not carried out.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// It does not fit the container's state.
+    #[error(transparent)]
+    Refused(#[from] lifecycle::Refused),
+    /// There is no such container.
+    #[error("there is no such container")]
+    NotFound,
+    /// The store failed; nothing changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// What a driver is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Something happened.
+    Event(Event),
+    /// The launch came to an end; an error says why it failed.
+    LaunchEnded(Result<(), launch::LaunchFailure>),
+    /// The owner wants something.
+    Command(Event, oneshot::Sender<Result<(), CommandError>>),
+    /// Look whether the process runs.
+    Look,
+    /// End, and stop the process.
+    Shutdown,
+}
+
+/// All drivers.
+#[derive(Debug)]
+pub struct Fleet {
+    ctx: Arc<Context>,
+    drivers: Mutex<HashMap<PublicKey, Handle>>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    inputs: mpsc::Sender<Input>,
+    task: JoinHandle<()>,
+}
+
+impl Fleet {
+    /// A fleet with no driver.
+    #[must_use]
+    pub fn new(ctx: Arc<Context>) -> Arc<Self> {
+        Arc::new(Self { ctx, drivers: Mutex::default() })
+    }
+
+    /// What all drivers have in common.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.ctx
+    }
+
+    /// Starts the driver of a container, which first does what `events` ask for.
+    pub fn start(&self, container: Container, events: Vec<Event>) {
+        let pubkey = container.pubkey();
+        self.ctx.wallet.listen_for(&container.keys);
+        let (inputs, inputs_rx) = mpsc::channel(INPUTS_MAX);
+        let driver = Driver::new(Arc::clone(&self.ctx), container, inputs.clone());
+        let task = tokio::spawn(driver.run(inputs_rx, events));
+        self.lock().insert(pubkey, Handle { inputs, task });
+    }
+
+    /// Tells a driver that something happened. Nobody waits; a container without a driver is over.
+    pub async fn tell(&self, pubkey: &PublicKey, event: Event) {
+        self.send(pubkey, Input::Event(event)).await;
+    }
+
+    /// Carries out an owner's command and waits until it is done.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub async fn command(&self, pubkey: &PublicKey, event: Event) -> Result<(), CommandError> {
+        let (answer, answered) = oneshot::channel();
+        if !self.send(pubkey, Input::Command(event, answer)).await {
+            return Err(CommandError::NotFound);
+        }
+        answered.await.map_err(|_| CommandError::ShuttingDown)?
+    }
+
+    /// Follows the engine's exits until they end.
+    pub async fn follow_exits(&self, mut exits: mpsc::Receiver<Exits>) {
+        while let Some(exit) = exits.recv().await {
+            match exit {
+                Exits::One(pubkey) => drop(self.send(&pubkey, Input::Look).await),
+                Exits::Unknown => {
+                    let all: Vec<_> = self.lock().keys().copied().collect();
+                    for pubkey in all {
+                        self.send(&pubkey, Input::Look).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The wallet told its key. It is asked until it answers; then every container's account is heard.
+    pub async fn wallet_appeared(&self, service: PublicKey) {
+        for wait_secs in [0, 1, 2, 4, 8, 16, 32] {
+            tokio::time::sleep(Duration::from_secs(wait_secs)).await;
+            match self.ctx.wallet.appeared(service, &self.ctx.keys).await {
+                Ok(()) => return self.listen_to_wallet(),
+                Err(e) => tracing::warn!("the wallet appeared and does not answer: {e}"),
+            }
+        }
+        tracing::error!("the wallet appeared and never answered");
+    }
+
+    fn listen_to_wallet(&self) {
+        match self.ctx.store.containers() {
+            Ok(containers) => containers.iter().for_each(|one| self.ctx.wallet.listen_for(&one.keys)),
+            Err(e) => tracing::error!("containers not read: {e}"),
+        }
+        tracing::info!("the wallet is there");
+        self.ctx.changes.server();
+    }
+
+    /// Follows what the wallet tells of containers' accounts until it ends.
+    pub async fn follow_wallet(self: Arc<Self>, mut news: mpsc::Receiver<WalletNews>) {
+        while let Some(WalletNews { client, notification }) = news.recv().await {
+            if matches!(notification, Notification::PaymentReceived(_)) {
+                self.tell(&client, Event::BalanceRose).await;
+            }
+            let fleet = Arc::clone(&self);
+            tokio::spawn(async move { fleet.refresh_balance(&client).await });
+        }
+    }
+
+    async fn refresh_balance(&self, pubkey: &PublicKey) {
+        let Ok(Some(container)) = self.ctx.store.container(pubkey) else { return };
+        match self.ctx.wallet.balance(&container.keys).await {
+            Ok(balance) => {
+                if let Err(e) = self.ctx.store.save_balance(pubkey, balance) {
+                    tracing::error!("balance not saved: {e}");
+                }
+                self.ctx.changes.container(*pubkey);
+            }
+            Err(e) => tracing::warn!(container = %pubkey, "balance: {e}"),
+        }
+    }
+
+    /// Ends all drivers; each stops its process first. Containers start again with the server.
+    pub async fn shutdown(&self) {
+        let all: Vec<_> = self.lock().drain().map(|(_, handle)| handle).collect();
+        for handle in &all {
+            // A driver that is gone has nothing to stop.
+            drop(handle.inputs.send(Input::Shutdown).await);
+        }
+        for handle in all {
+            drop(handle.task.await);
+        }
+    }
+
+    async fn send(&self, pubkey: &PublicKey, input: Input) -> bool {
+        let inputs = self.lock().get(pubkey).map(|handle| handle.inputs.clone());
+        match inputs {
+            Some(inputs) => inputs.send(input).await.is_ok(),
+            None => false,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, Handle>> {
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,144 @@
+//! From a paid launch to a running process.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+use units::Stopwatch;
+
+use crate::checkpoint::Step;
+use crate::context::Context;
+use crate::image::{Digest, EnsureError, ImageLimits, LoadError, Reference, ResolveError};
+use crate::runtime::RuntimeError;
+use crate::store::Container;
+
+/// How long a launch is tried again when it fails for a passing reason: the engine restarts, a registry
+/// has a bad minute.
+const TRY_WAIT: Duration = Duration::from_secs(180);
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_secs(2);
+
+/// Why a launch failed, for its owner.
+#[derive(Clone, Debug, Error)]
+#[error("{message}")]
+pub(crate) struct LaunchFailure {
+    /// For programs.
+    pub(crate) code: &'static str,
+    /// For people.
+    pub(crate) message: String,
+    passing: bool,
+}
+
+impl From<ResolveError> for LaunchFailure {
+    fn from(error: ResolveError) -> Self {
+        Self::of(error.code(), error.to_string())
+    }
+}
+
+impl From<EnsureError> for LaunchFailure {
+    fn from(error: EnsureError) -> Self {
+        Self::of(error.code(), error.to_string())
+    }
+}
+
+impl From<LoadError> for LaunchFailure {
+    fn from(error: LoadError) -> Self {
+        Self { code: "internal", message: error.to_string(), passing: true }
+    }
+}
+
+impl From<RuntimeError> for LaunchFailure {
+    fn from(error: RuntimeError) -> Self {
+        match &error {
+            // What the image names as its program cannot be run: no use in trying again.
+            RuntimeError::Start(_) => Self {
+                code: "start_failed",
+                message: format!("{error}; check the image's entrypoint and the arguments"),
+                passing: false,
+            },
+            RuntimeError::ImageVolumes(_) => {
+                Self { code: "image_unsupported", message: error.to_string(), passing: false }
+            }
+            RuntimeError::Engine(_)
+            | RuntimeError::Unsafe(_)
+            | RuntimeError::Hangs
+            | RuntimeError::NotPrepared
+            | RuntimeError::NoNetwork
+            | RuntimeError::Volume(_)
+            | RuntimeError::Firewall(_) => {
+                tracing::error!("a container could not be prepared: {error}");
+                let message = "the server could not prepare the container".to_owned();
+                Self { code: "internal", message, passing: true }
+            }
+        }
+    }
+}
+
+impl LaunchFailure {
+    fn of(code: &'static str, message: String) -> Self {
+        let passing = matches!(code, "registry_unreachable" | "internal" | "server_busy");
+        Self { code, message, passing }
+    }
+}
+
+/// Fetches the image, prepares the container and starts it; tries again while the reason is a passing
+/// one.
+pub(super) async fn launch(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+    let subject = container.pubkey().to_hex();
+    ctx.checkpoints.reach(Step::LaunchPaid, &subject).await;
+    let took = Stopwatch::start();
+    loop {
+        match try_launch(ctx, container, &subject).await {
+            Ok(()) => {
+                metrics::histogram!("launch_seconds").record(took.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            Err(failure) if failure.passing && took.elapsed() < TRY_WAIT => {
+                tracing::warn!(container = subject, "launch: {failure}; trying again");
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+async fn try_launch(ctx: &Context, container: &Container, subject: &str) -> Result<(), LaunchFailure> {
+    ensure_image(ctx, container).await?;
+    ctx.checkpoints.reach(Step::LaunchFetched, subject).await;
+    ctx.runtime.prepare(container).await?;
+    ctx.checkpoints.reach(Step::LaunchCreated, subject).await;
+    ctx.runtime.start(container).await?;
+    ctx.checkpoints.reach(Step::LaunchStarted, subject).await;
+    Ok(())
+}
+
+/// Makes sure that the engine has the image, by the digests that were agreed.
+pub(super) async fn ensure_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+    let malformed = || LaunchFailure::of("internal", "the launch on record is not understood".into());
+    let wanted = Digest::from_str(&container.spec.config_digest).map_err(|_| malformed())?;
+    if ctx.images.find_loaded(wanted).await?.is_some() {
+        return Ok(());
+    }
+    let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(container.spec.units));
+    let reference = Reference::from_str(&container.spec.image).map_err(|_| malformed())?;
+    let pinned = ctx.images.resolve(&reference, &limits).await?;
+    // The reference names the manifest by its digest, and the manifest its configuration.
+    if pinned.config_digest() != wanted {
+        return Err(LaunchFailure::of("digest_mismatch", "the registry serves another image".into()));
+    }
+    ctx.images.ensure_loaded(&pinned, &limits).await?;
+    Ok(())
+}
+
+/// Starts a container that may have lost its image, its network or itself since it last ran.
+pub(super) async fn start(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+    match ctx.runtime.start(container).await {
+        Ok(()) => Ok(()),
+        Err(RuntimeError::NotPrepared | RuntimeError::Start(_)) => {
+            ensure_image(ctx, container).await?;
+            ctx.runtime.prepare(container).await?;
+            Ok(ctx.runtime.start(container).await?)
+        }
+        Err(e) => Err(e.into()),
+    }
+}

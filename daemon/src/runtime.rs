@@ -1,0 +1,232 @@
+//! Containers in the Docker engine: one network, one volume, one set of limits each.
+//!
+//! Everything here may be done twice: each function brings about what it names, from whatever a crash
+//! left behind. Docker is spoken to by its API; it never pulls, never restarts anything by itself, and
+//! is given no option that a stranger wrote but arguments, environment and paths that were checked.
+
+mod engine;
+mod error;
+mod events;
+mod firewall;
+mod network;
+mod plan;
+mod volume;
+
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
+    StartContainerOptions, StopContainerOptionsBuilder,
+};
+use protocol::manifest::Egress;
+use units::UnitSize;
+
+pub use engine::EngineFacts;
+pub use error::RuntimeError;
+pub use events::{Exits, watch_exits};
+pub use firewall::{Firewall, FirewallError};
+pub use network::{Addresses, NetworkPlan};
+pub use volume::{VolumeError, Volumes};
+
+use crate::config::Config;
+use crate::store::Container;
+use error::missing;
+
+/// How long a process may take to end by itself when it is told to; then it is killed.
+const STOP_SECS: i32 = 5;
+/// The engine kills after [`STOP_SECS`]; beyond that it is the engine that hangs.
+const STOP_WAIT: Duration = Duration::from_secs(30);
+/// Label with the container's key.
+pub(crate) const LABEL_PUBKEY: &str = "enclaved.pubkey";
+/// Label with the hash of what the container was made from.
+const LABEL_PLAN: &str = "enclaved.plan";
+
+/// The engine, the volumes and the firewall.
+#[derive(Debug)]
+pub struct Runtime {
+    docker: Docker,
+    facts: EngineFacts,
+    networks: NetworkPlan,
+    volumes: Volumes,
+    firewall: Firewall,
+    unit_size: UnitSize,
+    dns: Vec<String>,
+    guest_port: u16,
+}
+
+impl Runtime {
+    /// Connects to the engine, checks that it isolates containers as this server promises, and sets up
+    /// the firewall with no container in it.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn open(config: &Config) -> Result<Self, RuntimeError> {
+        let docker = engine::connect(&config.docker_socket).await?;
+        let facts = EngineFacts::ask(&docker).await?;
+        let networks = NetworkPlan::new(&config.network);
+        let exceptions = config.development.as_ref().map(|d| d.addresses.clone()).unwrap_or_default();
+        let firewall = Firewall::set_up(config.network.guest_port, &exceptions).await?;
+        let volumes = Volumes::open(&config.state_dir.join("volumes"), facts.root_uid)?;
+        let dns = config.network.dns.iter().map(ToString::to_string).collect();
+        let unit_size = config.capacity.unit_size;
+        Ok(Self {
+            docker,
+            facts,
+            networks,
+            volumes,
+            firewall,
+            unit_size,
+            dns,
+            guest_port: config.network.guest_port,
+        })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// How many containers have a network at once.
+    #[must_use]
+    pub fn slots(&self) -> u16 {
+        self.networks.slots()
+    }
+
+    /// What the engine said of itself.
+    #[must_use]
+    pub const fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    /// The addresses of a container's network.
+    #[must_use]
+    pub fn addresses(&self, container: &Container) -> Option<Addresses> {
+        container.slot.map(|slot| self.networks.addresses(slot))
+    }
+
+    /// Lets a container of before a restart reach what it may, at once and whether or not it runs.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Firewall`].
+    pub async fn readmit(&self, addresses: &Addresses, egress: Egress) -> Result<(), RuntimeError> {
+        Ok(self.firewall.admit(addresses, egress).await?)
+    }
+
+    /// Makes network, firewall entries, volume and container, all but the process.
+    ///
+    /// The engine must have the image.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn prepare(&self, container: &Container) -> Result<(), RuntimeError> {
+        let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
+        let limits = self.unit_size.times(container.spec.units);
+        let paths = plan::volume_paths(&container.spec)?;
+        let mounts = self.volumes.ensure(&container.pubkey(), limits.volume_bytes, &paths).await?;
+        self.firewall.admit(&addresses, container.spec.egress).await?;
+        network::ensure(&self.docker, &addresses, &container.pubkey()).await?;
+        let body = plan::container_body(&plan::Inputs {
+            container,
+            addresses: &addresses,
+            limits: &limits,
+            mounts: &mounts,
+            dns: &self.dns,
+            facts: &self.facts,
+            guest_port: self.guest_port,
+        });
+        self.ensure_created(container, body).await
+    }
+
+    /// Creates the container, or replaces one that was made from another plan.
+    async fn ensure_created(
+        &self,
+        container: &Container,
+        mut body: bollard::models::ContainerCreateBody,
+    ) -> Result<(), RuntimeError> {
+        let name = plan::container_name(&container.pubkey());
+        let hash = plan::hash(&body, container);
+        body.labels.get_or_insert_default().insert(LABEL_PLAN.to_owned(), hash.clone());
+        let inspected = self.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+        if let Some(existing) = missing(inspected)? {
+            let labels = existing.config.and_then(|config| config.labels).unwrap_or_default();
+            if labels.get(LABEL_PLAN) == Some(&hash) {
+                return Ok(());
+            }
+            self.remove_container(&name).await?;
+        }
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        self.docker.create_container(Some(options), body).await?;
+        Ok(())
+    }
+
+    /// Makes sure that the process of a prepared container runs.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotPrepared`] if the container is not there, others if it cannot be started.
+    pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
+        let name = plan::container_name(&container.pubkey());
+        match self.docker.start_container(&name, None::<StartContainerOptions>).await {
+            Ok(()) => Ok(()),
+            Err(e) if error::is_status(&e, 304) => Ok(()),
+            Err(e) if error::is_status(&e, 404) => Err(RuntimeError::NotPrepared),
+            // The engine tried and says why; other errors are about the engine, not the container.
+            Err(e) if error::is_answer(&e) => Err(RuntimeError::Start(e)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// True if the container's process runs.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the engine does not say.
+    pub async fn is_running(&self, container: &Container) -> Result<bool, RuntimeError> {
+        let name = plan::container_name(&container.pubkey());
+        let inspected = self.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+        let state = missing(inspected)?.and_then(|found| found.state);
+        Ok(state.and_then(|state| state.running).unwrap_or(false))
+    }
+
+    /// Makes sure that the container's process does not run. Its data stays.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn stop(&self, container: &Container) -> Result<(), RuntimeError> {
+        let name = plan::container_name(&container.pubkey());
+        let options = StopContainerOptionsBuilder::default().t(STOP_SECS).build();
+        let stopping = self.docker.stop_container(&name, Some(options));
+        let stopped = tokio::time::timeout(STOP_WAIT, stopping).await.map_err(|_| RuntimeError::Hangs)?;
+        match stopped {
+            Err(e) if error::is_status(&e, 304) => Ok(()),
+            other => missing(other).map(drop),
+        }
+    }
+
+    /// Removes the container, its network and its data.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]; what was removed stays removed.
+    pub async fn wipe(&self, container: &Container) -> Result<(), RuntimeError> {
+        self.remove_container(&plan::container_name(&container.pubkey())).await?;
+        if let Some(addresses) = self.addresses(container) {
+            network::remove(&self.docker, &container.pubkey()).await?;
+            self.firewall.dismiss(&addresses).await?;
+        }
+        self.volumes.remove(&container.pubkey()).await?;
+        Ok(())
+    }
+
+    /// Unmounts a stopped container's volume, so that its file is whole.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn detach(&self, container: &Container) -> Result<(), RuntimeError> {
+        Ok(self.volumes.detach(&container.pubkey()).await?)
+    }
+
+    async fn remove_container(&self, name: &str) -> Result<(), RuntimeError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        missing(self.docker.remove_container(name, Some(options)).await).map(drop)
+    }
+}

@@ -1,0 +1,55 @@
+//! What can go wrong with the engine.
+
+use bollard::errors::Error as EngineError;
+use thiserror::Error;
+
+use super::{FirewallError, VolumeError};
+
+/// A container could not be brought into the state that is wanted.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// The engine does not answer, or refuses.
+    #[error("the container engine: {0}")]
+    Engine(#[from] EngineError),
+    /// The process could not be started.
+    #[error("the container could not be started: {0}")]
+    Start(#[source] EngineError),
+    /// The engine does not isolate containers as is promised.
+    #[error("the container engine {0}")]
+    Unsafe(&'static str),
+    /// The engine took a request and never ended it.
+    #[error("the container engine hangs")]
+    Hangs,
+    /// The container is not there.
+    #[error("the container is not prepared")]
+    NotPrepared,
+    /// The container has no network any more.
+    #[error("the container is over")]
+    NoNetwork,
+    /// The image declares volumes that cannot be given.
+    #[error("the image's volumes cannot be mounted: {0}")]
+    ImageVolumes(String),
+    /// The volume failed.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The firewall failed.
+    #[error(transparent)]
+    Firewall(#[from] FirewallError),
+}
+
+pub(super) fn is_status(error: &EngineError, status: u16) -> bool {
+    matches!(error, EngineError::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
+pub(super) const fn is_answer(error: &EngineError) -> bool {
+    matches!(error, EngineError::DockerResponseServerError { .. })
+}
+
+/// Turns "there is no such thing" into `None`.
+pub(super) fn missing<T>(result: Result<T, EngineError>) -> Result<Option<T>, RuntimeError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if is_status(&e, 404) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,176 @@
+//! From what was agreed to what the engine is told.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
+    NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+};
+use nostr::key::PublicKey;
+use protocol::guest;
+use protocol::manifest::Egress;
+use sha2::{Digest, Sha256};
+use units::Resources;
+
+use super::volume::VolumeMount;
+use super::{Addresses, EngineFacts, LABEL_PUBKEY, RuntimeError, network};
+use crate::store::{Container, Spec};
+
+/// What a container writes to its log, in two files of this size.
+const LOG_FILE_SIZE: &str = "512k";
+const LOG_FILES: &str = "2";
+/// Open files of one process, as the kernel's own default.
+const OPEN_FILES: i64 = 1_024;
+const OPEN_FILES_HARD: i64 = 4_096;
+/// Volumes that an image may declare besides those that the launch asked for.
+const IMAGE_VOLUMES_MAX: usize = 8;
+/// Folders that an image must not cover with a volume.
+const RESERVED: [&str; 5] = ["/proc", "/sys", "/dev", "/run/enclaved", "/etc"];
+/// A billionth of a CPU, of which `cpu_milli` is a thousandth.
+const NANO_PER_MILLI: u64 = 1_000_000;
+
+/// The engine's name of a container, and of its network.
+pub(super) fn container_name(pubkey: &PublicKey) -> String {
+    format!("encl-{}", &pubkey.to_hex()[..24])
+}
+
+/// What a plan is made from.
+pub(super) struct Inputs<'p> {
+    pub(super) container: &'p Container,
+    pub(super) addresses: &'p Addresses,
+    pub(super) limits: &'p Resources,
+    pub(super) mounts: &'p [VolumeMount],
+    pub(super) dns: &'p [String],
+    pub(super) facts: &'p EngineFacts,
+    pub(super) guest_port: u16,
+}
+
+/// The paths at which the container's volume is mounted: what the launch asked for, and what the image
+/// declares, for which the engine would otherwise make volumes without a limit.
+pub(super) fn volume_paths(spec: &Spec) -> Result<Vec<String>, RuntimeError> {
+    let mut paths = spec.volumes.clone();
+    for path in &spec.image_volumes {
+        let path = path.trim_end_matches('/');
+        if paths.iter().any(|known| known == path) {
+            continue;
+        }
+        let plain = path.strip_prefix('/').is_some_and(|rest| {
+            !rest.is_empty() && rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        });
+        let reserved = RESERVED.iter().any(|outer| path == *outer || path.starts_with(&format!("{outer}/")));
+        if !plain || reserved || path.contains([':', '\n', '\0']) {
+            return Err(RuntimeError::ImageVolumes(format!("{path:?} cannot be a volume")));
+        }
+        paths.push(path.to_owned());
+    }
+    if paths.len() > spec.volumes.len() + IMAGE_VOLUMES_MAX {
+        return Err(RuntimeError::ImageVolumes(format!("it declares more than {IMAGE_VOLUMES_MAX}")));
+    }
+    Ok(paths)
+}
+
+/// The hash of a plan, keyed by the container's token because the plan holds its environment.
+pub(super) fn hash(body: &ContainerCreateBody, container: &Container) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(container.token.expose());
+    // Maps in the plan have no order; through a JSON value they do.
+    let value = serde_json::to_value(body).unwrap_or_default();
+    hasher.update(value.to_string());
+    hex::encode(hasher.finalize())
+}
+
+/// What the engine is told.
+pub(super) fn container_body(inputs: &Inputs<'_>) -> ContainerCreateBody {
+    let Inputs { container, addresses, .. } = inputs;
+    let spec = &container.spec;
+    let endpoint = EndpointSettings {
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some(addresses.container.to_string()),
+            ..EndpointIpamConfig::default()
+        }),
+        ..EndpointSettings::default()
+    };
+    let network = network::name(&container.pubkey());
+    ContainerCreateBody {
+        image: Some(spec.config_digest.clone()),
+        cmd: spec.args.clone(),
+        env: Some(environment(inputs)),
+        labels: Some(HashMap::from([(LABEL_PUBKEY.to_owned(), container.pubkey().to_hex())])),
+        exposed_ports: Some(spec.ports.iter().map(|port| format!("{}/tcp", port.container_port)).collect()),
+        host_config: Some(host_config(inputs)),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network, endpoint)])),
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn environment(inputs: &Inputs<'_>) -> Vec<String> {
+    let Inputs { container, addresses, .. } = inputs;
+    let mut env: Vec<_> = container.spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let gateway = format!("ws://{}:{}", addresses.gateway, inputs.guest_port);
+    env.push(format!("{}={gateway}/", guest::ENDPOINT_VARIABLE));
+    env.push(format!("{}={}", guest::TOKEN_VARIABLE, container.token.expose()));
+    if container.is_builtin() {
+        env.push(format!("{}={gateway}/relay", guest::INTERNAL_RELAY_VARIABLE));
+    }
+    env
+}
+
+fn host_config(inputs: &Inputs<'_>) -> HostConfig {
+    let Inputs { container, addresses, limits, .. } = inputs;
+    let memory = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
+    let nano_cpus = i64::try_from(limits.cpu_milli.saturating_mul(NANO_PER_MILLI)).unwrap_or(i64::MAX);
+    let disk = inputs
+        .facts
+        .limits_disk
+        .then(|| HashMap::from([("size".to_owned(), limits.image_disk_bytes.to_string())]));
+    // A resolver that answers nothing: the engine's own would ask for a container without egress.
+    let dns = match container.spec.egress {
+        Egress::All => inputs.dns.to_vec(),
+        Egress::None => vec![addresses.gateway.to_string()],
+    };
+    HostConfig {
+        memory: Some(memory),
+        memory_swap: Some(memory),
+        nano_cpus: Some(nano_cpus),
+        pids_limit: Some(i64::try_from(limits.pids).unwrap_or(i64::MAX)),
+        cap_drop: Some(vec!["NET_RAW".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        network_mode: Some(network::name(&container.pubkey())),
+        dns: Some(dns),
+        binds: Some(
+            inputs.mounts.iter().map(|mount| format!("{}:{}", mount.source.display(), mount.path)).collect(),
+        ),
+        port_bindings: Some(
+            container
+                .spec
+                .ports
+                .iter()
+                .map(|port| {
+                    let binding =
+                        PortBinding { host_ip: None, host_port: Some(port.server_port.to_string()) };
+                    (format!("{}/tcp", port.container_port), Some(vec![binding]))
+                })
+                .collect(),
+        ),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(HashMap::from([
+                ("max-size".to_owned(), LOG_FILE_SIZE.to_owned()),
+                ("max-file".to_owned(), LOG_FILES.to_owned()),
+            ])),
+        }),
+        ulimits: Some(vec![ResourcesUlimits {
+            name: Some("nofile".to_owned()),
+            soft: Some(OPEN_FILES),
+            hard: Some(OPEN_FILES_HARD),
+        }]),
+        storage_opt: disk,
+        ..HostConfig::default()
+    }
+}

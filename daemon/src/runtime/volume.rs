@@ -1,0 +1,178 @@
+//! Volumes: a file system of fixed size in a file, mounted through a loop device, so that a container
+//! that fills its volume fills nothing else.
+
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nostr::key::PublicKey;
+use thiserror::Error;
+use tokio::process::Command;
+
+/// `mkfs.ext4` makes nothing smaller.
+const VOLUME_BYTES_MIN: u64 = 1 << 20;
+
+/// A volume cannot be used.
+#[derive(Debug, Error)]
+pub enum VolumeError {
+    /// A file or folder failed.
+    #[error("the volume {} failed", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A program failed.
+    #[error("{program} failed on a volume: {said}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What it said.
+        said: String,
+    },
+}
+
+/// A path in the container, and what is mounted there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct VolumeMount {
+    pub(super) source: PathBuf,
+    pub(super) path: String,
+}
+
+/// The folder of volumes: for each container a file, and while it is in use the mounted file system.
+#[derive(Debug)]
+pub struct Volumes {
+    dir: PathBuf,
+    root_uid: u32,
+}
+
+impl Volumes {
+    /// Opens or creates the folder. Volumes belong to `root_uid`, the user that containers' root is.
+    ///
+    /// # Errors
+    /// [`VolumeError::Io`].
+    pub fn open(dir: &Path, root_uid: u32) -> Result<Self, VolumeError> {
+        at(dir, std::fs::create_dir_all(dir))?;
+        // The engine looks paths up as the remapped root; nobody needs to list them.
+        at(dir, std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711)))?;
+        Ok(Self { dir: dir.to_owned(), root_uid })
+    }
+
+    fn file(&self, pubkey: &PublicKey) -> PathBuf {
+        self.dir.join(format!("{}.img", pubkey.to_hex()))
+    }
+
+    fn mount_point(&self, pubkey: &PublicKey) -> PathBuf {
+        self.dir.join(pubkey.to_hex())
+    }
+
+    /// Makes sure that the container's volume is there and mounted, with a folder for each path.
+    pub(super) async fn ensure(
+        &self,
+        pubkey: &PublicKey,
+        bytes: u64,
+        paths: &[String],
+    ) -> Result<Vec<VolumeMount>, VolumeError> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (file, point) = (self.file(pubkey), self.mount_point(pubkey));
+        if !file.exists() {
+            self.make(&file, bytes.max(VOLUME_BYTES_MIN)).await?;
+        }
+        at(&point, std::fs::create_dir_all(&point))?;
+        if !is_mounted(&point)? {
+            run(
+                "mount",
+                Command::new("mount")
+                    .args(["-t", "ext4", "-o", "loop,nosuid,nodev,noatime"])
+                    .arg(&file)
+                    .arg(&point),
+            )
+            .await?;
+        }
+        paths.iter().enumerate().map(|(i, path)| self.folder(&point, i, path)).collect()
+    }
+
+    /// One folder per path. The container's own user, whoever that is, must be able to write there.
+    fn folder(&self, point: &Path, number: usize, path: &str) -> Result<VolumeMount, VolumeError> {
+        let source = point.join(number.to_string());
+        if !source.is_dir() {
+            at(&source, std::fs::create_dir(&source))?;
+            at(&source, chown(&source, Some(self.root_uid), Some(self.root_uid)))?;
+            at(&source, std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o777)))?;
+        }
+        Ok(VolumeMount { source, path: path.to_owned() })
+    }
+
+    /// Makes the file system in a file beside and renames it, so that a crash leaves all or nothing.
+    ///
+    /// No journal: when this machine crashes its memory is gone with it, and what survives a mere
+    /// crash of the daemon was never at risk.
+    async fn make(&self, file: &Path, bytes: u64) -> Result<(), VolumeError> {
+        let new = file.with_extension("new");
+        let created = std::fs::File::create(&new).and_then(|file| file.set_len(bytes));
+        at(&new, created)?;
+        let owner = format!("root_owner={0}:{0},lazy_itable_init=1,nodiscard", self.root_uid);
+        let mut mkfs = Command::new("mkfs.ext4");
+        mkfs.args(["-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode", "-E", &owner]).arg(&new);
+        run("mkfs.ext4", &mut mkfs).await?;
+        at(file, std::fs::rename(&new, file))
+    }
+
+    /// Unmounts the container's volume if it is mounted. Its file stays.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub async fn detach(&self, pubkey: &PublicKey) -> Result<(), VolumeError> {
+        let point = self.mount_point(pubkey);
+        if is_mounted(&point)? {
+            run("umount", Command::new("umount").arg(&point)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the container's volume.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub async fn remove(&self, pubkey: &PublicKey) -> Result<(), VolumeError> {
+        self.detach(pubkey).await?;
+        let (file, point) = (self.file(pubkey), self.mount_point(pubkey));
+        at(&file, absent(std::fs::remove_file(&file)))?;
+        let new = file.with_extension("new");
+        at(&new, absent(std::fs::remove_file(&new)))?;
+        at(&point, absent(std::fs::remove_dir(&point)))
+    }
+}
+
+fn absent(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, VolumeError> {
+    result.map_err(|source| VolumeError::Io { path: path.to_owned(), source })
+}
+
+fn is_mounted(point: &Path) -> Result<bool, VolumeError> {
+    let mounts = at(point, std::fs::read_to_string("/proc/self/mounts"))?;
+    // Our paths have no white space that this file would escape.
+    let point = point.to_string_lossy();
+    Ok(mounts.lines().any(|line| line.split(' ').nth(1) == Some(point.as_ref())))
+}
+
+async fn run(program: &'static str, command: &mut Command) -> Result<(), VolumeError> {
+    let output = command.stdin(Stdio::null()).output().await;
+    let output = output.map_err(|e| VolumeError::Program { program, said: e.to_string() })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().chars().take(400).collect();
+    Err(VolumeError::Program { program, said })
+}

@@ -1,0 +1,263 @@
+//! Puts the parts together, in an order in which each finds what it needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use attestation::TrustRoot;
+use attestation::nsm::Nsm;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use guard::AddressGuard;
+use protocol::kinds::ENCLAVED_RPC;
+use protocol::parent::{Meta, Push};
+use relay::request_log::RequestLog;
+use relay::rpc::{RpcServer, ServerOptions};
+use relay::{LocalRelayLimits, LocalRelayServer, Pool};
+use service::Readiness;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use transport::ParentClient;
+use units::{Clock, SystemClock};
+
+use crate::announce::{Announcer, Changes, Vouchers};
+use crate::api::Api;
+use crate::builtin;
+use crate::checkpoint::Checkpoints;
+use crate::config::Config;
+use crate::context::Context;
+use crate::deploy::Fleet;
+use crate::evidence::Attestor;
+use crate::guest::GuestServer;
+use crate::heartbeat;
+use crate::identity;
+use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
+use crate::parent::ParentLog;
+use crate::rpc::RpcAdapter;
+use crate::runtime::{Runtime, watch_exits};
+use crate::store::Store;
+use crate::wallet::Wallet;
+
+/// How long to wait for a parent that starts beside us.
+const PARENT_WAIT: Duration = Duration::from_secs(60);
+const PARENT_EVERY: Duration = Duration::from_millis(200);
+
+/// Runs the server until it is told to end.
+///
+/// # Errors
+/// What kept it from starting.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let readiness = Readiness::default();
+    if let Some(address) = config.metrics {
+        service::serve_health(address, readiness.clone()).await?;
+    }
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let keys = identity::load_or_create(&config.state_dir.join("service.key"))?;
+    let (parent, pushes) = connect_parent(&config).await?;
+    let attestor = attestor(&config, &keys, &clock)?;
+    let meta = fetch_meta(&parent, &attestor).await?;
+    let attestor = attestor.production(meta.prod);
+    let host = parent.get_ip().await.context("the parent's address")?.ip;
+
+    // The internal relay: ours over loopback, the built-ins' over the guest port.
+    let internal = LocalRelayServer::new(LocalRelayLimits::default());
+    let internal_listener = TcpListener::bind("127.0.0.1:0").await?;
+    let internal_url = format!("ws://{}", internal_listener.local_addr()?);
+    let mut tasks = JoinSet::new();
+    let own_relay = internal.clone();
+    tasks.spawn(async move { own_relay.listen(internal_listener).await.context("internal relay") });
+
+    let runtime = Runtime::open(&config).await?;
+    let images = image_store(&config, &runtime)?;
+    let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock));
+    let development = config.development.clone().unwrap_or_default();
+    let store = Store::open(&config.state_dir.join("state.db"))?;
+    let ctx = Arc::new(Context {
+        keys: keys.clone(),
+        clock: Arc::clone(&clock),
+        store,
+        runtime,
+        images,
+        wallet,
+        attestor,
+        changes: Changes::default(),
+        checkpoints: Checkpoints::new(development.checkpoints),
+        parent_log: ParentLog::start(parent.clone()),
+        host,
+        config,
+    });
+    tracing::info!(pubkey = %keys.public_key(), not_enforced = ?ctx.runtime.facts().not_enforced, "starting");
+
+    let fleet = Fleet::new(Arc::clone(&ctx));
+    let guest_listener = TcpListener::bind(("0.0.0.0", ctx.config.network.guest_port)).await;
+    let guest_listener = guest_listener.context("network.guest_port")?;
+    let guests = GuestServer::new(Arc::clone(&fleet), internal);
+    tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
+
+    start_containers(&ctx, &fleet).await?;
+    let exits = watch_exits(ctx.runtime.docker().clone());
+    let (followers, news_fleet) = (Arc::clone(&fleet), Arc::clone(&fleet));
+    tasks.spawn(async move {
+        followers.follow_exits(exits).await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        news_fleet.follow_wallet(news).await;
+        Ok(())
+    });
+    let beating = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        heartbeat::beat(beating).await;
+        Ok(())
+    });
+
+    let pool = Pool::connect(ctx.config.relays.clone()).await?;
+    let server = rpc_server(&ctx, &fleet, pool.clone())?;
+    let requests = server.subscribe().await?;
+    let answering = tokio::spawn(Arc::clone(&server).run(requests));
+    let announce_pool = announce_pool(&meta, &pool).await?;
+    let vouchers = Vouchers { build: meta.build, instance: meta.instance, releases: meta.releases };
+    let announcer = Announcer::new(Arc::clone(&ctx), announce_pool, vouchers).await?;
+    let announcing = tokio::spawn(announcer.run());
+    readiness.set(true);
+    tracing::info!("ready");
+
+    let reason = wait_for_end(&mut tasks, pushes).await;
+    tracing::info!("ending: {reason}");
+    readiness.set(false);
+    answering.abort();
+    announcing.abort();
+    server.drain().await;
+    fleet.shutdown().await;
+    tasks.shutdown().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+async fn connect_parent(config: &Config) -> anyhow::Result<(ParentClient, mpsc::Receiver<Push>)> {
+    let connected = async {
+        loop {
+            match ParentClient::connect(&config.parent).await {
+                Ok(connected) => return connected,
+                Err(e) => tracing::debug!("{e}"),
+            }
+            tokio::time::sleep(PARENT_EVERY).await;
+        }
+    };
+    tokio::time::timeout(PARENT_WAIT, connected)
+        .await
+        .with_context(|| format!("the parent at {} does not answer", config.parent))
+}
+
+fn attestor(config: &Config, keys: &nostr::key::Keys, clock: &Arc<dyn Clock>) -> anyhow::Result<Attestor> {
+    let trust_root = if config.trust_root == "aws" {
+        TrustRoot::aws()
+    } else {
+        let der =
+            std::fs::read(&config.trust_root).with_context(|| format!("trust_root {}", config.trust_root))?;
+        TrustRoot::from_der(&der)?
+    };
+    let nsm = Nsm::open(&config.nsm).with_context(|| format!("nsm {}", config.nsm.display()))?;
+    Ok(Attestor::new(nsm, keys.clone(), trust_root, Arc::clone(clock)))
+}
+
+async fn fetch_meta(parent: &ParentClient, attestor: &Attestor) -> anyhow::Result<Meta> {
+    let evidence = attestor.current().await?;
+    Ok(parent.get_meta(STANDARD.encode(&evidence.raw)).await?)
+}
+
+fn image_store(config: &Config, runtime: &Runtime) -> anyhow::Result<ImageStore> {
+    let development = config.development.clone().unwrap_or_default();
+    let guard = AddressGuard::with_exceptions(development.addresses);
+    let mut settings = RegistrySettings::new(guard);
+    settings.plain_http = development.plain_http_registries.into_iter().collect();
+    let temp_dir = config.state_dir.join("tmp");
+    std::fs::create_dir_all(&temp_dir)?;
+    let registry = RegistryClient::new(settings)?;
+    Ok(ImageStore::new(registry, runtime.docker().clone(), Platform::default(), temp_dir))
+}
+
+/// Built-ins first: the wallet must be there before anybody is charged.
+async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
+    let at_start = heartbeat::events_at_start(ctx)?;
+    let mut builtins = Vec::new();
+    for builtin in &ctx.config.builtin {
+        builtins.push(builtin::register(ctx, builtin).await?);
+    }
+    let (known, launched): (Vec<_>, Vec<_>) =
+        ctx.store.containers()?.into_iter().partition(crate::store::Container::is_builtin);
+    for stale in known.iter().filter(|one| builtins.iter().all(|b| b.pubkey() != one.pubkey())) {
+        tracing::info!(container = %stale.pubkey(), "a built-in that is no longer configured stays stopped");
+        ctx.runtime.stop(stale).await?;
+    }
+    for container in builtins.into_iter().chain(launched) {
+        // A launch that a crash kept from its invoice is one that nobody heard of.
+        if container.invoice.is_none() && !container.is_builtin() {
+            ctx.store.forget_launch(&container.pubkey())?;
+            continue;
+        }
+        // Over, wiped, released: a row that only remembers a balance.
+        if container.state.is_over() && container.slot.is_none() {
+            continue;
+        }
+        // The firewall forgot everything when it was set up; running containers must be known at once.
+        if let Some(addresses) = ctx.runtime.addresses(&container) {
+            ctx.runtime.readmit(&addresses, container.spec.egress).await?;
+        }
+        fleet.start(container, at_start.clone());
+    }
+    Ok(())
+}
+
+fn rpc_server(
+    ctx: &Arc<Context>,
+    fleet: &Arc<Fleet>,
+    pool: Pool,
+) -> anyhow::Result<Arc<RpcServer<RpcAdapter>>> {
+    let options = ServerOptions {
+        keys: ctx.keys.clone(),
+        kind: ENCLAVED_RPC,
+        pool,
+        log: RequestLog::open(&ctx.config.state_dir.join("requests.db"))?,
+        clock: Arc::clone(&ctx.clock),
+        rate: ctx.config.rate,
+    };
+    Ok(RpcServer::new(options, RpcAdapter(Api::new(Arc::clone(fleet)))))
+}
+
+/// The relays that the parent names, or those on which we take requests.
+async fn announce_pool(meta: &Meta, pool: &Pool) -> anyhow::Result<Pool> {
+    if meta.relays.is_empty() {
+        return Ok(pool.clone());
+    }
+    Pool::connect(meta.relays.clone()).await.context("the relays that the parent names")
+}
+
+async fn wait_for_end(tasks: &mut JoinSet<anyhow::Result<()>>, mut pushes: mpsc::Receiver<Push>) -> String {
+    tokio::select! {
+        signal = service::terminated() => match signal {
+            Ok(signal) => signal.to_owned(),
+            Err(e) => format!("signals cannot be heard: {e}"),
+        },
+        push = shutdown_push(&mut pushes) => push,
+        ended = tasks.join_next() => match ended {
+            Some(Ok(Err(e))) => format!("{e:#}"),
+            Some(Err(e)) => e.to_string(),
+            Some(Ok(Ok(()))) | None => "a part of the server ended".to_owned(),
+        },
+    }
+}
+
+/// A parent that goes away is no reason to end: it may come back, and containers go on without it.
+async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> String {
+    match pushes.recv().await {
+        Some(Push::Shutdown { deadline_secs }) => format!("the parent gives us {deadline_secs} s"),
+        None => {
+            tracing::warn!("the parent is gone");
+            std::future::pending().await
+        }
+    }
+}
