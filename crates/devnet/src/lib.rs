@@ -13,6 +13,8 @@
 //! | [`docker`] | the private Docker engine |
 //! | [`registry`] | an OCI registry and what is pushed to it |
 //! | [`image_build`] | OCI images made from files |
+//! | [`relay_process`] | a Nostr relay as a process of its own |
+//! | [`world`] | all of it together: relay, simulated NSM, parent, registry, engine, daemon, wallet |
 //! | [`helper`] | the hidden subcommands that the above start themselves through |
 //!
 //! Invariants:
@@ -30,3 +32,5 @@ mod lines;
 pub mod machine;
 pub mod process;
 pub mod registry;
+pub mod relay_process;
+pub mod world;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use devnet::helper::Helper;
+use devnet::relay_process::RelayArgs;
 
 /// Runs parts of `enclaved` as local processes in an emulated enclave.
 #[derive(Debug, Parser)]
@@ -17,11 +18,14 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Helper(Helper),
+    /// Serves a Nostr relay that keeps its events in memory.
+    Relay(RelayArgs),
 }
 
 // No async runtime here: the helpers enter namespaces, which a process with threads cannot.
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Helper(helper) => helper.run(),
+        Command::Relay(args) => args.run(),
     }
 }

@@ -1,0 +1,75 @@
+//! The configuration files of a world's services.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::operator::REPO;
+use super::{Operator, World};
+use crate::enclave_box::EnclaveBox;
+
+/// Containers' networks, apart from what the engine gives to others.
+const CONTAINERS: &str = "10.232.0.0/16";
+
+/// Writes the parent's configuration; returns its path and that of the socket.
+pub(super) fn write_parent(enclave: &EnclaveBox, operator: &Operator) -> Result<(PathBuf, PathBuf)> {
+    let (config, socket) = (enclave.dir().join("parent.json"), enclave.dir().join("parent.sock"));
+    let text = json!({
+        "listen": format!("unix:{}", socket.display()),
+        "instance_dir": operator.dir(),
+        "ip": enclave.box_address(),
+        "shutdown_secs": 30,
+    });
+    std::fs::write(&config, text.to_string())?;
+    Ok((config, socket))
+}
+
+/// Writes the daemon's configuration, with the wallet image of this digest as its built-in.
+pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
+    let options = world.options();
+    let dir = world.dir();
+    let relay = world.relay_url();
+    let text = json!({
+        "repo": REPO,
+        "relays": [relay],
+        "state_dir": world.state_dir(),
+        "nsm": dir.join("nsm/nsm.sock"),
+        "trust_root": world.trust_root(),
+        "parent": format!("unix:{}", dir.join("parent.sock").display()),
+        "docker_socket": world.engine().socket(),
+        "metrics": "127.0.0.1:9100",
+        "capacity": {"units": options.units},
+        "price": {"unit_hour_msat": options.unit_hour_msat, "period_secs": options.period_secs},
+        "life": {
+            "grace_secs": options.grace_secs,
+            "retention_secs": options.retention_secs,
+            "retry_secs": 1,
+            "poll_secs": 5,
+        },
+        "launch": {"invoice_secs": options.invoice_secs, "unpaid_max": options.unpaid_max},
+        "network": {"containers": CONTAINERS},
+        "rate": {"per_sec": options.rate_per_sec, "burst": options.rate_per_sec * 2},
+        "builtin": [{
+            "name": "nwc",
+            "docker": wallet_image,
+            "units": 2,
+            "env": {
+                "NWC_RELAYS": relay,
+                "NWC_NETWORK": "regtest",
+                "NWC_BACKEND": "internal",
+                "NWC_FAUCET_PUBKEY": world.faucet_key().public_key().to_hex(),
+                "NWC_FAUCET_MSAT": options.faucet_msat.to_string(),
+                "NWC_LATE_ACCEPT_SECS": options.late_accept_secs.to_string(),
+            },
+            "volumes": ["/data"],
+        }],
+        "development": {
+            "addresses": ["198.18.0.0/15"],
+            "plain_http_registries": [world.registry().address().to_string()],
+            "checkpoints": options.watch_steps.then(|| world.steps_socket()),
+        },
+    });
+    std::fs::write(world.daemon_config(), serde_json::to_string_pretty(&text)?)?;
+    Ok(())
+}
