@@ -36,7 +36,7 @@ use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
 use crate::parent::ParentLog;
 use crate::rpc::RpcAdapter;
 use crate::runtime::{Runtime, watch_exits};
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use crate::wallet::Wallet;
 
 /// How long to wait for a parent that starts beside us.
@@ -206,6 +206,13 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
         // The firewall forgot everything when it was set up; running containers must be known at once.
         if let Some(addresses) = ctx.runtime.addresses(&container) {
             ctx.runtime.readmit(&addresses, container.spec.egress).await?;
+        }
+        // A wallet that lived through our restart has told its key already.
+        if let (Origin::Builtin(name), Some(app)) = (&container.origin, container.app)
+            && *name == ctx.config.wallet
+        {
+            let fleet = Arc::clone(fleet);
+            tokio::spawn(async move { fleet.wallet_appeared(app).await });
         }
         fleet.start(container, at_start.clone());
     }

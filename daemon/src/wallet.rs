@@ -17,7 +17,9 @@ use tokio::sync::{Mutex, mpsc};
 use units::{Clock, Msat, UnixSecs};
 
 /// The wallet is on this machine; what takes longer is an outage.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+const ANSWER_WAIT: Duration = Duration::from_secs(6);
+/// A wallet that has just told its key answers at once, or is not listening yet.
+const GREETING_WAIT: Duration = Duration::from_secs(2);
 /// Several readers of news: there is one.
 const NEWS_MAX: usize = 1_024;
 
@@ -96,7 +98,7 @@ impl Wallet {
         let clock = Arc::clone(&self.clock);
         let (client, mut news) =
             NwcClient::for_many(self.pool.clone(), service, clock).await.map_err(silent)?;
-        let info = client.call(keys, &GetInfo {}, ANSWER_WAIT).await?;
+        let info = client.call(keys, &GetInfo {}, GREETING_WAIT).await?;
         let tag = WalletTag { service, node: info.pubkey.unwrap_or_default() };
         let sender = self.news.clone();
         tokio::spawn(async move {

@@ -18,7 +18,6 @@ use axum::routing::get;
 use nostr::key::Keys;
 use tokio::net::TcpListener;
 
-use crate::guest::Guest;
 use crate::sign::Signer;
 
 const PORT: u16 = 8_080;
@@ -38,7 +37,7 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     // A new key for each start: what it signs is worth what its certificate says, and that is made anew.
     let keys = Keys::generate();
-    let guest = Guest::from_environment().await?;
+    let guest = guest::from_environment()?;
     let signer = Arc::new(Signer::new(keys, guest).await?);
     let router = Router::new()
         .route("/", get(|| async { "echo: GET /sign?nonce=…, GET or PUT /note\n" }))

@@ -12,9 +12,8 @@ use protocol::guest::CertificateChain;
 use protocol::tag;
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use transport::GuestClient;
 use units::{Clock, SystemClock};
-
-use crate::guest::Guest;
 
 /// Longest nonce that is signed, in bytes.
 const NONCE_BYTES_MAX: usize = 256;
@@ -26,12 +25,12 @@ const ANSWER: Kind = Kind::Custom(27_797);
 /// The app's key and the chain that vouches for it.
 pub(crate) struct Signer {
     keys: Keys,
-    guest: Guest,
+    guest: GuestClient,
     chain: Mutex<CertificateChain>,
 }
 
 impl Signer {
-    pub(crate) async fn new(keys: Keys, guest: Guest) -> anyhow::Result<Self> {
+    pub(crate) async fn new(keys: Keys, guest: GuestClient) -> anyhow::Result<Self> {
         let chain = Mutex::new(guest.create_certificate(keys.public_key()).await?);
         guest.set_info(keys.public_key()).await?;
         Ok(Self { keys, guest, chain })

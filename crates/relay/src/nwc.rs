@@ -23,8 +23,9 @@ use crate::{Pool, PoolError, Subscription};
 
 /// Replies and notifications are looked for from a little before our clock's now.
 const CLOCK_SKEW_SECS: u64 = 600;
-/// A request that no relay took is sent again after this.
-const RESEND_EVERY: Duration = Duration::from_millis(500);
+/// An unanswered request is sent again after this, the same event: the wallet may not have been
+/// listening yet. It acts on an event once, however often it comes.
+const RESEND_EVERY: Duration = Duration::from_millis(1_000);
 /// Notifications that wait for their reader; a reader so far behind asks for balances instead.
 const NOTIFICATIONS_MAX: usize = 1_024;
 
@@ -154,14 +155,14 @@ impl NwcClient {
         lock(&self.waiting).insert(request.id, answer);
         let _forget = Forget { waiting: &self.waiting, id: request.id };
         let sending = async {
-            while !self.pool.publish(&request).await.is_published() {
+            loop {
+                self.pool.publish(&request).await;
                 tokio::time::sleep(RESEND_EVERY).await;
             }
-            std::future::pending::<()>().await;
         };
         let reply = tokio::select! {
             reply = answered => reply.map_err(|_| NwcError::NoAnswer(wait))?,
-            () = sending => return Err(NwcError::NoAnswer(wait)),
+            never = sending => never,
             () = tokio::time::sleep(wait) => return Err(NwcError::NoAnswer(wait)),
         };
         let text = decrypt(keys, &reply).ok_or(NwcError::Malformed(CallError::Ambiguous))?;

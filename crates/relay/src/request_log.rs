@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use nostr::event::EventId;
 use nostr::key::PublicKey;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use rusqlite_migration::{M, Migrations};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -120,15 +120,9 @@ impl RequestLog {
         now: UnixSecs,
     ) -> Result<Seen, RequestLogError> {
         let mut writer = lock(&self.writer);
-        writer.begun += 1;
-        let prune = writer.begun.is_multiple_of(PRUNE_EVERY);
+        writer.prune_now_and_then(now)?;
         let at = i64::try_from(now.0).unwrap_or(i64::MAX);
         let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if prune {
-            let before = i64::try_from(now.minus_secs(KEPT_SECS).0).unwrap_or(i64::MAX);
-            tx.execute("DELETE FROM events WHERE at < ?1", [before])?;
-            tx.execute("DELETE FROM commands WHERE at < ?1", [before])?;
-        }
         let new_event = tx.execute(
             "INSERT OR IGNORE INTO events (id, at) VALUES (?1, ?2)",
             params![event.as_bytes(), at],
@@ -136,25 +130,28 @@ impl RequestLog {
         if new_event == 0 {
             return Ok(Seen::SameEvent);
         }
-        let known: Option<(Vec<u8>, Option<String>)> = tx
-            .query_row(
-                "SELECT body, reply FROM commands WHERE caller = ?1 AND id = ?2",
-                params![caller.to_bytes(), id],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        let seen = match known {
-            Some((body, _)) if body != body_sha256 => Seen::OtherCommand,
-            Some((_, Some(reply))) => Seen::Answered(reply),
-            Some((_, None)) => Seen::Unanswered,
-            None => {
-                tx.execute(
-                    "INSERT INTO commands (caller, id, body, reply, at) VALUES (?1, ?2, ?3, NULL, ?4)",
-                    params![caller.to_bytes(), id, body_sha256, at],
-                )?;
-                Seen::Never
-            }
-        };
+        let seen = look_up_or_record(&tx, caller, id, body_sha256, at)?;
+        tx.commit()?;
+        Ok(seen)
+    }
+
+    /// Records an event that is a command by itself, with no id but its own, and says what is known of
+    /// it. Unlike [`Self::begin`] it returns the answer when the same event comes again: the protocol
+    /// has no other way to ask for it (NIP-47).
+    ///
+    /// # Errors
+    /// [`RequestLogError`]; the command must not be run then.
+    pub fn begin_event(
+        &self,
+        event: &EventId,
+        caller: &PublicKey,
+        now: UnixSecs,
+    ) -> Result<Seen, RequestLogError> {
+        let mut writer = lock(&self.writer);
+        let at = i64::try_from(now.0).unwrap_or(i64::MAX);
+        writer.prune_now_and_then(now)?;
+        let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let seen = look_up_or_record(&tx, caller, &event.to_hex(), event.as_bytes(), at)?;
         tx.commit()?;
         Ok(seen)
     }
@@ -169,6 +166,46 @@ impl RequestLog {
             params![caller.to_bytes(), id, reply],
         )?;
         Ok(())
+    }
+}
+
+impl Writer {
+    fn prune_now_and_then(&mut self, now: UnixSecs) -> Result<(), RequestLogError> {
+        self.begun += 1;
+        if self.begun.is_multiple_of(PRUNE_EVERY) {
+            let before = i64::try_from(now.minus_secs(KEPT_SECS).0).unwrap_or(i64::MAX);
+            self.connection.execute("DELETE FROM events WHERE at < ?1", [before])?;
+            self.connection.execute("DELETE FROM commands WHERE at < ?1", [before])?;
+        }
+        Ok(())
+    }
+}
+
+fn look_up_or_record(
+    tx: &Transaction<'_>,
+    caller: &PublicKey,
+    id: &str,
+    body: &[u8; 32],
+    at: i64,
+) -> Result<Seen, RequestLogError> {
+    let known: Option<(Vec<u8>, Option<String>)> = tx
+        .query_row(
+            "SELECT body, reply FROM commands WHERE caller = ?1 AND id = ?2",
+            params![caller.to_bytes(), id],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    match known {
+        Some((known_body, _)) if known_body != body => Ok(Seen::OtherCommand),
+        Some((_, Some(reply))) => Ok(Seen::Answered(reply)),
+        Some((_, None)) => Ok(Seen::Unanswered),
+        None => {
+            tx.execute(
+                "INSERT INTO commands (caller, id, body, reply, at) VALUES (?1, ?2, ?3, NULL, ?4)",
+                params![caller.to_bytes(), id, body, at],
+            )?;
+            Ok(Seen::Never)
+        }
     }
 }
 

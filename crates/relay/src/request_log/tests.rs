@@ -52,6 +52,18 @@ fn id_belongs_to_one_caller_and_one_body() {
 }
 
 #[test]
+fn event_that_is_a_command_is_answered_the_same_when_it_comes_again() {
+    let caller = Keys::generate().public_key();
+    let log = Log::new();
+    let begin = |log: &Log| log.log.begin_event(&event(1), &caller, UnixSecs(1_000)).unwrap();
+    assert_eq!(begin(&log), Seen::Never);
+    let log = log.reopen();
+    assert_eq!(begin(&log), Seen::Unanswered);
+    log.log.finish(&caller, &event(1).to_hex(), "paid").unwrap();
+    assert_eq!(begin(&log.reopen()), Seen::Answered("paid".into()));
+}
+
+#[test]
 fn old_rows_are_removed_and_no_younger_ones() {
     let caller = Keys::generate().public_key();
     let log = Log::new();
