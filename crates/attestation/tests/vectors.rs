@@ -1,0 +1,199 @@
+//! Real and broken documents, each with the verdict that its index states.
+//!
+//! The documents are public, collected from other projects, and not part of this repository: they are
+//! looked for in `$ENCLAVED_VECTORS`, or in `shared/vectors` beside the repository. Where they are not,
+//! the tests say so and pass.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests, outside of test functions"
+)]
+
+use std::path::{Path, PathBuf};
+
+use attestation::{Expectations, TrustRoot, VerifiedDocument, VerifyAt, VerifyError, decode_input, verify};
+use serde_json::Value;
+use units::SystemClock;
+
+/// The folder of documents, if this machine has it.
+fn folder() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "tests take the folder from the environment")]
+    let base = match std::env::var("ENCLAVED_VECTORS") {
+        Ok(given) => PathBuf::from(given),
+        Err(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors"),
+    };
+    let folder = base.join("nitro");
+    if folder.join("index.json").is_file() {
+        return Some(folder);
+    }
+    println!("skipped: there are no test documents at {}", folder.display());
+    None
+}
+
+fn rows(folder: &Path, index: &str) -> Vec<Value> {
+    serde_json::from_slice(&std::fs::read(folder.join(index)).unwrap()).unwrap()
+}
+
+fn text<'v>(row: &'v Value, field: &str) -> &'v str {
+    row[field].as_str().unwrap_or_else(|| panic!("{row} has no {field}"))
+}
+
+/// Unix milliseconds of `2026-01-15T12:00:00.123000+00:00`.
+fn unix_millis(date: &str) -> u64 {
+    let number = |from: usize, to: usize| date[from..to].parse::<u64>().unwrap();
+    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+    // Days from the civil date, counting years from March so that the leap day is the last.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let secs = days * 86_400 + number(11, 13) * 3_600 + number(14, 16) * 60 + number(17, 19);
+    let millis = date[19..].strip_prefix('.').map_or(0, |fraction| fraction[..3].parse().unwrap());
+    assert!(date.ends_with("+00:00"), "{date} is not in UTC");
+    secs * 1_000 + millis
+}
+
+#[test]
+fn dates_are_read() {
+    assert_eq!(unix_millis("1970-01-01T00:00:00+00:00"), 0);
+    assert_eq!(unix_millis("2024-02-29T23:59:59+00:00"), 1_709_251_199_000);
+    assert_eq!(unix_millis("2025-12-25T13:15:37.578000+00:00"), 1_766_668_537_578);
+}
+
+fn code(result: &Result<VerifiedDocument, VerifyError>) -> &'static str {
+    result.as_ref().map_or_else(VerifyError::code, |_| "accepted")
+}
+
+/// Checks that what was verified is what the index says that the document holds.
+fn assert_content(document: &VerifiedDocument, row: &Value) {
+    assert_eq!(document.module_id(), text(row, "module_id"));
+    assert_eq!(Some(document.timestamp_ms()), row["timestamp_ms"].as_u64());
+    assert_eq!(Some(document.is_debug()), row["debug_zero_pcrs"].as_bool());
+    for index in [0, 1, 2, 3, 4, 8, 16] {
+        let found = document.pcr(index).map(|pcr| pcr.to_string());
+        assert_eq!(found.as_deref(), row[format!("pcr{index}")].as_str(), "PCR{index}");
+    }
+    let indices: Vec<u64> = document.pcrs().map(|(index, _)| index.into()).collect();
+    let expected: Vec<u64> = serde_json::from_value(row["pcr_indices"].clone()).unwrap();
+    assert_eq!(indices, expected);
+    for (field, found) in [
+        ("public_key", document.public_key()),
+        ("user_data", document.user_data()),
+        ("nonce", document.nonce()),
+    ] {
+        assert_eq!(found.map(|bytes| bytes.len() as u64), row[field]["len"].as_u64(), "{field}");
+        let prefix = row[field]["hex_prefix"].as_str().unwrap_or_default();
+        assert!(hex::encode(found.unwrap_or_default()).starts_with(prefix), "{field}");
+    }
+    assert_eq!(document.leaf_not_before().0 * 1_000, unix_millis(text(row, "leaf_not_before")));
+    assert_eq!(document.leaf_not_after().0 * 1_000, unix_millis(text(row, "leaf_not_after")));
+    assert!(document.is_under_aws_root());
+}
+
+#[test]
+fn collected_documents_get_the_verdict_of_their_index() {
+    let Some(folder) = folder() else { return };
+    let rows = rows(&folder, "index.json");
+    assert!(!rows.is_empty());
+    let strict = Expectations::none();
+    let lenient = Expectations::none().allow_debug(true);
+    for row in &rows {
+        let file = text(row, "file");
+        let document = std::fs::read(folder.join(file)).unwrap();
+        let check = |expectations| verify(&document, expectations, &TrustRoot::aws(), VerifyAt::DocumentTime);
+        let (found, with_debug) = (check(&strict), check(&lenient));
+        println!("{:26} {file}", code(&found));
+        match text(row, "expect") {
+            "accept_at_doc_time" => assert_content(&found.unwrap(), row),
+            "reject_unless_debug_allowed" => {
+                assert_eq!(code(&found), "debug_mode", "{file}");
+                assert_content(&with_debug.unwrap(), row);
+            }
+            "nitrotpm_reject_as_nsm" => assert_eq!((code(&found), code(&with_debug)), ("not_nsm", "not_nsm")),
+            "reject" => assert_refused(&with_debug, row),
+            other => panic!("{file}: the verdict {other} is not known here"),
+        }
+        // Long after, none passes, for any reason.
+        let later = VerifyAt::Millis(unix_millis("2049-01-01T00:00:00+00:00"));
+        assert!(verify(&document, &lenient, &TrustRoot::aws(), later).is_err(), "{file}");
+    }
+}
+
+/// A real event (kind 63793, the older form of an announcement) carries its document in base64.
+#[test]
+fn the_document_of_a_real_event_verifies_at_its_time_and_not_now() {
+    let Some(folder) = folder() else { return };
+    let event = std::fs::read(folder.join("../nostr/instance_event_dcd77693.json")).unwrap();
+    let event: Value = serde_json::from_slice(&event).unwrap();
+    let document = decode_input(text(&event, "content").as_bytes()).unwrap();
+    let created_at = VerifyAt::Millis(event["created_at"].as_u64().unwrap() * 1_000);
+    let public_key = hex::decode(text(&event, "pubkey")).unwrap();
+    let expectations = Expectations::none().public_key(&public_key).unwrap();
+    let check = |at| code(&verify(&document, &expectations, &TrustRoot::aws(), at));
+    assert_eq!(check(created_at), "accepted");
+    assert_eq!(check(VerifyAt::DocumentTime), "accepted");
+    assert_eq!(check(VerifyAt::now(&SystemClock)), "certificate_expired");
+    let other = Expectations::none().public_key(&[1; 32]).unwrap();
+    let found = verify(&document, &other, &TrustRoot::aws(), created_at);
+    assert_eq!(code(&found), "public_key_mismatch");
+}
+
+/// A refusal names its reason: the signature where the index says so, the form otherwise.
+fn assert_refused(found: &Result<VerifiedDocument, VerifyError>, row: &Value) {
+    let is_forged = row["errors"].to_string().contains("sig:");
+    let expected = if is_forged { "signature_invalid" } else { "cose_malformed" };
+    assert_eq!(code(found), expected, "{}", text(row, "file"));
+}
+
+/// Codes that name the reason of a broken document, by a word of the index's reason.
+const REASONS: [(&str, &str); 20] = [
+    ("root has the AWS subject name", "chain_untrusted"),
+    ("next certificate only names it", "chain_untrusted"),
+    ("cabundle leaf-first", "chain_untrusted"),
+    ("pathLenConstraint", "chain_untrusted"),
+    ("CA:TRUE", "chain_untrusted"),
+    ("truncated", "cose_malformed"),
+    ("DER signature", "cose_malformed"),
+    ("unprotected header", "cose_malformed"),
+    ("certificate missing", "payload_malformed"),
+    ("missing from the map", "payload_malformed"),
+    ("over 1024 bytes", "payload_malformed"),
+    ("after the payload map", "payload_malformed"),
+    ("nested", "payload_malformed"),
+    ("PCR index 32", "payload_malformed"),
+    ("text keys", "payload_malformed"),
+    ("text string", "payload_malformed"),
+    ("without break", "payload_malformed"),
+    ("altered", "signature_invalid"),
+    ("timestamp", "timestamp_invalid"),
+    ("notAfter+1s", "certificate_expired"),
+];
+
+#[test]
+fn derived_documents_get_the_verdict_of_their_index() {
+    let Some(folder) = folder() else { return };
+    let rows = rows(&folder, "derived/index.json");
+    assert!(!rows.is_empty());
+    for row in &rows {
+        let (file, reason) = (text(row, "file"), text(row, "reason"));
+        let document = std::fs::read(folder.join(file)).unwrap();
+        let root =
+            TrustRoot::from_der(&std::fs::read(folder.join(text(row, "trust_root"))).unwrap()).unwrap();
+        let at = VerifyAt::Millis(unix_millis(text(row, "verify_at")));
+        let found = verify(&document, &Expectations::none(), &root, at);
+        println!("{:26} {file}: {reason}", code(&found));
+        match text(row, "expect") {
+            // Tag 18 and unknown fields are accepted: our reading of what the index leaves open.
+            "accept" | "accept-or-reject-by-policy" => assert_eq!(code(&found), "accepted", "{file}"),
+            other if other.starts_with("accept (") => assert_eq!(code(&found), "accepted", "{file}"),
+            "reject-without-leeway" => assert_eq!(code(&found), "certificate_not_yet_valid", "{file}"),
+            "reject" | "reject-recommended" => {
+                let named = REASONS.iter().find(|(word, _)| reason.contains(word));
+                match named {
+                    Some((_, expected)) => assert_eq!(code(&found), *expected, "{file}: {reason}"),
+                    None => assert!(found.is_err(), "{file}: {reason}"),
+                }
+            }
+            other => panic!("{file}: the verdict {other} is not known here"),
+        }
+    }
+}
