@@ -14,7 +14,7 @@ use protocol::parent::{Meta, Push};
 use relay::request_log::RequestLog;
 use relay::rpc::{RpcServer, ServerOptions};
 use relay::{LocalRelayLimits, LocalRelayServer, Pool};
-use service::Readiness;
+use service::{Readiness, Termination};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -48,6 +48,7 @@ const PARENT_EVERY: Duration = Duration::from_millis(200);
 /// # Errors
 /// What kept it from starting.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut termination = Termination::listen()?;
     let readiness = Readiness::default();
     if let Some(address) = config.metrics {
         service::serve_health(address, readiness.clone()).await?;
@@ -125,7 +126,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     readiness.set(true);
     tracing::info!("ready");
 
-    let reason = wait_for_end(&mut tasks, pushes).await;
+    let reason = wait_for_end(&mut termination, &mut tasks, pushes).await;
     tracing::info!("ending: {reason}");
     readiness.set(false);
     answering.abort();
@@ -243,12 +244,13 @@ async fn announce_pool(meta: &Meta, pool: &Pool) -> anyhow::Result<Pool> {
     Pool::connect(meta.relays.clone()).await.context("the relays that the parent names")
 }
 
-async fn wait_for_end(tasks: &mut JoinSet<anyhow::Result<()>>, mut pushes: mpsc::Receiver<Push>) -> String {
+async fn wait_for_end(
+    termination: &mut Termination,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    mut pushes: mpsc::Receiver<Push>,
+) -> String {
     tokio::select! {
-        signal = service::terminated() => match signal {
-            Ok(signal) => signal.to_owned(),
-            Err(e) => format!("signals cannot be heard: {e}"),
-        },
+        signal = termination.wait() => signal.to_owned(),
         push = shutdown_push(&mut pushes) => push,
         ended = tasks.join_next() => match ended {
             Some(Ok(Err(e))) => format!("{e:#}"),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use protocol::parent::Push;
-use service::{Args, Readiness};
+use service::{Args, Readiness, Termination};
 use transport::{Listener, Pusher, serve};
 
 use crate::config::Config;
@@ -42,6 +42,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    let mut termination = Termination::listen()?;
     let readiness = Readiness::default();
     if let Some(address) = config.metrics {
         service::serve_health(address, readiness.clone()).await?;
@@ -52,7 +53,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let pusher = Pusher::default();
     let serving = tokio::spawn(serve(listener, Arc::new(Host::new(config)), pusher.clone()));
     readiness.set(true);
-    let signal = service::terminated().await?;
+    let signal = termination.wait().await;
     readiness.set(false);
     let told = pusher.push(Push::Shutdown { deadline_secs });
     tracing::info!(signal, told, "shutting down");

@@ -35,6 +35,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> anyhow::Result<()> {
+    let mut termination = service::Termination::listen()?;
     // A new key for each start: what it signs is worth what its certificate says, and that is made anew.
     let keys = Keys::generate();
     let guest = guest::from_environment()?;
@@ -47,10 +48,8 @@ async fn run() -> anyhow::Result<()> {
     let address = SocketAddr::from(([0, 0, 0, 0], PORT));
     let listener = TcpListener::bind(address).await.with_context(|| address.to_string())?;
     tracing::info!(%address, "echo is ready");
-    let ended = async {
-        if let Err(e) = service::terminated().await {
-            tracing::error!("signals: {e}");
-        }
+    let ended = async move {
+        termination.wait().await;
     };
     axum::serve(listener, router).with_graceful_shutdown(ended).await.context("http")
 }

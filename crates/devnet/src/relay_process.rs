@@ -27,12 +27,13 @@ impl RelayArgs {
         service::init_logs();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
+            let mut termination = service::Termination::listen()?;
             let listener = TcpListener::bind(self.listen).await.context(self.listen.to_string())?;
             let server = LocalRelayServer::new(LocalRelayLimits::default());
             eprintln_ready(&format!("{READY_LINE} on ws://{}", listener.local_addr()?));
             tokio::select! {
                 served = server.listen(listener) => served.context("the relay ended")?,
-                signal = service::terminated() => drop(signal?),
+                _ = termination.wait() => {}
             }
             Ok(ExitCode::SUCCESS)
         })

@@ -15,7 +15,7 @@ pub use config::{ConfigError, read_json};
 pub use health::{Readiness, serve_health};
 pub use logs::init_logs;
 pub use secret::{SecretError, SecretRef, SecretText};
-pub use signals::terminated;
+pub use signals::Termination;
 
 /// Exit code for a command line or configuration that cannot be used (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;

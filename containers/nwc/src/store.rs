@@ -1,0 +1,173 @@
+//! The wallet's file: the ledger, and the wallet's own tables beside it.
+//!
+//! ```text
+//!  use case ──write(change)──► queue ──► writer thread ── one SQLite transaction for all that wait ──► file
+//!           ◄──── result after the commit ────┘                                                        ▲
+//!  use case ──read(query)──────────────────────► one of a few reading connections, never waiting ──────┘
+//! ```
+//!
+//! A change is a function over the open transaction: it writes rows and postings together or not at all.
+//! Changes that arrive while a commit is under way are committed together by the next one, so that the
+//! cost of `fsync` is shared; each still stands alone (a savepoint), and none is answered before it is on
+//! the disk.
+
+mod access;
+mod audit;
+mod faucet;
+mod history;
+mod identity;
+mod invoices;
+mod payments;
+mod readers;
+mod sql;
+mod writer;
+
+use std::path::Path;
+
+use ledger::{Ledger, LedgerTx, OpenError, PostError, View};
+use rusqlite_migration::{M, Migrations};
+
+pub use access::Access;
+pub use audit::AuditError;
+pub use history::{Filter, Item};
+pub use identity::Identity;
+pub use invoices::{Invoice, InvoiceState, NewInvoice, OpenCounts};
+pub use payments::{NewPayment, Payment, PaymentEvent, PaymentState, Step};
+
+pub(crate) use access::register;
+pub(crate) use faucet::fill;
+pub(crate) use identity::{claim, is_blank, read as identity};
+pub(crate) use payments::HoldError;
+
+use readers::Readers;
+use writer::Writer;
+
+/// Reading and writing of invoices.
+pub(crate) mod invoice {
+    pub(crate) use super::invoices::{begin_claim, by_hash, cancel, insert, open_counts, receive, sweep};
+}
+
+/// Reading and writing of payments.
+pub(crate) mod payment {
+    pub(crate) use super::payments::{
+        dispatch, fail, hold, live_by_hash, release_undispatched, reload, sent_by_hash, settle_external,
+        settle_internal,
+    };
+}
+
+/// Reading of both.
+pub(crate) mod transaction {
+    pub(crate) use super::history::{list, lookup};
+}
+
+/// The file's tables in the order in which they were introduced. A later step of either kind is appended.
+fn migrations() -> Migrations<'static> {
+    Migrations::new(vec![M::up(ledger::SCHEMA_V1), M::up(include_str!("store/schema_v1.sql"))])
+}
+
+/// The wallet's file, opened. When it is dropped, what was queued is written first.
+#[derive(Debug)]
+pub struct Store {
+    writer: Writer,
+    readers: Readers,
+}
+
+/// The store could not do what it was asked; a fault of the machine or of this program, never of a
+/// request.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the wallet's database failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The ledger refused a posting that should have been right.
+    #[error("the ledger refused a posting")]
+    Post(#[source] PostError),
+    /// The commit failed; whether it is on the disk is not known until the file is opened again.
+    #[error("the commit failed")]
+    InDoubt,
+    /// Another process holds the file; nothing was written.
+    #[error("the wallet's database is locked by another process")]
+    Locked,
+    /// The writer stopped after a failed commit, or is shutting down.
+    #[error("the wallet's database is closed for writing")]
+    Stopped,
+    /// A row says what it cannot say.
+    #[error("the wallet's database is inconsistent: {0}")]
+    Inconsistent(&'static str),
+}
+
+impl Store {
+    /// Opens or creates the file.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let ledger = Ledger::open_with(path, &migrations())?;
+        let readers = Readers::open(path)?;
+        Ok(Self { writer: Writer::start(ledger), readers })
+    }
+
+    /// Runs `change` in a transaction on the writer's thread and waits until it is on the disk. If it
+    /// fails, nothing of it is written.
+    ///
+    /// # Errors
+    /// Those of `change`, and [`StoreError`]s of the commit.
+    pub(crate) fn write<T, E>(
+        &self,
+        change: impl FnOnce(&LedgerTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<rusqlite::Error> + From<StoreError> + Send + 'static,
+    {
+        self.writer.run(change)
+    }
+
+    /// Runs `query` on one consistent snapshot of what is on the disk.
+    ///
+    /// # Errors
+    /// Those of `query`, and SQLite's.
+    pub(crate) fn read<T, E: From<rusqlite::Error>>(
+        &self,
+        query: impl FnOnce(View<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.run(query)
+    }
+
+    /// Recomputes everything that the file promises; see [`AuditError`]. Reads the whole file.
+    ///
+    /// # Errors
+    /// [`AuditError`], naming the first promise that does not hold.
+    pub fn audit(&self) -> Result<(), AuditError> {
+        self.read(audit::audit)
+    }
+
+    /// The balance of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn balance(&self, account: ledger::Account) -> Result<units::Msat, StoreError> {
+        self.read(|view| view.balance(account).map_err(StoreError::from))
+    }
+
+    /// True once the writer has stopped: every further change fails, and the process should end so that
+    /// a restart opens the file afresh.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.writer.is_stopped()
+    }
+
+    /// Waits until [`Self::is_stopped`].
+    pub async fn stopped(&self) {
+        self.writer.stopped().await;
+    }
+}
+
+impl From<PostError> for StoreError {
+    fn from(error: PostError) -> Self {
+        Self::Post(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

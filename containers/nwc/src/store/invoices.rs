@@ -1,0 +1,308 @@
+//! Invoices of this wallet.
+//!
+//! ```text
+//!            paid by an account of ours
+//!         ┌──────────────────────────────────► settled
+//!  open ──┤ money locked in on Lightning          ▲
+//!         ├────────────────────► claiming ────────┘ arrived
+//!         ├──► expired     nobody paid until `accept_until`
+//!         └──► cancelled   withdrawn by its payee
+//! ```
+//!
+//! Only an open invoice can be paid, by whichever comes first; the step out of `open` is one statement
+//! inside the writer's transaction, so an internal payment, a payment over Lightning, a cancellation and
+//! the expiry cannot both happen. Dead invoices are deleted after a day; paid ones stay.
+
+use ledger::{Account, LedgerTx, NewTransaction, View};
+use nostr::key::PublicKey;
+use protocol::nwc::{DescriptionHash, PaymentHash, Preimage};
+use rusqlite::{OptionalExtension, Row, params};
+use units::{Msat, UnixSecs};
+
+use super::StoreError;
+use super::sql::{Columns, secs};
+
+/// How long an invoice that nobody paid can still be looked up.
+const DEAD_KEPT_SECS: u64 = 24 * 3_600;
+
+/// An invoice's row.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invoice {
+    /// The row's number.
+    pub id: i64,
+    /// The payment's name.
+    pub payment_hash: PaymentHash,
+    /// What proves payment; kept secret until then.
+    pub preimage: Option<Preimage>,
+    /// Who is paid.
+    pub payee: PublicKey,
+    /// The invoice.
+    pub bolt11: String,
+    /// What it asks for.
+    pub amount: Msat,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The hash it carries instead.
+    pub description_hash: Option<DescriptionHash>,
+    /// The payee's notes, JSON.
+    pub metadata: Option<String>,
+    /// The zap request it answers, as received.
+    pub zap_request: Option<String>,
+    /// How far it is.
+    pub state: InvoiceState,
+    /// When it was made.
+    pub created_at: UnixSecs,
+    /// The last second in which payers may try.
+    pub expires_at: UnixSecs,
+    /// The last second in which a payment is honoured.
+    pub accept_until: UnixSecs,
+    /// When it was paid.
+    pub settled_at: Option<UnixSecs>,
+    /// What was paid.
+    pub received: Option<Msat>,
+}
+
+/// How far an invoice is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InvoiceState {
+    /// Can be paid.
+    Open,
+    /// Being paid over Lightning: claimed, not arrived.
+    Claiming,
+    /// Paid.
+    Settled,
+    /// Never paid in time.
+    Expired,
+    /// Withdrawn.
+    Cancelled,
+}
+
+impl InvoiceState {
+    const ALL: [Self; 5] = [Self::Open, Self::Claiming, Self::Settled, Self::Expired, Self::Cancelled];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Claiming => "claiming",
+            Self::Settled => "settled",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// An invoice to be inserted, open.
+#[derive(Clone, Debug)]
+pub struct NewInvoice {
+    /// The payment's name.
+    pub payment_hash: PaymentHash,
+    /// Its secret.
+    pub preimage: Preimage,
+    /// Who is paid.
+    pub payee: PublicKey,
+    /// Whether the payee asked for it itself.
+    pub own: bool,
+    /// Whether the payee was never paid before.
+    pub unfunded: bool,
+    /// The invoice.
+    pub bolt11: String,
+    /// What it asks for.
+    pub amount: Msat,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The hash it carries instead.
+    pub description_hash: Option<DescriptionHash>,
+    /// The payee's notes, JSON.
+    pub metadata: Option<String>,
+    /// The zap request it answers.
+    pub zap_request: Option<String>,
+    /// When it is made.
+    pub created_at: UnixSecs,
+    /// The last second in which payers may try.
+    pub expires_at: UnixSecs,
+    /// The last second in which a payment is honoured.
+    pub accept_until: UnixSecs,
+}
+
+/// How many invoices are open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OpenCounts {
+    /// Of one payee, of one origin (its own, or others').
+    pub of_payee: u32,
+    /// Of all payees that had never been paid.
+    pub unfunded: u32,
+    /// Of all.
+    pub total: u32,
+}
+
+impl Invoice {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            payment_hash: row.payment_hash()?,
+            preimage: row.preimage()?,
+            payee: row.pubkey("payee")?,
+            bolt11: row.get("bolt11")?,
+            amount: row.msat("amount_msat")?,
+            description: row.get("description")?,
+            description_hash: row.description_hash()?,
+            metadata: row.get("metadata")?,
+            zap_request: row.get("zap_request")?,
+            state: row
+                .word("state", |word| InvoiceState::ALL.into_iter().find(|state| state.as_str() == word))?,
+            created_at: row.secs("created_at")?,
+            expires_at: row.secs("expires_at")?,
+            accept_until: row.secs("accept_until")?,
+            settled_at: row.secs_or_none("settled_at")?,
+            received: row.get::<_, Option<i64>>("received_msat")?.map(Msat::new),
+        })
+    }
+}
+
+pub(crate) fn by_hash(view: View<'_>, hash: PaymentHash) -> rusqlite::Result<Option<Invoice>> {
+    view.sql()
+        .prepare_cached("SELECT * FROM invoice WHERE payment_hash = ?1")?
+        .query_row([hash.as_bytes()], Invoice::from_row)
+        .optional()
+}
+
+pub(crate) fn insert(tx: &LedgerTx<'_>, new: &NewInvoice) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "INSERT INTO invoice (payment_hash, preimage, payee, own, unfunded, bolt11, amount_msat, description,
+                 description_hash, metadata, zap_request, state, created_at, expires_at, accept_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            new.payment_hash.as_bytes(),
+            new.preimage.as_bytes(),
+            new.payee.as_bytes(),
+            new.own,
+            new.unfunded,
+            new.bolt11,
+            new.amount.msat(),
+            new.description,
+            new.description_hash.as_ref().map(DescriptionHash::as_bytes),
+            new.metadata,
+            new.zap_request,
+            secs(new.created_at),
+            secs(new.expires_at),
+            secs(new.accept_until),
+        ])
+        .map(drop)
+}
+
+/// Marks up to `limit` invoices whose time has passed as expired, and deletes up to as many that have
+/// long been dead. Called with every new invoice, which keeps the table from growing without a timer.
+pub(crate) fn sweep(tx: &LedgerTx<'_>, now: UnixSecs, limit: u32) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "UPDATE invoice SET state = 'expired' WHERE id IN
+                 (SELECT id FROM invoice WHERE state = 'open' AND accept_until < ?1 ORDER BY accept_until LIMIT ?2)",
+        )?
+        .execute(params![secs(now), limit])?;
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM invoice WHERE id IN
+                 (SELECT id FROM invoice WHERE state IN ('expired', 'cancelled') AND accept_until < ?1
+                  ORDER BY accept_until LIMIT ?2)",
+        )?
+        .execute(params![secs(now.minus_secs(DEAD_KEPT_SECS)), limit])
+        .map(drop)
+}
+
+/// Counts open invoices. The counts over all payees include those that are due to be swept.
+pub(crate) fn open_counts(
+    view: View<'_>,
+    payee: &PublicKey,
+    own: bool,
+    now: UnixSecs,
+) -> rusqlite::Result<OpenCounts> {
+    let of_payee = view
+        .sql()
+        .prepare_cached(
+            "SELECT count(*) FROM invoice WHERE state = 'open' AND payee = ?1 AND own = ?2 AND accept_until >= ?3",
+        )?
+        .query_row(params![payee.as_bytes(), own, secs(now)], |row| row.get(0))?;
+    let (total, unfunded) = view
+        .sql()
+        .prepare_cached("SELECT total, unfunded FROM open_invoices")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(OpenCounts { of_payee, unfunded, total })
+}
+
+/// Marks an open or claimed invoice as paid and returns it as it is now. The credit is posted by the
+/// caller, in the same transaction.
+///
+/// # Errors
+/// [`StoreError::Inconsistent`] if it is in neither state.
+pub(crate) fn settle(
+    tx: &LedgerTx<'_>,
+    invoice: Invoice,
+    received: Msat,
+    now: UnixSecs,
+) -> Result<Invoice, StoreError> {
+    let changed = tx
+        .sql()
+        .prepare_cached(
+            "UPDATE invoice SET state = 'settled', settled_at = ?2, received_msat = ?3
+             WHERE id = ?1 AND state IN ('open', 'claiming')",
+        )?
+        .execute(params![invoice.id, secs(now), received.msat()])?;
+    if changed != 1 {
+        return Err(StoreError::Inconsistent("a settled invoice was neither open nor claimed"));
+    }
+    let settled_at = Some(now);
+    Ok(Invoice { state: InvoiceState::Settled, settled_at, received: Some(received), ..invoice })
+}
+
+/// Reserves an open invoice for a payment that is locked in on Lightning. False if it is not open any
+/// more: somebody else was first, or it was withdrawn.
+pub(crate) fn begin_claim(tx: &LedgerTx<'_>, invoice: &Invoice) -> rusqlite::Result<bool> {
+    let changed = tx
+        .sql()
+        .prepare_cached("UPDATE invoice SET state = 'claiming' WHERE id = ?1 AND state = 'open'")?
+        .execute([invoice.id])?;
+    Ok(changed == 1)
+}
+
+/// Pays out a claimed invoice: `amount` arrived over Lightning and is the payee's. Returns the invoice as
+/// it is now; none if that is no news.
+pub(crate) fn receive(
+    tx: &LedgerTx<'_>,
+    invoice: Invoice,
+    amount: Msat,
+    now: UnixSecs,
+) -> Result<Option<Invoice>, StoreError> {
+    match invoice.state {
+        InvoiceState::Claiming => {}
+        InvoiceState::Settled => return Ok(None),
+        InvoiceState::Open | InvoiceState::Expired | InvoiceState::Cancelled => {
+            return Err(StoreError::Inconsistent("money arrived for an invoice that was not claimed"));
+        }
+    }
+    let from_node = amount.negated().map_err(|_| StoreError::Inconsistent("an amount is out of range"))?;
+    let key = format!("invoice/{}/receive", invoice.id);
+    let credit = NewTransaction::new(key, "invoice_receive", invoice.payment_hash.to_hex(), now)
+        .posting(Account::NodeLightning, from_node)
+        .posting(Account::User(invoice.payee.to_bytes()), amount);
+    tx.post(&credit)?;
+    settle(tx, invoice, amount, now).map(Some)
+}
+
+/// Withdraws an open invoice of `payee`. False if it has none with this hash that can still be paid.
+pub(crate) fn cancel(
+    tx: &LedgerTx<'_>,
+    payee: &PublicKey,
+    hash: PaymentHash,
+    now: UnixSecs,
+) -> rusqlite::Result<bool> {
+    let changed = tx
+        .sql()
+        .prepare_cached(
+            "UPDATE invoice SET state = 'cancelled'
+             WHERE payment_hash = ?1 AND payee = ?2 AND state = 'open' AND accept_until >= ?3",
+        )?
+        .execute(params![hash.as_bytes(), payee.as_bytes(), secs(now)])?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,39 @@
+//! Tells the server around us which key is the wallet's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Host, Transport};
+
+/// Between two attempts to tell a server that restarts.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long the internal relay may take after the server is back.
+const RELAY_WAIT: Duration = Duration::from_secs(10);
+
+/// Tells the daemon our key, again after each of its restarts, until the task is aborted.
+pub(super) async fn keep_told(transport: Arc<Transport>, host: Host) {
+    let key = transport.keys.public_key();
+    loop {
+        // It will ask us over its relay as soon as it knows.
+        if !internal_is_up(&transport, &host).await {
+            tracing::warn!("the server's internal relay does not answer");
+        }
+        if let Err(e) = host.guest.set_info_and_stay(key).await {
+            tracing::warn!("the server could not be told the wallet's key: {e}");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn internal_is_up(transport: &Transport, host: &Host) -> bool {
+    let up = async {
+        loop {
+            let relays = transport.pool.status().await;
+            if relays.iter().any(|one| one.connected && one.url.starts_with(&host.internal_relay)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(RELAY_WAIT, up).await.is_ok()
+}

@@ -1,0 +1,131 @@
+//! A Lightning node that does what a test says, with every fault that a real one has.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, MutexGuard};
+
+use nwc::lightning::{
+    Bolt11, CannotPay, CreateInvoiceError, Dispatch, HtlcClaims, InternalBackend, InvoiceTerms,
+    LightningBackend, Network, NodeId, OutgoingPayment, Purpose,
+};
+use protocol::nwc::{PaymentHash, Preimage};
+use sha2::{Digest, Sha256};
+use units::{Msat, UnixSecs};
+use zeroize::Zeroizing;
+
+#[derive(Debug, Default)]
+pub(crate) struct ScriptedNode(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    signer: Option<InternalBackend>,
+    /// What the next hand-overs answer; `Sent` when there is nothing left.
+    script: VecDeque<Dispatch>,
+    unreachable: Option<CannotPay>,
+    handed_over: Vec<OutgoingPayment>,
+    /// Tells that the next hand-over has begun, and lets it end.
+    pause: Option<(SyncSender<()>, Receiver<()>)>,
+    claimed: Vec<PaymentHash>,
+    rejected: Vec<PaymentHash>,
+}
+
+impl ScriptedNode {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn sign_with(&self, signer: InternalBackend) {
+        self.state().signer = Some(signer);
+    }
+
+    pub(crate) fn next(&self, dispatch: Dispatch) {
+        self.state().script.push_back(dispatch);
+    }
+
+    pub(crate) fn clear_script(&self) {
+        self.state().script.clear();
+    }
+
+    pub(crate) fn is_unreachable(&self, why: &'static str) {
+        self.state().unreachable = Some(CannotPay(why.into()));
+    }
+
+    /// The next hand-over tells `entered` and waits for `leave`.
+    pub(crate) fn pause_in_next_payment(&self, entered: SyncSender<()>, leave: Receiver<()>) {
+        self.state().pause = Some((entered, leave));
+    }
+
+    /// What was handed over, in order: amount and greatest fee.
+    pub(crate) fn handed_over(&self) -> Vec<(PaymentHash, Msat, Msat)> {
+        let short =
+            |payment: &OutgoingPayment| (payment.invoice.payment_hash(), payment.amount, payment.max_fee);
+        self.state().handed_over.iter().map(short).collect()
+    }
+
+    pub(crate) fn claimed(&self) -> Vec<PaymentHash> {
+        self.state().claimed.clone()
+    }
+
+    pub(crate) fn rejected(&self) -> Vec<PaymentHash> {
+        self.state().rejected.clone()
+    }
+}
+
+impl LightningBackend for ScriptedNode {
+    fn node_id(&self) -> NodeId {
+        self.state().signer.as_ref().unwrap().node_id()
+    }
+
+    fn network(&self) -> Network {
+        Network::Regtest
+    }
+
+    fn create_invoice(&self, terms: &InvoiceTerms) -> Result<String, CreateInvoiceError> {
+        self.state().signer.as_ref().unwrap().create_invoice(terms)
+    }
+
+    fn check_payable(&self, _invoice: &Bolt11) -> Result<(), CannotPay> {
+        self.state().unreachable.clone().map_or(Ok(()), Err)
+    }
+
+    fn pay(&self, payment: &OutgoingPayment) -> Dispatch {
+        let pause = self.state().pause.take();
+        if let Some((entered, leave)) = pause {
+            entered.send(()).unwrap();
+            leave.recv().unwrap();
+        }
+        let mut state = self.state();
+        state.handed_over.push(payment.clone());
+        state.script.pop_front().unwrap_or(Dispatch::Sent)
+    }
+}
+
+impl HtlcClaims for ScriptedNode {
+    fn claim(&self, payment_hash: PaymentHash, preimage: &Preimage) {
+        assert_eq!(hash_of(preimage), payment_hash);
+        self.state().claimed.push(payment_hash);
+    }
+
+    fn reject(&self, payment_hash: PaymentHash) {
+        self.state().rejected.push(payment_hash);
+    }
+}
+
+pub(crate) fn hash_of(preimage: &Preimage) -> PaymentHash {
+    PaymentHash::from_bytes(Sha256::digest(preimage.as_bytes()).into())
+}
+
+/// Somebody else's invoice, with the preimage that will prove its payment.
+pub(crate) fn foreign_invoice(seed: u8, amount: Msat, made_at: UnixSecs) -> (String, PaymentHash, Preimage) {
+    let preimage = Preimage::from_bytes([seed; 32]);
+    let payment_hash = hash_of(&preimage);
+    let stranger = InternalBackend::new(&Zeroizing::new([0x55; 32]), Network::Regtest).unwrap();
+    let terms = InvoiceTerms {
+        payment_hash,
+        amount,
+        purpose: Purpose::Description("elsewhere".to_owned()),
+        created_at: made_at,
+        expiry_secs: 600,
+    };
+    (stranger.create_invoice(&terms).unwrap(), payment_hash, preimage)
+}
