@@ -1,0 +1,125 @@
+//! A stranger with a key and some money, and what they can see of a container.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use devnet::world::World;
+use nostr::key::{Keys, PublicKey};
+use protocol::nwc::PayInvoice;
+use protocol::rpc::enclaved::{ContainerParams, ContainerStatus, LaunchReply};
+use relay::nwc::NwcClient;
+use relay::rpc::{RpcClient, RpcError};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use units::{Msat, Stopwatch};
+
+/// Longest wait for anything that the server does.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Somebody who uses a server.
+pub(crate) struct Stranger {
+    pub(crate) keys: Keys,
+    pub(crate) rpc: RpcClient,
+    pub(crate) wallet: NwcClient,
+}
+
+impl Stranger {
+    /// A stranger with so much money.
+    pub(crate) async fn with(world: &World, sats: i64) -> Result<Self> {
+        let keys = Keys::generate();
+        let stranger = Self { rpc: world.rpc(&keys).await?, wallet: world.wallet(&keys).await?, keys };
+        if sats > 0 {
+            world.fund(&stranger.keys, Msat::from_sats(sats).unwrap()).await?;
+        }
+        Ok(stranger)
+    }
+
+    pub(crate) async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+        self.rpc.call(method, &params, SOON).await
+    }
+
+    /// The code with which the server refuses.
+    pub(crate) async fn refused(&self, method: &str, params: Value) -> String {
+        match self.call::<Value>(method, params.clone()).await {
+            Err(RpcError::Refused(refusal)) => {
+                assert!(refusal.message.len() > 10, "a refusal says what to do: {refusal:?}");
+                refusal.code
+            }
+            other => panic!("{method} {params} should be refused, got {other:?}"),
+        }
+    }
+
+    pub(crate) async fn launch(&self, image: &str, extra: Value) -> Result<LaunchReply, RpcError> {
+        let mut params = json!({"docker": image, "units": 1});
+        for (name, value) in extra.as_object().unwrap() {
+            params[name] = value.clone();
+        }
+        self.call("launch", params).await
+    }
+
+    pub(crate) async fn pay(&self, invoice: &str) -> Result<String> {
+        Ok(self.wallet.call(&self.keys, &PayInvoice::of(invoice), SOON).await?.preimage.to_hex())
+    }
+
+    /// Launches and pays, and waits until it runs.
+    pub(crate) async fn run(&self, image: &str, extra: Value) -> Result<PublicKey> {
+        let launched = self.launch(image, extra).await?;
+        self.pay(&launched.invoice.invoice).await?;
+        self.wait_for(&launched.pubkey, "deployed").await?;
+        Ok(launched.pubkey)
+    }
+
+    pub(crate) async fn status(&self, pubkey: &PublicKey) -> Result<ContainerStatus, RpcError> {
+        self.rpc.call("status", &ContainerParams { pubkey: *pubkey }, SOON).await
+    }
+
+    /// Waits until the container is in this state.
+    pub(crate) async fn wait_for(&self, pubkey: &PublicKey, state: &str) -> Result<ContainerStatus> {
+        let took = Stopwatch::start();
+        loop {
+            let status = self.status(pubkey).await?;
+            if status.info.state == state {
+                return Ok(status);
+            }
+            if took.elapsed() > SOON {
+                bail!("not {state} within {SOON:?} but {status:?}");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The address at which a published port is reached.
+    pub(crate) async fn url(&self, pubkey: &PublicKey) -> Result<String> {
+        let status = self.status(pubkey).await?;
+        let endpoint = status.info.endpoints.first().context("no endpoint")?;
+        Ok(format!("http://{}:{}", endpoint.host, endpoint.port))
+    }
+}
+
+/// What an address answers, tried until it answers at all.
+pub(crate) async fn get(url: &str) -> Result<(u16, String)> {
+    service::init_tls();
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+    let took = Stopwatch::start();
+    loop {
+        match client.get(url).send().await {
+            Ok(answer) => return Ok((answer.status().as_u16(), answer.text().await?)),
+            Err(e) if took.elapsed() > SOON => return Err(e).context(url.to_owned()),
+            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+/// Whether nothing answers there.
+pub(crate) async fn is_silent(url: &str) -> bool {
+    service::init_tls();
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build().unwrap();
+    client.get(url).send().await.is_err()
+}
+
+pub(crate) async fn put(url: &str, text: &str) -> Result<u16> {
+    service::init_tls();
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+    Ok(client.put(url).body(text.to_owned()).send().await?.status().as_u16())
+}
