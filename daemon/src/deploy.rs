@@ -4,6 +4,7 @@ mod driver;
 mod launch;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub(crate) enum Input {
 pub struct Fleet {
     ctx: Arc<Context>,
     drivers: Mutex<HashMap<PublicKey, Handle>>,
+    /// How often the wallet has told its key.
+    greetings: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -72,7 +75,7 @@ impl Fleet {
     /// A fleet with no driver.
     #[must_use]
     pub fn new(ctx: Arc<Context>) -> Arc<Self> {
-        Arc::new(Self { ctx, drivers: Mutex::default() })
+        Arc::new(Self { ctx, drivers: Mutex::default(), greetings: AtomicU64::new(0) })
     }
 
     /// What all drivers have in common.
@@ -125,8 +128,13 @@ impl Fleet {
 
     /// The wallet told its key. It is asked until it answers; then every container's account is heard.
     pub async fn wallet_appeared(&self, service: PublicKey) {
+        let greeting = self.greetings.fetch_add(1, Ordering::SeqCst) + 1;
         for wait_secs in [0, 1, 2, 4, 8, 16, 32] {
             tokio::time::sleep(Duration::from_secs(wait_secs)).await;
+            // It has told its key again meanwhile; that greeting goes on.
+            if self.greetings.load(Ordering::SeqCst) != greeting {
+                return;
+            }
             match self.ctx.wallet.appeared(service, &self.ctx.keys).await {
                 Ok(()) => return self.listen_to_wallet(),
                 Err(e) => tracing::warn!("the wallet appeared and does not answer: {e}"),

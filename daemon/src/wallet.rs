@@ -94,6 +94,13 @@ impl Wallet {
     /// [`WalletError`]; the wallet before it stays in use.
     pub async fn appeared(&self, service: PublicKey, keys: &Keys) -> Result<(), WalletError> {
         let _one_at_a_time = self.connecting.lock().await;
+        // The same wallet, restarted: our subscription is as good as before.
+        if let Ok(known) = self.connection()
+            && known.tag.service == service
+        {
+            known.client.call(keys, &GetInfo {}, GREETING_WAIT).await?;
+            return Ok(());
+        }
         let silent = |e: PoolError| WalletError::Silent(e.to_string());
         let clock = Arc::clone(&self.clock);
         let (client, mut news) =

@@ -213,8 +213,7 @@ impl Pool {
         let id = SubscriptionId::generate();
         let (events, receiver) = mpsc::channel(QUEUE_MAX);
         // The route stands before the first event can come.
-        crate::dialer::lock(&self.connections.routes)
-            .insert(id.clone(), Route { filter: filter.clone(), events });
+        crate::dialer::lock(&self.connections.routes).insert(id.clone(), Route::new(filter.clone(), events));
         let subscription =
             Subscription { id: id.clone(), events: receiver, connections: Arc::clone(&self.connections) };
         self.connections.client.subscribe(filter).with_id(id).await.map_err(PoolError::Library)?;

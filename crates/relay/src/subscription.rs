@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use nostr::event::Event;
+use nostr::event::{Event, EventId};
 use nostr::filter::{Filter, MatchEventOptions};
-use nostr::message::SubscriptionId;
+use nostr::message::{RelayMessage, SubscriptionId};
 use nostr_sdk::client::{Client, ClientNotification};
 use protocol::event::CheckedEvent;
 use tokio::sync::mpsc;
+use units::Stopwatch;
 
 use crate::dialer::lock;
 use crate::pool::Connections;
@@ -17,6 +19,12 @@ use crate::pool::Connections;
 /// Events that wait for their reader. A reader that falls behind by so much loses events, as it would
 /// behind a relay that drops slow readers; RPC clients repeat their requests.
 pub(crate) const QUEUE_MAX: usize = 1_024;
+
+/// The same event from another relay comes within this time, and is delivered once. What comes later was
+/// sent again on purpose, by somebody who got no answer, and is delivered again.
+const COPY_WINDOW: Duration = Duration::from_millis(700);
+/// Events remembered for that, of one subscription.
+const COPIES_MAX: usize = 4_096;
 
 /// Events that match one filter. Keeps the pool's connections up.
 #[derive(Debug)]
@@ -53,19 +61,44 @@ pub(crate) type Routes = Arc<Mutex<HashMap<SubscriptionId, Route>>>;
 
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) filter: Filter,
-    pub(crate) events: mpsc::Sender<CheckedEvent>,
+    filter: Filter,
+    events: mpsc::Sender<CheckedEvent>,
+    delivered: HashMap<EventId, Stopwatch>,
+}
+
+impl Route {
+    pub(crate) fn new(filter: Filter, events: mpsc::Sender<CheckedEvent>) -> Self {
+        Self { filter, events, delivered: HashMap::new() }
+    }
+
+    fn is_copy(&self, id: &EventId) -> bool {
+        self.delivered.get(id).is_some_and(|at| at.elapsed() < COPY_WINDOW)
+    }
+
+    fn remember(&mut self, id: EventId) {
+        if self.delivered.len() >= COPIES_MAX {
+            self.delivered.retain(|_, at| at.elapsed() < COPY_WINDOW);
+        }
+        if self.delivered.len() < COPIES_MAX {
+            self.delivered.insert(id, Stopwatch::start());
+        }
+    }
 }
 
 /// Hands each event to its subscription, after the checks that count.
+///
+/// The library's own notification of events comes once per event, whichever subscription asked for it
+/// first; several subscriptions may want the same event, so every message is looked at.
 pub(crate) async fn dispatch(client: Client, routes: Routes) {
     let mut notifications = client.notifications();
     while let Some(notification) = notifications.next().await {
         match notification {
-            ClientNotification::Event { subscription_id, event, .. } => {
-                route(&routes, &subscription_id, *event)
+            ClientNotification::Message { message, .. } => {
+                if let RelayMessage::Event { subscription_id, event } = *message {
+                    route(&routes, &subscription_id, event.into_owned());
+                }
             }
-            ClientNotification::Message { .. } => {}
+            ClientNotification::Event { .. } => {}
             ClientNotification::Shutdown => break,
         }
     }
@@ -73,6 +106,14 @@ pub(crate) async fn dispatch(client: Client, routes: Routes) {
 }
 
 fn route(routes: &Routes, id: &SubscriptionId, event: Event) {
+    {
+        let routes = lock(routes);
+        let Some(route) = routes.get(id) else { return };
+        // A copy is not worth a signature check; an event under its id that is no copy is a forgery.
+        if route.is_copy(&event.id) {
+            return;
+        }
+    }
     let event = match CheckedEvent::check(event) {
         Ok(event) => event,
         Err(e) => {
@@ -81,12 +122,13 @@ fn route(routes: &Routes, id: &SubscriptionId, event: Event) {
             return;
         }
     };
-    let routes = lock(routes);
-    let Some(route) = routes.get(id) else { return };
+    let mut routes = lock(routes);
+    let Some(route) = routes.get_mut(id) else { return };
     if !route.filter.match_event(&event, MatchEventOptions::default()) {
         metrics::counter!("relay_events_refused_total", "reason" => "unasked").increment(1);
         return;
     }
+    route.remember(event.id);
     if route.events.try_send(event).is_err() {
         metrics::counter!("relay_events_refused_total", "reason" => "reader_behind").increment(1);
         tracing::warn!("an event was dropped: its reader is {QUEUE_MAX} events behind");

@@ -82,6 +82,6 @@ async fn whole_life(world: &World) -> Result<()> {
     let withdrawn: Withdrawal =
         owner.call("withdraw", json!({"pubkey": pubkey, "invoice": back.invoice.unwrap()})).await?;
     assert_eq!(withdrawn.amount_msat.msat(), 500_000);
-    println!("balance before {balance}, after {}", withdrawn.balance_msat);
+    assert_eq!(withdrawn.balance_msat, balance.minus(withdrawn.amount_msat).unwrap());
     Ok(())
 }

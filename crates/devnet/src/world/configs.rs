@@ -46,6 +46,7 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
             "retention_secs": options.retention_secs,
             "retry_secs": 1,
             "poll_secs": 5,
+            "restart_secs_max": 2,
         },
         "launch": {"invoice_secs": options.invoice_secs, "unpaid_max": options.unpaid_max},
         "network": {"containers": CONTAINERS},

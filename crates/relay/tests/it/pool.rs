@@ -23,6 +23,19 @@ async fn event_reaches_a_subscriber_once_through_two_relays() {
 }
 
 #[tokio::test]
+async fn two_subscriptions_to_the_same_events_both_get_them() {
+    let relay = TestRelay::start().await;
+    let (sender, receiver) = (connected(&[relay.url()]).await, connected(&[relay.url()]).await);
+    let keys = Keys::generate();
+    let filter = Filter::new().author(keys.public_key());
+    let mut one = receiver.subscribe(filter.clone()).await.unwrap();
+    let mut two = receiver.subscribe(filter).await.unwrap();
+    sender.publish(&note(&keys, "both", 10)).await;
+    assert_eq!(soon("the first", one.next()).await.unwrap().content, "both");
+    assert_eq!(soon("the second", two.next()).await.unwrap().content, "both");
+}
+
+#[tokio::test]
 async fn publishing_reports_the_relay_that_is_down() {
     let (up, down) = (TestRelay::start().await, TestRelay::start().await);
     let urls = [up.url(), down.url()];
