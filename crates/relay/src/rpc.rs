@@ -6,6 +6,6 @@ mod rate;
 mod server;
 
 pub use client::{RpcClient, RpcError};
-pub use envelope::{OpenError, open, seal};
+pub use envelope::{Envelope, OpenError, SealError};
 pub use rate::{RateLimit, RateLimiter};
 pub use server::{Handler, RpcServer, ServerOptions};

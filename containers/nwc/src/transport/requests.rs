@@ -107,23 +107,29 @@ impl Requests {
             let error = WalletError::new(ErrorCode::Internal, "a fault of the wallet; ask again");
             return self.reply(event, cipher, &Response::refused(&method, error).to_json()).await;
         };
-        match answer {
-            Answer::Now(response) => {
-                let text = response.to_json();
-                if on_record
-                    && let Err(e) = self.transport.log.finish(&event.pubkey, &event.id.to_hex(), &text)
-                {
-                    tracing::error!("an answer could not be put on record: {e}");
+        let answering = async {
+            match answer {
+                Answer::Now(response) => {
+                    let text = response.to_json();
+                    if on_record
+                        && let Err(e) = self.transport.log.finish(&event.pubkey, &event.id.to_hex(), &text)
+                    {
+                        tracing::error!("an answer could not be put on record: {e}");
+                    }
+                    self.reply(event, cipher, &text).await;
                 }
-                self.reply(event, cipher, &text).await;
+                Answer::WhenSettled(hash) => {
+                    tracing::info!(payment = %hash.to_hex(), "a payment is on its way; its answer comes when asked again");
+                }
             }
-            Answer::WhenSettled(hash) => {
-                tracing::info!(payment = %hash.to_hex(), "a payment is on its way; its answer comes when asked again");
+        };
+        let telling = async {
+            for notice in notices {
+                self.transport.notify(notice).await;
             }
-        }
-        for notice in notices {
-            self.transport.notify(notice).await;
-        }
+        };
+        // Side by side: a relay that is slow to say OK to the one must not hold up the other.
+        tokio::join!(answering, telling);
     }
 
     /// The books block; the disk has its own threads.

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use units::{Clock, UnixSecs};
 
-use super::envelope::{SealError, open, seal};
+use super::envelope::{Envelope, SealError};
 use crate::dialer::lock;
 use crate::{Pool, PoolError, Subscription};
 
@@ -51,7 +51,7 @@ type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Reply>>>>;
 /// Calls one service with one key.
 #[derive(Debug)]
 pub struct RpcClient {
-    keys: Keys,
+    envelope: Arc<Envelope>,
     service: PublicKey,
     kind: Kind,
     pool: Pool,
@@ -86,8 +86,9 @@ impl RpcClient {
             .since(Timestamp::from_secs(since.0));
         let replies = pool.subscribe(filter).await?;
         let waiting = Waiting::default();
-        let reading = tokio::spawn(read_replies(replies, keys.clone(), Arc::clone(&waiting)));
-        Ok(Self { keys, service, kind, pool, clock, waiting, reading })
+        let envelope = Arc::new(Envelope::new(keys));
+        let reading = tokio::spawn(read_replies(replies, Arc::clone(&envelope), Arc::clone(&waiting)));
+        Ok(Self { envelope, service, kind, pool, clock, waiting, reading })
     }
 
     /// Calls `method` and waits for its result, at most `wait`.
@@ -130,7 +131,7 @@ impl RpcClient {
             loop {
                 // A repeated event must differ from the one before, or relays take it for a copy.
                 last = self.clock.now().max(last.plus_secs(1));
-                let event = seal(&self.keys, self.kind, &self.service, &text, last)?;
+                let event = self.envelope.seal(self.kind, &self.service, &text, last)?;
                 let report = self.pool.publish(&event).await;
                 let wait = if report.is_published() { REPEAT_EVERY } else { REPEAT_EVERY / 8 };
                 tokio::time::sleep(wait).await;
@@ -157,9 +158,9 @@ impl Drop for Forget<'_> {
     }
 }
 
-async fn read_replies(mut replies: Subscription, keys: Keys, waiting: Waiting) {
+async fn read_replies(mut replies: Subscription, envelope: Arc<Envelope>, waiting: Waiting) {
     while let Some(event) = replies.next().await {
-        let Ok(text) = open(&keys, &event) else { continue };
+        let Ok(text) = envelope.open(&event) else { continue };
         let Ok(reply) = serde_json::from_str::<Reply>(&text) else {
             tracing::debug!("a reply is not understood");
             continue;

@@ -1,12 +1,26 @@
 //! Sealing and opening the content of RPC events.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Mutex;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use nostr::event::Kind;
 use nostr::key::{Keys, PublicKey};
-use nostr::nips::nip44;
+use nostr::nips::nip44::v2::{ConversationKey, decrypt_to_bytes, encrypt_to_bytes_with_nonce};
 use protocol::event::{CheckedEvent, SignError, sign, tags_named};
 use protocol::tag;
 use thiserror::Error;
 use units::UnixSecs;
+
+use crate::dialer::lock;
+
+/// Conversation keys that are remembered. Deriving one costs as much as checking a signature; a service
+/// with more callers derives some again.
+const CONVERSATIONS_MAX: usize = 4_096;
+/// Longest content that is decrypted, in base64: the longest message, padded, and room.
+const CONTENT_BYTES_MAX: usize = 128 * 1024;
 
 /// Why an event carries no message for us.
 #[derive(Debug, Error)]
@@ -30,66 +44,135 @@ pub enum SealError {
     Sign(#[from] SignError),
 }
 
-/// Encrypts `text` to `to` and signs the event that carries it.
-///
-/// # Errors
-/// [`SealError`].
-pub fn seal(
-    keys: &Keys,
-    kind: Kind,
-    to: &PublicKey,
-    text: &str,
-    now: UnixSecs,
-) -> Result<CheckedEvent, SealError> {
-    let content = nip44::encrypt(keys.secret_key(), to, text, nip44::Version::V2)
-        .map_err(|e| SealError::Encrypt(e.to_string()))?;
-    Ok(sign(keys, kind, now, vec![tag!["p", to.to_hex()]], content)?)
+/// Seals messages of one key to others, and opens those of others to it (NIP-44 version 2).
+pub struct Envelope {
+    keys: Keys,
+    conversations: Mutex<HashMap<PublicKey, ConversationKey>>,
 }
 
-/// Decrypts the message of an event that is addressed to `keys` and to nobody else.
-///
-/// # Errors
-/// [`OpenError`].
-pub fn open(keys: &Keys, event: &CheckedEvent) -> Result<String, OpenError> {
-    let us = keys.public_key().to_hex();
-    let mut addressed = tags_named(event, "p").map(|tag| tag.get(1).map(String::as_str));
-    if addressed.next() != Some(Some(us.as_str())) || addressed.next().is_some() {
-        return Err(OpenError::NotForUs);
+/// Shows neither the key nor who it talks to.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope").finish_non_exhaustive()
     }
-    nip44::decrypt(keys.secret_key(), &event.pubkey, &event.content)
-        .map_err(|e| OpenError::Decrypt(e.to_string()))
+}
+
+impl Envelope {
+    /// An envelope of this key.
+    #[must_use]
+    pub fn new(keys: Keys) -> Self {
+        Self { keys, conversations: Mutex::default() }
+    }
+
+    /// The key.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn conversation(&self, with: &PublicKey) -> Result<ConversationKey, String> {
+        if let Some(known) = lock(&self.conversations).get(with) {
+            return Ok(*known);
+        }
+        let key = ConversationKey::derive(self.keys.secret_key(), with).map_err(|e| e.to_string())?;
+        let mut conversations = lock(&self.conversations);
+        if conversations.len() >= CONVERSATIONS_MAX {
+            conversations.clear();
+        }
+        conversations.insert(*with, key);
+        Ok(key)
+    }
+
+    /// Encrypts `text` to `to` and signs the event that carries it.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(
+        &self,
+        kind: Kind,
+        to: &PublicKey,
+        text: &str,
+        now: UnixSecs,
+    ) -> Result<CheckedEvent, SealError> {
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).map_err(|e| SealError::Encrypt(e.to_string()))?;
+        let conversation = self.conversation(to).map_err(SealError::Encrypt)?;
+        let content = encrypt_to_bytes_with_nonce(&conversation, text.as_bytes(), nonce)
+            .map_err(|e| SealError::Encrypt(e.to_string()))?;
+        Ok(sign(&self.keys, kind, now, vec![tag!["p", to.to_hex()]], STANDARD.encode(content))?)
+    }
+
+    /// Decrypts the message of an event that is addressed to this key and to nobody else.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&self, event: &CheckedEvent) -> Result<String, OpenError> {
+        let us = self.keys.public_key().to_hex();
+        let mut addressed = tags_named(event, "p").map(|tag| tag.get(1).map(String::as_str));
+        if addressed.next() != Some(Some(us.as_str())) || addressed.next().is_some() {
+            return Err(OpenError::NotForUs);
+        }
+        if event.content.len() > CONTENT_BYTES_MAX {
+            return Err(OpenError::Decrypt(format!("it is longer than {CONTENT_BYTES_MAX} bytes")));
+        }
+        let payload = STANDARD.decode(&event.content).map_err(|e| OpenError::Decrypt(e.to_string()))?;
+        let conversation = self.conversation(&event.pubkey).map_err(OpenError::Decrypt)?;
+        let text =
+            decrypt_to_bytes(&conversation, &payload).map_err(|e| OpenError::Decrypt(e.to_string()))?;
+        String::from_utf8(text).map_err(|_| OpenError::Decrypt("it is not text".into()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use nostr::nips::nip44;
     use protocol::kinds::ENCLAVED_RPC;
 
     use super::*;
 
+    fn seal(from: &Envelope, to: &Envelope) -> CheckedEvent {
+        from.seal(ENCLAVED_RPC, &to.keys().public_key(), "hello", UnixSecs(1)).unwrap()
+    }
+
+    #[test]
+    fn others_read_what_is_sealed_and_are_read() {
+        // `nostr`'s own functions, which derive the conversation key each time.
+        let (ours, theirs) = (Envelope::new(Keys::generate()), Keys::generate());
+        for _ in 0..2 {
+            let event = ours.seal(ENCLAVED_RPC, &theirs.public_key(), "hello", UnixSecs(1)).unwrap();
+            assert_eq!(nip44::decrypt(theirs.secret_key(), &event.pubkey, &event.content).unwrap(), "hello");
+            let us = ours.keys().public_key();
+            let content = nip44::encrypt(theirs.secret_key(), &us, "back", nip44::Version::V2).unwrap();
+            let tags = vec![tag!["p", us.to_hex()]];
+            let event = sign(&theirs, ENCLAVED_RPC, UnixSecs(1), tags, content).unwrap();
+            assert_eq!(ours.open(&event).unwrap(), "back");
+        }
+    }
+
     #[test]
     fn sealed_message_opens_for_its_receiver_only() {
-        let (alice, bob, eve) = (Keys::generate(), Keys::generate(), Keys::generate());
-        let event = seal(&alice, ENCLAVED_RPC, &bob.public_key(), "hello", UnixSecs(1)).unwrap();
-        assert_eq!(open(&bob, &event).unwrap(), "hello");
-        assert!(matches!(open(&eve, &event), Err(OpenError::NotForUs)));
+        let [alice, bob, eve] = [(); 3].map(|()| Envelope::new(Keys::generate()));
+        let event = seal(&alice, &bob);
+        assert_eq!(bob.open(&event).unwrap(), "hello");
+        assert!(matches!(eve.open(&event), Err(OpenError::NotForUs)));
     }
 
     #[test]
     fn copied_content_under_another_author_does_not_open() {
-        let (alice, bob, eve) = (Keys::generate(), Keys::generate(), Keys::generate());
-        let event = seal(&alice, ENCLAVED_RPC, &bob.public_key(), "hello", UnixSecs(1)).unwrap();
-        let tags = vec![tag!["p", bob.public_key().to_hex()]];
-        let copy = sign(&eve, ENCLAVED_RPC, UnixSecs(1), tags, event.content.clone()).unwrap();
-        assert!(matches!(open(&bob, &copy), Err(OpenError::Decrypt(_))));
+        let [alice, bob, eve] = [(); 3].map(|()| Envelope::new(Keys::generate()));
+        let event = seal(&alice, &bob);
+        let tags = vec![tag!["p", bob.keys().public_key().to_hex()]];
+        let copy = sign(eve.keys(), ENCLAVED_RPC, UnixSecs(1), tags, event.content.clone()).unwrap();
+        assert!(matches!(bob.open(&copy), Err(OpenError::Decrypt(_))));
     }
 
     #[test]
     fn event_for_several_receivers_is_not_ours() {
-        let (alice, bob) = (Keys::generate(), Keys::generate());
-        let event = seal(&alice, ENCLAVED_RPC, &bob.public_key(), "hello", UnixSecs(1)).unwrap();
-        let us = bob.public_key().to_hex();
+        let [alice, bob] = [(); 2].map(|()| Envelope::new(Keys::generate()));
+        let event = seal(&alice, &bob);
+        let us = bob.keys().public_key().to_hex();
         let tags = vec![tag!["p", us], tag!["p", us]];
-        let twice = sign(&alice, ENCLAVED_RPC, UnixSecs(1), tags, event.content.clone()).unwrap();
-        assert!(matches!(open(&bob, &twice), Err(OpenError::NotForUs)));
+        let twice = sign(alice.keys(), ENCLAVED_RPC, UnixSecs(1), tags, event.content.clone()).unwrap();
+        assert!(matches!(bob.open(&twice), Err(OpenError::NotForUs)));
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use units::{Clock, Stopwatch};
 
-use super::envelope::{open, seal};
+use super::envelope::Envelope;
 use super::rate::{RateLimit, RateLimiter};
 use crate::dialer::lock;
 use crate::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, RequestLogError, Seen};
@@ -60,6 +60,7 @@ pub struct ServerOptions {
 /// Answers requests from relays.
 #[derive(Debug)]
 pub struct RpcServer<H> {
+    envelope: Envelope,
     options: ServerOptions,
     handler: H,
     places: Arc<Semaphore>,
@@ -73,6 +74,7 @@ impl<H: Handler> RpcServer<H> {
     pub fn new(options: ServerOptions, handler: H) -> Arc<Self> {
         let limiter = Mutex::new(RateLimiter::new(options.rate));
         Arc::new(Self {
+            envelope: Envelope::new(options.keys.clone()),
             options,
             handler,
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
@@ -124,7 +126,7 @@ impl<H: Handler> RpcServer<H> {
             .increment(1);
         metrics::histogram!("rpc_request_seconds", "method" => method).record(took.elapsed().as_secs_f64());
         let now = self.options.clock.now();
-        match seal(&self.options.keys, self.options.kind, &event.pubkey, &reply.text(), now) {
+        match self.envelope.seal(self.options.kind, &event.pubkey, &reply.text(), now) {
             Ok(sealed) => {
                 let report = self.options.pool.publish(&sealed).await;
                 if !report.is_published() {
@@ -138,7 +140,7 @@ impl<H: Handler> RpcServer<H> {
     /// The reply, if there is to be one, and the method's name for the metrics.
     async fn reply_to(&self, event: &CheckedEvent) -> Option<(String, Answer)> {
         let now_ms = self.options.clock.now_ms();
-        let text = match open(&self.options.keys, event) {
+        let text = match self.envelope.open(event) {
             Ok(text) => text,
             Err(e) => {
                 // Who cannot encrypt to us cannot read an answer either.

@@ -10,7 +10,7 @@ use protocol::event::CheckedEvent;
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog};
-use relay::rpc::{Handler, RateLimit, RpcClient, RpcError, RpcServer, ServerOptions, open, seal};
+use relay::rpc::{Envelope, Handler, RateLimit, RpcClient, RpcError, RpcServer, ServerOptions};
 use relay::{Pool, Subscription};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -90,7 +90,7 @@ async fn client(service: &Keys, relay: &TestRelay, keys: &Keys) -> RpcClient {
 
 /// Sends hand-made requests and reads the bare replies.
 struct RawClient {
-    keys: Keys,
+    envelope: Envelope,
     service: PublicKey,
     pool: Pool,
     replies: Subscription,
@@ -102,11 +102,11 @@ impl RawClient {
         let pool = connected(&[relay.url()]).await;
         let filter = nostr::filter::Filter::new().kind(ENCLAVED_RPC).pubkey(keys.public_key());
         let replies = pool.subscribe(filter).await.unwrap();
-        Self { keys, service: service.public_key(), pool, replies }
+        Self { envelope: Envelope::new(keys), service: service.public_key(), pool, replies }
     }
 
     fn event(&self, text: &str, at: UnixSecs) -> CheckedEvent {
-        seal(&self.keys, ENCLAVED_RPC, &self.service, text, at).unwrap()
+        self.envelope.seal(ENCLAVED_RPC, &self.service, text, at).unwrap()
     }
 
     async fn send(&self, event: &CheckedEvent) {
@@ -115,7 +115,7 @@ impl RawClient {
 
     async fn reply(&mut self) -> Value {
         let event = soon("a reply", self.replies.next()).await.unwrap();
-        serde_json::from_str(&open(&self.keys, &event).unwrap()).unwrap()
+        serde_json::from_str(&self.envelope.open(&event).unwrap()).unwrap()
     }
 
     async fn silence(&mut self) {
