@@ -67,6 +67,7 @@ pub struct Fleet {
 
 #[derive(Debug)]
 struct Handle {
+    is_builtin: bool,
     inputs: mpsc::Sender<Input>,
     task: JoinHandle<()>,
 }
@@ -86,12 +87,12 @@ impl Fleet {
 
     /// Starts the driver of a container, which first does what `events` ask for.
     pub fn start(&self, container: Container, events: Vec<Event>) {
-        let pubkey = container.pubkey();
+        let (pubkey, is_builtin) = (container.pubkey(), container.is_builtin());
         self.ctx.wallet.listen_for(&container.keys);
         let (inputs, inputs_rx) = mpsc::channel(INPUTS_MAX);
         let driver = Driver::new(Arc::clone(&self.ctx), container, inputs.clone());
         let task = tokio::spawn(driver.run(inputs_rx, events));
-        self.lock().insert(pubkey, Handle { inputs, task });
+        self.lock().insert(pubkey, Handle { is_builtin, inputs, task });
     }
 
     /// Tells a driver that something happened. Nobody waits; a container without a driver is over.
@@ -177,14 +178,19 @@ impl Fleet {
     }
 
     /// Ends all drivers; each stops its process first. Containers start again with the server.
+    ///
+    /// Built-ins end last: a charge under way still needs the wallet.
     pub async fn shutdown(&self) {
         let all: Vec<_> = self.lock().drain().map(|(_, handle)| handle).collect();
-        for handle in &all {
-            // A driver that is gone has nothing to stop.
-            drop(handle.inputs.send(Input::Shutdown).await);
-        }
-        for handle in all {
-            drop(handle.task.await);
+        let (builtins, launched): (Vec<_>, Vec<_>) = all.into_iter().partition(|handle| handle.is_builtin);
+        for handles in [launched, builtins] {
+            for handle in &handles {
+                // A driver that is gone has nothing to stop.
+                drop(handle.inputs.send(Input::Shutdown).await);
+            }
+            for handle in handles {
+                drop(handle.task.await);
+            }
         }
     }
 

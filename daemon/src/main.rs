@@ -24,7 +24,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return service::fail("the runtime could not start", &e),
     };
-    match runtime.block_on(enclaved::server::run(config)) {
+    let ended = runtime.block_on(enclaved::server::run(config));
+    // A name that a stranger's launch named may still be looked up, which nothing can interrupt.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             tracing::error!("{e:#}");

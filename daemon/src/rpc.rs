@@ -30,6 +30,7 @@ impl Handler for RpcAdapter {
         params: Value,
     ) -> Result<Value, Failure> {
         let api = &self.0;
+        check_named(&params)?;
         let pubkey = || parse_params::<ContainerParams>(&params).map(|params| params.pubkey);
         match method {
             "ping" => Ok(Value::from("pong")),
@@ -53,6 +54,14 @@ impl Handler for RpcAdapter {
             )),
         }
     }
+}
+
+/// Parameters have names. A list is refused, because serde would take it for the fields in their order.
+pub(crate) fn check_named(params: &Value) -> Result<(), Failure> {
+    if params.is_object() || params.is_null() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::ParamsInvalid, "params must be an object with named fields"))
 }
 
 fn reply(result: &impl Serialize) -> Result<Value, Failure> {

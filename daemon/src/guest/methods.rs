@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::announce::containers::certificate;
 use crate::deploy::Fleet;
+use crate::rpc::check_named;
 use crate::store::{Container, Origin};
 
 /// Carries out one call of the container `pubkey`.
@@ -43,7 +44,7 @@ pub(super) async fn call(
 }
 
 fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, String> {
-    parse_params(params).map_err(|failure| failure.message)
+    check_named(params).and_then(|()| parse_params(params)).map_err(|failure| failure.message)
 }
 
 fn reply(result: &impl Serialize) -> Result<Value, String> {
