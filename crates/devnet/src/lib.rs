@@ -14,6 +14,7 @@
 //! | [`registry`] | an OCI registry and what is pushed to it |
 //! | [`image_build`] | OCI images made from files |
 //! | [`relay_process`] | a Nostr relay as a process of its own |
+//! | [`demo`] | the demonstration |
 //! | [`world`] | all of it together: relay, simulated NSM, parent, registry, engine, daemon, wallet |
 //! | [`helper`] | the hidden subcommands that the above start themselves through |
 //!
@@ -24,6 +25,7 @@
 //!   over `/etc`, `/opt` and `/var/lib`.
 //! - Every wait ends: at its event, at the death of the process waited for, or at its deadline.
 
+pub mod demo;
 pub mod docker;
 pub mod enclave_box;
 pub mod helper;

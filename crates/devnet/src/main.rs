@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use devnet::demo::DemoArgs;
 use devnet::helper::Helper;
 use devnet::relay_process::RelayArgs;
 
@@ -18,6 +19,8 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Helper(Helper),
+    /// Plays a stranger's container from being found to being stopped.
+    Demo(DemoArgs),
     /// Serves a Nostr relay that keeps its events in memory.
     Relay(RelayArgs),
 }
@@ -26,6 +29,7 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Helper(helper) => helper.run(),
+        Command::Demo(args) => args.run(),
         Command::Relay(args) => args.run(),
     }
 }
