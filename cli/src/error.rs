@@ -1,0 +1,198 @@
+//! Why a command came to nothing: a stable code for programs, a sentence for people that says what to
+//! do next, and an exit code.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use attestation::VerifyError;
+use protocol::nec::NecError;
+use protocol::nwc::{ErrorCode, WalletError};
+use protocol::rpc::Refusal;
+use relay::PoolError;
+use relay::nwc::NwcError;
+use relay::rpc::RpcError;
+use thiserror::Error;
+
+use crate::output::safe;
+
+/// Longest code of a server that is passed on.
+const CODE_BYTES_MAX: usize = 64;
+
+/// How a command ended that came to nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// It was refused, or failed.
+    Refused,
+    /// It cannot be understood as it was given.
+    Usage,
+    /// Nobody answered in time.
+    NoAnswer,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Refused => 1,
+            Self::Usage => service::EXIT_USAGE,
+            // EX_UNAVAILABLE of sysexits.h.
+            Self::NoAnswer => 69,
+        }
+    }
+}
+
+/// Why a command came to nothing.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    code: Cow<'static, str>,
+    message: String,
+    exit: Exit,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// Refused or failed.
+    pub(crate) fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, message, Exit::Refused)
+    }
+
+    /// Not understood: an option or a file that says how to work is wrong or missing.
+    pub(crate) fn usage(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, message, Exit::Usage)
+    }
+
+    /// Nobody answered in time.
+    pub(crate) fn no_answer(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, message, Exit::NoAnswer)
+    }
+
+    fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>, exit: Exit) -> Self {
+        Self { code: code.into(), message: safe::without_secrets(&message.into()), exit, help: None }
+    }
+
+    /// The same with a sentence after it: what to do next.
+    pub(crate) fn with_hint(mut self, hint: impl AsRef<str>) -> Self {
+        self.message = safe::without_secrets(&format!("{}; {}", self.message, hint.as_ref()));
+        self
+    }
+
+    /// The same with a page of help before it, for people.
+    pub(crate) fn with_help(self, help: String) -> Self {
+        Self { help: Some(help), ..self }
+    }
+
+    /// The page of help.
+    pub(crate) fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// For programs.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// For people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// For the shell.
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// A code that a server chose, if it looks like one.
+    fn of_server(code: &str, message: impl Into<String>) -> Self {
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+        let is_code = (1..=CODE_BYTES_MAX).contains(&code.len()) && code.bytes().all(plain);
+        let code = if is_code { Cow::Owned(code.to_owned()) } else { Cow::Borrowed("refused") };
+        Self::new(code, message, Exit::Refused)
+    }
+}
+
+/// An error with everything that caused it.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        Self::refused(error.code(), with_causes(&error))
+    }
+}
+
+impl From<NecError> for Failure {
+    fn from(error: NecError) -> Self {
+        match error {
+            NecError::Attestation(error) => {
+                Self::refused(error.code(), format!("the attestation is refused: {}", with_causes(&error)))
+            }
+            other @ (NecError::Event(_)
+            | NecError::Expired { .. }
+            | NecError::Ref { .. }
+            | NecError::Builder(_)
+            | NecError::Launcher(_)
+            | NecError::Release(_)
+            | NecError::ReleaseMissing { .. }
+            | NecError::Key(_)) => Self::refused(other.code(), other.to_string()),
+        }
+    }
+}
+
+impl From<protocol::rpc::Failure> for Failure {
+    fn from(failure: protocol::rpc::Failure) -> Self {
+        Self::of_server(failure.code.as_str(), failure.message)
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Url { .. } | PoolError::NoRelay | PoolError::Header(_) => {
+                Self::usage("relay_invalid", error.to_string())
+            }
+            PoolError::Library(_) => Self::no_answer("relays_unreachable", with_causes(&error)),
+        }
+    }
+}
+
+impl From<RpcError> for Failure {
+    fn from(error: RpcError) -> Self {
+        match error {
+            RpcError::NoAnswer(_) => Self::no_answer("no_answer", error.to_string()),
+            RpcError::Refused(Refusal { code, message }) => {
+                Self::of_server(&code, format!("the instance refuses: {message}"))
+            }
+            RpcError::Malformed(_) => Self::refused("bad_reply", error.to_string()),
+            RpcError::Pool(error) => error.into(),
+            RpcError::Seal(error) => Self::refused("request_unsealed", error.to_string()),
+        }
+    }
+}
+
+impl From<NwcError> for Failure {
+    fn from(error: NwcError) -> Self {
+        match error {
+            NwcError::Wallet(WalletError { code, message }) => {
+                let is_known = ErrorCode::ALL.contains(&code);
+                let code =
+                    if is_known { code.as_str().to_ascii_lowercase() } else { "wallet_refused".to_owned() };
+                Self::of_server(&code, format!("the wallet refuses: {message}"))
+            }
+            NwcError::NoAnswer(_) => Self::no_answer("wallet_no_answer", error.to_string()),
+            NwcError::Malformed(_) => Self::refused("bad_reply", with_causes(&error)),
+            NwcError::Encrypt(_) | NwcError::Sign(_) => Self::refused("request_unsealed", error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

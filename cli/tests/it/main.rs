@@ -1,0 +1,12 @@
+//! The program as people and scripts run it: its real binary, on evidence that a simulated NSM signed.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+mod attestation;
+mod cli;
+mod config;
+mod container;
+mod instance;
+mod relays;
+mod stage;
+mod support;
