@@ -1,0 +1,54 @@
+//! Benchmarks: each figure beside that of a peer, taken in the same run on the same machine, as a
+//! ratio. Results go to `target/bench/summary.json` and into a table.
+
+mod deploy;
+mod rpc;
+mod samples;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use devnet::helper::HelperBinary;
+
+use crate::summary::Summary;
+
+/// Measures ours against a peer.
+#[derive(Debug, Parser)]
+#[command(name = "bench", after_help = "Example: bench --only rpc")]
+struct Args {
+    /// Measure only this; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Name>,
+    /// Where the results go.
+    #[arg(long, default_value = "target/bench/summary.json")]
+    out: PathBuf,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Name {
+    /// From paid to serving, against `docker run`.
+    Deploy,
+    /// Requests through a relay, against a bare echo.
+    Rpc,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    service::init_tls();
+    let wanted = |name| args.only.is_empty() || args.only.contains(&name);
+    let helper = HelperBinary::find()?;
+    let mut summary = Summary::read(&args.out)?;
+    if wanted(Name::Deploy) {
+        summary.add(deploy::measure(&helper).await?);
+    }
+    if wanted(Name::Rpc) {
+        summary.add(rpc::measure(&helper).await?);
+    }
+    summary.write(&args.out)?;
+    summary.print();
+    Ok(ExitCode::SUCCESS)
+}
