@@ -11,7 +11,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("bollard", &["bench", "devnet", "enclaved", "tests"], "nobody but the daemon commands an engine"),
     ("nftables", &["enclaved"], "nobody but the daemon filters packets"),
     ("tokio-vsock", &["transport"], "vsock is one of the ways of `transport`"),
-    ("rcgen", &["attestation-sim", "devnet"], "what ships certifies by the device or by events"),
+    (
+        "rcgen",
+        &["attestation-sim", "devnet", "encli"],
+        "servers certify by the device or by events; encli makes a builder's signing certificate",
+    ),
 ];
 /// Packages that decide and do not act, and what they must therefore not use.
 const PURE: [&str; 3] = ["lifecycle", "protocol", "units"];

@@ -10,7 +10,7 @@ use crate::{none, one};
 /// Each package in its layer; see ARCHITECTURE.md. Some are planned and not there yet.
 const LAYERS: [&[&str]; 6] = [
     &["units"],
-    &["attestation", "guard", "ledger", "lifecycle", "service"],
+    &["attestation", "guard", "ledger", "lifecycle", "quorum", "service"],
     &["protocol"],
     &["attestation-sim", "relay", "transport"],
     &["echo", "encli", "enclaved", "enclaved-parent", "image", "ingress", "keycrux", "nwc"],

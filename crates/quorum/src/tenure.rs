@@ -1,0 +1,260 @@
+//! The holder's side: how one owner's daemon gets to write, and when it must stop.
+
+use thiserror::Error;
+
+use crate::replica::newer;
+use crate::{Answer, Call, Epoch, GroupId, Head, Outcome, RecordId, Reply, Request, Size, Stamp, Stamped};
+
+/// What a tenure keeps to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TenureRules {
+    /// The group.
+    pub size: Size,
+    /// How long an acknowledged renewal lets the holder act, from when the renewal was first sent.
+    pub lease_ms: u64,
+    /// What a successor waits on top of a lease: clocks do not run equally fast.
+    pub margin_ms: u64,
+}
+
+/// How far a tenure has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    /// Opens its epoch.
+    Preparing,
+    /// Writes back what it found.
+    Settling,
+    /// Waits until the holder before it has run out of its lease.
+    Waiting {
+        /// Until when.
+        until_ms: u64,
+    },
+    /// Holds the record. It may act while its lease lasts.
+    Holding {
+        /// Until when.
+        until_ms: u64,
+    },
+    /// Over.
+    Lost(Lost),
+}
+
+/// Why a tenure is over.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Lost {
+    /// Another holder opened a higher epoch.
+    #[error("another holder opened epoch {by}; stop, and find out which of the two should run")]
+    Fenced {
+        /// The higher epoch.
+        by: Epoch,
+    },
+    /// The key stores that held the record are gone, and others took their place.
+    #[error("the key stores lost everything and founded a new group; write the record again")]
+    Regrouped,
+    /// The lease ran out before a quorum renewed it.
+    #[error("the lease ran out: too few key stores answered in time")]
+    Expired,
+}
+
+/// One holder's tenure of one record.
+#[derive(Clone, Debug)]
+pub struct Tenure<B> {
+    rules: TenureRules,
+    record: RecordId,
+    epoch: Epoch,
+    stage: Stage,
+    group: Option<GroupId>,
+    call: Option<Call<B>>,
+    /// What the call under way writes.
+    writing: Option<Head>,
+    seq: u64,
+    body: Option<B>,
+    head: Option<Head>,
+    /// When a quorum had promised: from then on nobody before us can renew.
+    promised_ms: u64,
+}
+
+impl<B: Clone> Tenure<B> {
+    /// Begins by opening an epoch, higher than all that the caller has heard of.
+    #[must_use]
+    pub fn open(rules: TenureRules, record: RecordId, epoch: Epoch, now_ms: u64) -> Self {
+        let call = Call::new(Request::Prepare { record, epoch }, now_ms);
+        Self {
+            rules,
+            record,
+            epoch,
+            stage: Stage::Preparing,
+            group: None,
+            call: Some(call),
+            writing: None,
+            seq: 0,
+            body: None,
+            head: None,
+            promised_ms: now_ms,
+        }
+    }
+
+    /// Its epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// How far it has come, as of the last [`Self::tick`] or [`Self::add`].
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The group of key stores that opened the epoch.
+    #[must_use]
+    pub const fn group(&self) -> Option<GroupId> {
+        self.group
+    }
+
+    /// The owner's data, once the epoch is open. None if the record is new.
+    #[must_use]
+    pub const fn body(&self) -> Option<&B> {
+        self.body.as_ref()
+    }
+
+    /// The newest acknowledged state, once the epoch is open.
+    #[must_use]
+    pub const fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// True if its holder may act now. Ask before each act, not once.
+    #[must_use]
+    pub const fn may_act(&self, now_ms: u64) -> bool {
+        matches!(self.stage, Stage::Holding { until_ms } if now_ms < until_ms)
+    }
+
+    /// What to send to every member that has not answered it, now or again.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request<B>> {
+        self.call.as_ref().map(Call::request)
+    }
+
+    /// True if nothing is under way and the next write may begin.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.call.is_none() && matches!(self.stage, Stage::Holding { .. })
+    }
+
+    /// Begins to renew the lease, and to move the head if there is a new one. Returns false, and does
+    /// nothing, unless [`Self::is_idle`], and unless the head follows the one before.
+    pub fn renew(&mut self, head: Option<Head>, now_ms: u64) -> bool {
+        let follows = match (head, self.head) {
+            (Some(next), Some(held)) => next.generation == held.generation.saturating_add(1),
+            // A record that is new here may belong to an owner with a past.
+            (Some(_), None) | (None, _) => true,
+        };
+        if !self.is_idle() || !follows {
+            return false;
+        }
+        self.write(None, head, now_ms);
+        true
+    }
+
+    /// Begins to replace the owner's data. As [`Self::renew`] otherwise.
+    pub fn replace_body(&mut self, body: B, now_ms: u64) -> bool {
+        if !self.is_idle() {
+            return false;
+        }
+        self.body = Some(body.clone());
+        self.write(Some(body), None, now_ms);
+        true
+    }
+
+    /// Takes a reply to [`Self::request`].
+    pub fn add(&mut self, reply: Reply<B>, now_ms: u64) {
+        self.tick(now_ms);
+        let Some(call) = &mut self.call else { return };
+        call.add(reply);
+        let started_ms = call.started_ms();
+        match call.outcome(self.rules.size) {
+            Outcome::Pending => {}
+            Outcome::OtherGroup => self.lose(Lost::Regrouped),
+            Outcome::Refused { promised } => self.lose(Lost::Fenced { by: promised }),
+            Outcome::Accepted { group, .. } if *self.group.get_or_insert(group) != group => {
+                self.lose(Lost::Regrouped);
+            }
+            Outcome::Accepted { answers, .. } => {
+                self.call = None;
+                self.accepted(answers, started_ms, now_ms);
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now_ms: u64) {
+        match self.stage {
+            Stage::Waiting { until_ms } if now_ms >= until_ms && self.call.is_none() => {
+                // Our own lease begins with a write after the wait, not with one before it.
+                self.write(None, None, now_ms);
+            }
+            Stage::Holding { until_ms } if now_ms >= until_ms => self.lose(Lost::Expired),
+            Stage::Preparing
+            | Stage::Settling
+            | Stage::Waiting { .. }
+            | Stage::Holding { .. }
+            | Stage::Lost(_) => {}
+        }
+    }
+
+    fn accepted(&mut self, answers: Vec<Answer<B>>, started_ms: u64, now_ms: u64) {
+        match self.stage {
+            Stage::Preparing => {
+                self.promised_ms = now_ms;
+                self.find(answers);
+                self.stage = Stage::Settling;
+                self.write(self.body.clone(), self.head, now_ms);
+            }
+            Stage::Settling => {
+                self.writing = None;
+                let wait_ms = self.rules.lease_ms.saturating_add(self.rules.margin_ms);
+                self.stage = Stage::Waiting { until_ms: self.promised_ms.saturating_add(wait_ms) };
+                self.tick(now_ms);
+            }
+            Stage::Waiting { .. } | Stage::Holding { .. } => {
+                self.head = self.writing.take().or(self.head);
+                let until_ms = started_ms.saturating_add(self.rules.lease_ms);
+                self.stage = Stage::Holding { until_ms };
+                self.tick(now_ms);
+            }
+            Stage::Lost(_) => {}
+        }
+    }
+
+    /// The newest of what a quorum holds.
+    fn find(&mut self, answers: Vec<Answer<B>>) {
+        let (mut body, mut head) = (None, None);
+        for answer in answers {
+            if let Answer::Promised(entry) = answer {
+                newer(&mut body, entry.body);
+                newer(&mut head, entry.head);
+            }
+        }
+        self.body = body.map(|stamped| stamped.value);
+        self.head = head.map(|stamped| stamped.value);
+    }
+
+    fn write(&mut self, body: Option<B>, head: Option<Head>, now_ms: u64) {
+        let Some(group) = self.group else { return };
+        self.seq = self.seq.saturating_add(1);
+        let stamp = Stamp { epoch: self.epoch, seq: self.seq };
+        self.writing = head;
+        let request = Request::Write {
+            record: self.record,
+            epoch: self.epoch,
+            group,
+            body: body.map(|value| Stamped { stamp, value }),
+            head: head.map(|value| Stamped { stamp, value }),
+        };
+        self.call = Some(Call::new(request, now_ms));
+    }
+
+    fn lose(&mut self, why: Lost) {
+        self.call = None;
+        self.stage = Stage::Lost(why);
+    }
+}
