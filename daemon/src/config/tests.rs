@@ -74,3 +74,18 @@ fn printed_configuration_masks_the_environment() {
     let text = load(&minimal()).unwrap().masked().unwrap();
     assert!(text.contains(r#""NWC_FAUCET_MSAT": "***""#), "{text}");
 }
+
+/// The file that docs/configuration.md shows names every setting, with its default.
+#[test]
+fn documented_configuration_is_the_default_one() {
+    let page = include_str!("../../../docs/configuration.md");
+    let (_, rest) = page.split_once("```json\n").unwrap();
+    let shown: Value = serde_json::from_str(rest.split("```").next().unwrap()).unwrap();
+    let mut least = shown.clone();
+    for optional in
+        ["name", "nsm", "docker_socket", "capacity", "price", "life", "launch", "network", "rate", "wallet"]
+    {
+        assert!(least.as_object_mut().unwrap().remove(optional).is_some(), "{optional} is not shown");
+    }
+    assert_eq!(serde_json::to_value(load(&least).unwrap()).unwrap(), shown);
+}

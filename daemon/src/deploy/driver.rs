@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifecycle::{Effect, Event, Policy, next_wakeup, step};
+use lifecycle::{Effect, Event, Phase, Policy, next_wakeup, step};
 use protocol::rpc::enclaved::StateReason;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::launch::{self, LaunchFailure};
@@ -31,6 +31,8 @@ pub(super) struct Driver {
     inputs: mpsc::Sender<Input>,
     /// The launch under way, which an owner's `terminate` cuts short.
     launching: Option<JoinHandle<()>>,
+    /// Tells a launch that was prepared ahead that it is paid for.
+    paid: Option<oneshot::Sender<()>>,
     /// What must happen and failed: the process must not run, or the data must go.
     owed: Option<Effect>,
 }
@@ -38,13 +40,14 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(ctx: Arc<Context>, container: Container, inputs: mpsc::Sender<Input>) -> Self {
         let policy = ctx.config.policy();
-        Self { ctx, container, policy, inputs, launching: None, owed: None }
+        Self { ctx, container, policy, inputs, launching: None, paid: None, owed: None }
     }
 
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, first: Vec<Event>) {
         for event in first {
             self.feed(event).await;
         }
+        self.prepare_ahead();
         loop {
             let sleep = self.sleep();
             tokio::select! {
@@ -172,7 +175,27 @@ impl Driver {
         }
     }
 
+    /// Makes ready, while the invoice is open, what needs nothing from outside.
+    fn prepare_ahead(&mut self) {
+        if !matches!(self.container.state.phase, Phase::Waiting { .. }) {
+            return;
+        }
+        let (paid, told) = oneshot::channel();
+        let (ctx, container, inputs) = (Arc::clone(&self.ctx), self.container.clone(), self.inputs.clone());
+        self.paid = Some(paid);
+        self.launching = Some(tokio::spawn(async move {
+            launch::prepare_ahead(&ctx, &container).await;
+            if told.await.is_ok() {
+                let outcome = launch::launch(&ctx, &container).await;
+                drop(inputs.send(Input::LaunchEnded(outcome)).await);
+            }
+        }));
+    }
+
     fn start_launch(&mut self) {
+        if self.paid.take().is_some_and(|paid| paid.send(()).is_ok()) {
+            return;
+        }
         if self.launching.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
@@ -223,12 +246,16 @@ impl Driver {
         self.ctx.checkpoints.reach(Step::PauseStopped, &subject).await;
     }
 
-    async fn wipe(&mut self) {
+    /// Ends the launch under way. Gone when this returns: nothing that it started comes later.
+    async fn cancel_launch(&mut self) {
         if let Some(launching) = self.launching.take() {
             launching.abort();
-            // Gone when this returns: nothing that it started comes after the wipe.
             drop(launching.await);
         }
+    }
+
+    async fn wipe(&mut self) {
+        self.cancel_launch().await;
         if self.container.slot.is_none() {
             return;
         }
@@ -263,10 +290,7 @@ impl Driver {
     }
 
     async fn shutdown(mut self) {
-        if let Some(launching) = self.launching.take() {
-            launching.abort();
-            drop(launching.await);
-        }
+        self.cancel_launch().await;
         if self.container.slot.is_none() {
             return;
         }

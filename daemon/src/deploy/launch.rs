@@ -81,6 +81,22 @@ impl LaunchFailure {
     }
 }
 
+/// Prepares the container while its invoice is open, if the engine has the image already: a stranger who
+/// does not pay makes nobody fetch anything. What is prepared goes when the invoice expires.
+pub(super) async fn prepare_ahead(ctx: &Context, container: &Container) {
+    let Ok(wanted) = Digest::from_str(&container.spec.config_digest) else { return };
+    let prepared = async {
+        if ctx.images.find_loaded(wanted).await?.is_some() {
+            ctx.runtime.prepare(container).await?;
+        }
+        Ok::<_, LaunchFailure>(())
+    };
+    // The launch does it again, and tells the owner if it fails.
+    if let Err(failure) = prepared.await {
+        tracing::debug!(container = %container.pubkey(), "not prepared ahead: {failure}");
+    }
+}
+
 /// Fetches the image, prepares the container and starts it; tries again while the reason is a passing
 /// one.
 pub(super) async fn launch(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {

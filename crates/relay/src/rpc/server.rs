@@ -122,6 +122,8 @@ impl<H: Handler> RpcServer<H> {
         }
         let took = Stopwatch::start();
         let Some((method, reply)) = self.reply_to(event).await else { return };
+        // Strangers choose the names of methods, and each label is kept for ever.
+        let method = if reply.is_refused_with(Code::MethodUnknown) { "unknown".to_owned() } else { method };
         metrics::counter!("rpc_requests_total", "method" => method.clone(), "code" => reply.code())
             .increment(1);
         metrics::histogram!("rpc_request_seconds", "method" => method).record(took.elapsed().as_secs_f64());
@@ -232,6 +234,10 @@ impl Answer {
             Self::New(reply) => serde_json::to_string(reply).unwrap_or_default(),
             Self::Old(text) => text.clone(),
         }
+    }
+
+    fn is_refused_with(&self, code: Code) -> bool {
+        matches!(self, Self::New(Reply { code: Some(own), .. }) if own == code.as_str())
     }
 
     fn code(&self) -> String {
