@@ -6,6 +6,7 @@ mod deploy;
 mod instance;
 mod key;
 mod options;
+mod sign;
 pub(crate) mod values;
 mod wallet;
 
@@ -19,9 +20,10 @@ pub(crate) use container::{
     ContainerCommand, ContainerTopup, ContainerVerify, ContainerVerifyAnswer, ContainerWithdraw, OneContainer,
 };
 pub(crate) use deploy::Deploy;
-pub(crate) use instance::{InstanceCommand, InstanceInspect, InstanceLs, InstanceVerify};
+pub(crate) use instance::{InstanceCommand, InstanceInspect, InstanceLs, InstanceSign, InstanceVerify};
 pub(crate) use key::{KeyCommand, KeyCreate};
 pub(crate) use options::Options;
+pub(crate) use sign::{BuildCommand, BuildSign, ReleaseCommand, ReleaseSign, ReleaseVerify, Signing};
 pub(crate) use wallet::{WalletChoice, WalletCommand, WalletCreate, WalletHistory, WalletInvoice, WalletPay};
 
 use crate::error::Failure;
@@ -88,6 +90,21 @@ pub(crate) enum Command {
         after_help = "Example:\n  encli key create --out key"
     )]
     Key(KeyCommand),
+    /// Releases of a server's code, which maintainers sign.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  encli release verify release.json --maintainer npub1…"
+    )]
+    Release(ReleaseCommand),
+    /// Builds of a server's image, which builders sign.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  encli build sign --ref https://example.com/enclaved --version 1.4.0 \\\n      \
+            --certificate cert.pem --key file:key"
+    )]
+    Build(BuildCommand),
 }
 
 /// What came of reading the command line.

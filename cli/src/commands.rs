@@ -1,15 +1,19 @@
 //! What each command does: from its options to a value that can be shown.
 
 mod attestation;
+mod build;
 mod container;
 mod deploy;
 mod instance;
 mod key;
 mod proof;
+mod release;
+mod signed;
 mod wallet;
 
 use crate::args::{
-    AttestationCommand, Command, ContainerCommand, InstanceCommand, KeyCommand, Options, WalletCommand,
+    AttestationCommand, BuildCommand, Command, ContainerCommand, InstanceCommand, KeyCommand, Options,
+    ReleaseCommand, WalletCommand,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -28,6 +32,7 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
             InstanceCommand::Ls(args) => ctx.render(&instance::ls(ctx, &args).await?),
             InstanceCommand::Inspect(args) => ctx.render(&instance::inspect(ctx, &args).await?),
             InstanceCommand::Verify(args) => ctx.render(&instance::verify(ctx, &args)?),
+            InstanceCommand::Sign(args) => ctx.render(&instance::sign(ctx, &args, given).await?),
         },
         Command::Deploy(args) => ctx.render(&deploy::deploy(ctx, &args).await?),
         Command::Container(command) => match command {
@@ -51,5 +56,10 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
             WalletCommand::History(args) => ctx.render(&wallet::history(ctx, &args).await?),
         },
         Command::Key(KeyCommand::Create(args)) => ctx.render(&key::create(&args)?),
+        Command::Release(command) => match command {
+            ReleaseCommand::Sign(args) => ctx.render(&release::sign(ctx, &args, given).await?),
+            ReleaseCommand::Verify(args) => ctx.render(&release::verify(ctx, &args, given)?),
+        },
+        Command::Build(BuildCommand::Sign(args)) => ctx.render(&build::sign(ctx, &args, given).await?),
     }
 }

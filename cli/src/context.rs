@@ -16,6 +16,7 @@ use units::{Clock, Stopwatch, UnixSecs};
 use crate::error::Failure;
 use crate::output::{Format, View};
 use crate::progress::Progress;
+use crate::secrets::KeyRef;
 use crate::settings::Settings;
 
 /// Once one relay is there, how long the others may take.
@@ -63,14 +64,21 @@ impl Context {
     /// # Errors
     /// `key_missing`, or why it cannot be read.
     pub(crate) fn keys(&self) -> Result<Keys, Failure> {
-        let place = self.settings.key().ok_or_else(|| {
+        self.key()?.keys()
+    }
+
+    /// Where the user's key is.
+    ///
+    /// # Errors
+    /// `key_missing`.
+    pub(crate) fn key(&self) -> Result<&KeyRef, Failure> {
+        self.settings.key().ok_or_else(|| {
             Failure::usage(
                 "key_missing",
                 "this needs your key: make one with `encli key create --out FILE`, then give --key file:FILE, \
                  or write `key = \"file:FILE\"` into the configuration file",
             )
-        })?;
-        place.keys()
+        })
     }
 
     /// Renders a result.
@@ -120,14 +128,14 @@ impl Context {
         Ok(pool)
     }
 
-    /// Connections to relays that the user's own wallet names.
+    /// Connections to relays that something of the user's own names: the wallet, or the bunker.
     ///
     /// # Errors
     /// As [`Self::pool`].
-    pub(crate) async fn pool_at(&self, relays: &[RelayUrl]) -> Result<Pool, Failure> {
-        let _doing = self.progress.begin("connecting to the wallet's relays");
+    pub(crate) async fn pool_at(&self, whose: &str, relays: &[RelayUrl]) -> Result<Pool, Failure> {
+        let _doing = self.progress.begin(format!("connecting to the {whose}'s relays"));
         let pool = Pool::connect(relays.iter().map(RelayUrl::to_string)).await?;
-        self.wait_connected(&pool, "the wallet's relays cannot be reached").await?;
+        self.wait_connected(&pool, &format!("the {whose}'s relays cannot be reached")).await?;
         Ok(pool)
     }
 

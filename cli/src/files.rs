@@ -13,6 +13,8 @@ use crate::error::Failure;
 const INPUT_BYTES_MAX: u64 = 1024 * 1024;
 /// For the owner's eyes only.
 const PRIVATE: u32 = 0o600;
+/// For everybody's eyes, as far as the process's mask allows.
+const PUBLIC: u32 = 0o644;
 
 /// Reads a file, or standard input for `-`.
 ///
@@ -43,9 +45,22 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// `event_invalid` if it is not one, or nobody signed it; as [`read`].
 pub(crate) fn read_event(path: &Path) -> Result<CheckedEvent, Failure> {
     let bytes = read(path)?;
-    let invalid = |why: String| Failure::refused("event_invalid", format!("{}: {why}", path.display()));
-    let text = std::str::from_utf8(&bytes).map_err(|_| invalid("not a Nostr event: it is no text".into()))?;
-    CheckedEvent::parse(text.trim()).map_err(|e| invalid(e.to_string()))
+    parse_event(&bytes).map_err(|why| Failure::refused("event_invalid", format!("{}: {why}", path.display())))
+}
+
+/// Reads a release signature likewise.
+///
+/// # Errors
+/// `release_invalid` if it is no signed event; as [`read`].
+pub(crate) fn read_release(path: &Path) -> Result<CheckedEvent, Failure> {
+    let bytes = read(path)?;
+    parse_event(&bytes)
+        .map_err(|why| Failure::refused("release_invalid", format!("{}: {why}", path.display())))
+}
+
+fn parse_event(bytes: &[u8]) -> Result<CheckedEvent, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not a Nostr event: it is no text")?;
+    CheckedEvent::parse(text.trim()).map_err(|e| e.to_string())
 }
 
 /// Writes a new file that only its owner can read. Nothing is ever overwritten: it could be a key.
@@ -53,16 +68,41 @@ pub(crate) fn read_event(path: &Path) -> Result<CheckedEvent, Failure> {
 /// # Errors
 /// `file_exists` or `file_unwritable`.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    write_new(path, text, PRIVATE)
+}
+
+/// Writes a new file that anybody may read.
+///
+/// # Errors
+/// As [`write_private`].
+pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), Failure> {
+    write_new(path, text, PUBLIC)
+}
+
+/// Refuses a path at which something is, before the work is done whose result is to be written there.
+///
+/// # Errors
+/// `file_exists`.
+pub(crate) fn check_new(path: &Path) -> Result<(), Failure> {
+    // A link that leads nowhere is something, too.
+    if path.symlink_metadata().is_ok() { Err(exists(path)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> Failure {
     let shown = path.display();
+    let message = format!("{shown} is there already and is not overwritten; choose another name");
+    Failure::refused("file_exists", message)
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let unwritable = |e: std::io::Error| {
         if e.kind() == std::io::ErrorKind::AlreadyExists {
-            let message = format!("{shown} is there already and is not overwritten; choose another name");
-            return Failure::refused("file_exists", message);
+            return exists(path);
         }
-        Failure::refused("file_unwritable", format!("{shown} cannot be written: {e}"))
+        Failure::refused("file_unwritable", format!("{} cannot be written: {e}", path.display()))
     };
     let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path).map_err(unwritable)?;
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(unwritable)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all())

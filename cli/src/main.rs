@@ -8,6 +8,7 @@
 
 mod args;
 mod bill;
+mod certificate;
 mod commands;
 mod config;
 mod context;
@@ -21,6 +22,7 @@ mod progress;
 mod remote;
 mod secrets;
 mod settings;
+mod signer;
 mod wallet;
 
 use std::ffi::OsString;

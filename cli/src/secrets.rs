@@ -14,39 +14,52 @@ use crate::error::{Failure, with_causes};
 pub(crate) enum KeyRef {
     /// In a file or variable of this machine.
     Local(SecretRef),
-    /// With a remote signer (NIP-46).
-    Bunker,
+    /// With a remote signer (NIP-46), whose URL is there.
+    Bunker(SecretRef),
 }
 
 impl KeyRef {
-    /// Reads `env:NAME`, `file:PATH` or `bunker:…`.
+    /// Reads `env:NAME`, `file:PATH`, or either of them after `bunker:`.
     ///
     /// # Errors
     /// A [`Failure`] of usage that does not repeat the text.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        if text.starts_with("bunker:") {
-            return Ok(Self::Bunker);
+        match text.strip_prefix("bunker:") {
+            Some(of_url) => place("--key", of_url).map(Self::Bunker),
+            None => place("--key", text).map(Self::Local),
         }
-        place("--key", text).map(Self::Local)
     }
 
     /// The same with its path seen from a folder.
     pub(crate) fn relative_to(self, folder: &Path) -> Self {
+        let seen_from = |place| match place {
+            SecretRef::File(path) => SecretRef::File(folder.join(path)),
+            other @ SecretRef::Env(_) => other,
+        };
         match self {
-            Self::Local(SecretRef::File(path)) => Self::Local(SecretRef::File(folder.join(path))),
-            other @ (Self::Local(SecretRef::Env(_)) | Self::Bunker) => other,
+            Self::Local(place) => Self::Local(seen_from(place)),
+            Self::Bunker(place) => Self::Bunker(seen_from(place)),
         }
     }
 
-    /// Reads the key.
+    /// The variable that holds it, if one does: no program that we start needs to see it.
+    pub(crate) fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Local(SecretRef::Env(name)) | Self::Bunker(SecretRef::Env(name)) => Some(name),
+            Self::Local(SecretRef::File(_)) | Self::Bunker(SecretRef::File(_)) => None,
+        }
+    }
+
+    /// Reads the key of this machine.
     ///
     /// # Errors
-    /// [`Failure`].
+    /// `bunker_unsupported` if it is elsewhere, or why it cannot be read.
     pub(crate) fn keys(&self) -> Result<Keys, Failure> {
         let Self::Local(place) = self else {
             return Err(Failure::refused(
                 "bunker_unsupported",
-                "this version signs with local keys only: give --key env:NAME or --key file:PATH",
+                "a bunker signs releases, builds and instances; this needs a key of this machine: give --key \
+                 env:NAME or --key file:PATH",
             ));
         };
         let text = read("--key", place)?;

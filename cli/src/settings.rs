@@ -21,6 +21,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 const LAUNCH_WAIT: Duration = Duration::from_secs(90);
 /// How long a payment may take: it may travel far.
 const PAYMENT_WAIT: Duration = Duration::from_secs(60);
+/// How long a remote signer may take: it may ask a person first.
+const SIGNER_WAIT: Duration = Duration::from_secs(120);
 /// How long relays may take to connect, or to hand out what they hold.
 const RELAY_WAIT: Duration = Duration::from_secs(10);
 
@@ -164,6 +166,11 @@ impl Settings {
     /// How long a payment may take.
     pub(crate) fn payment_wait(&self) -> Duration {
         self.timeout.unwrap_or(PAYMENT_WAIT)
+    }
+
+    /// How long a remote signer may take.
+    pub(crate) fn signer_wait(&self) -> Duration {
+        self.timeout.unwrap_or(SIGNER_WAIT)
     }
 
     /// How long relays may take.

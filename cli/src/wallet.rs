@@ -28,7 +28,7 @@ impl Wallet {
     /// # Errors
     /// [`Failure`].
     pub(crate) async fn connect(ctx: &Context, uri: &ConnectionUri) -> Result<Self, Failure> {
-        let pool = ctx.pool_at(uri.relays()).await?;
+        let pool = ctx.pool_at("wallet", uri.relays()).await?;
         Self::over(ctx, uri, pool).await
     }
 

@@ -2,14 +2,18 @@
 
 pub(crate) mod containers;
 mod instance;
+mod lists;
+mod outbox;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use nostr::event::Event;
 use nostr::key::PublicKey;
-use protocol::event::CheckedEvent;
+use outbox::Outbox;
 use relay::Pool;
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -25,6 +29,8 @@ const GATHER: Duration = Duration::from_secs(1);
 const CONTAINER_EVERY_SECS: u64 = 600;
 /// An announcement that failed is made again after this.
 const AGAIN_SECS: u64 = 30;
+/// A container's relay list changes with the configuration only; relays forget.
+const LIST_EVERY_SECS: u64 = 3_600;
 
 /// Something could not be told.
 #[derive(Debug, Error)]
@@ -93,7 +99,7 @@ pub struct Vouchers {
 #[derive(Debug)]
 pub struct Announcer {
     ctx: Arc<Context>,
-    pool: Pool,
+    outbox: Outbox,
     vouchers: Vouchers,
 }
 
@@ -106,7 +112,7 @@ impl Announcer {
     pub async fn new(ctx: Arc<Context>, pool: Pool, vouchers: Vouchers) -> Result<Self, AnnounceError> {
         let evidence = ctx.attestor.current().await?;
         let vouchers = instance::keep_valid(&ctx, &evidence, vouchers)?;
-        Ok(Self { ctx, pool, vouchers })
+        Ok(Self { ctx, outbox: Outbox::new(pool), vouchers })
     }
 
     /// Announces until the future is dropped.
@@ -114,19 +120,11 @@ impl Announcer {
         let changes = self.ctx.changes.clone();
         let mut instance_due = UnixSecs(0);
         let mut containers_due = UnixSecs(0);
+        let mut lists_due = BTreeMap::new();
         let mut told = None;
         loop {
             let now = self.ctx.clock.now();
-            let mut changed = changes.take();
-            if now >= containers_due {
-                changed.extend(self.living());
-                containers_due = now.plus_secs(CONTAINER_EVERY_SECS);
-            }
-            for pubkey in changed {
-                if let Err(e) = self.announce_container(&pubkey).await {
-                    tracing::warn!(container = %pubkey, "container not announced: {e}");
-                }
-            }
+            // The server first: a container is checked against it.
             let tells = instance::told(&self.ctx);
             if now >= instance_due || told.as_ref() != Some(&tells) {
                 instance_due = now.plus_secs(match self.announce_instance().await {
@@ -141,10 +139,41 @@ impl Announcer {
                     }
                 });
             }
+            let mut changed = changes.take();
+            if now >= containers_due {
+                changed.extend(self.living());
+                containers_due = now.plus_secs(CONTAINER_EVERY_SECS);
+            }
+            self.announce_containers(changed, &mut lists_due, now).await;
+            self.outbox.repeat(self.ctx.clock.now()).await;
             tokio::time::sleep(GATHER).await;
-            let due = instance_due.min(containers_due).secs_since(self.ctx.clock.now());
+            let due = self.outbox.repeat_due().into_iter().chain([instance_due, containers_due]).min();
+            let wait_secs = due.unwrap_or(containers_due).secs_since(self.ctx.clock.now());
             // Something that changed while we slept is found without waiting.
-            drop(tokio::time::timeout(Duration::from_secs(due), changes.0.some.notified()).await);
+            drop(tokio::time::timeout(Duration::from_secs(wait_secs), changes.0.some.notified()).await);
+        }
+    }
+
+    /// Tells of these containers, several at once: one relay that hangs must not hold up all.
+    async fn announce_containers(
+        &self,
+        changed: BTreeSet<PublicKey>,
+        lists_due: &mut BTreeMap<PublicKey, UnixSecs>,
+        now: UnixSecs,
+    ) {
+        lists_due.retain(|_, due| *due > now);
+        let listed: BTreeSet<PublicKey> = lists_due.keys().copied().collect();
+        let telling = changed.into_iter().map(|pubkey| {
+            let with_list = !listed.contains(&pubkey);
+            async move { (pubkey, self.announce_container(&pubkey, with_list).await) }
+        });
+        let told: Vec<_> = stream::iter(telling).buffer_unordered(outbox::AT_ONCE).collect().await;
+        for (pubkey, outcome) in told {
+            match outcome {
+                Ok(true) => drop(lists_due.entry(pubkey).or_insert(now.plus_secs(LIST_EVERY_SECS))),
+                Ok(false) => {}
+                Err(e) => tracing::warn!(container = %pubkey, "container not announced: {e}"),
+            }
         }
     }
 
@@ -155,19 +184,6 @@ impl Announcer {
         });
         let living = containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "paused"));
         living.map(crate::store::Container::pubkey).collect()
-    }
-
-    async fn publish(&self, what: &'static str, event: &CheckedEvent) -> Result<(), AnnounceError> {
-        let report = self.pool.publish(event).await;
-        for (relay, why) in &report.refused {
-            tracing::debug!(relay, "{what} refused: {why}");
-        }
-        metrics::counter!("announcements_total", "what" => what).increment(1);
-        if report.is_published() {
-            return Ok(());
-        }
-        let refused = report.refused.iter().map(|(relay, why)| format!("{relay}: {why}")).collect::<Vec<_>>();
-        Err(AnnounceError::NotTaken { what, refused: refused.join("; ") })
     }
 }
 

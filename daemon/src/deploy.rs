@@ -4,6 +4,7 @@ mod driver;
 mod launch;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,14 +86,17 @@ impl Fleet {
         &self.ctx
     }
 
-    /// Starts the driver of a container, which first does what `events` ask for.
-    pub fn start(&self, container: Container, events: Vec<Event>) {
+    /// Starts the driver of a container, which first does what `events` ask for. What is returned ends
+    /// once all is prepared that can be before the container is paid for.
+    pub fn start(&self, container: Container, events: Vec<Event>) -> oneshot::Receiver<Infallible> {
         let (pubkey, is_builtin) = (container.pubkey(), container.is_builtin());
         self.ctx.wallet.listen_for(&container.keys);
         let (inputs, inputs_rx) = mpsc::channel(INPUTS_MAX);
         let driver = Driver::new(Arc::clone(&self.ctx), container, inputs.clone());
-        let task = tokio::spawn(driver.run(inputs_rx, events));
+        let (preparing, prepared) = oneshot::channel();
+        let task = tokio::spawn(driver.run(inputs_rx, events, preparing));
         self.lock().insert(pubkey, Handle { is_builtin, inputs, task });
+        prepared
     }
 
     /// Tells a driver that something happened. Nobody waits; a container without a driver is over.

@@ -15,6 +15,7 @@ mod volume;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::models::ContainerUpdateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     StartContainerOptions, StopContainerOptionsBuilder,
@@ -32,6 +33,7 @@ pub use volume::{VolumeError, Volumes};
 use crate::config::Config;
 use crate::store::Container;
 use error::missing;
+use volume::VolumeMount;
 
 /// How long a process may take to end by itself when it is told to; then it is killed.
 const STOP_SECS: i32 = 5;
@@ -123,8 +125,7 @@ impl Runtime {
     pub async fn prepare(&self, container: &Container) -> Result<(), RuntimeError> {
         let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
         let limits = self.unit_size.times(container.spec.units);
-        let paths = plan::volume_paths(&container.spec)?;
-        let mounts = self.volumes.ensure(&container.pubkey(), limits.volume_bytes, &paths).await?;
+        let mounts = self.attach(container).await?;
         self.firewall.admit(&addresses, container.spec.egress).await?;
         network::ensure(&self.docker, &addresses, &container.pubkey()).await?;
         let body = plan::container_body(&plan::Inputs {
@@ -137,6 +138,13 @@ impl Runtime {
             guest_port: self.guest_port,
         });
         self.ensure_created(container, body).await
+    }
+
+    /// Makes sure that the container's volume is there and mounted.
+    async fn attach(&self, container: &Container) -> Result<Vec<VolumeMount>, RuntimeError> {
+        let bytes = self.unit_size.times(container.spec.units).volume_bytes;
+        let paths = plan::volume_paths(&container.spec)?;
+        Ok(self.volumes.ensure(&container.pubkey(), bytes, &paths).await?)
     }
 
     /// Creates the container, or replaces one that was made from another plan.
@@ -161,19 +169,32 @@ impl Runtime {
         Ok(())
     }
 
-    /// Makes sure that the process of a prepared container runs.
+    /// Makes sure that the process of a prepared container runs, with its volume mounted: that was
+    /// unmounted when the server last ended.
     ///
     /// # Errors
     /// [`RuntimeError::NotPrepared`] if the container is not there, others if it cannot be started.
     pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
+        self.attach(container).await?;
         let name = plan::container_name(&container.pubkey());
         match self.docker.start_container(&name, None::<StartContainerOptions>).await {
-            Ok(()) => Ok(()),
-            Err(e) if error::is_status(&e, 304) => Ok(()),
-            Err(e) if error::is_status(&e, 404) => Err(RuntimeError::NotPrepared),
+            Ok(()) => {}
+            Err(e) if error::is_status(&e, 304) => {}
+            Err(e) if error::is_status(&e, 404) => return Err(RuntimeError::NotPrepared),
             // The engine tried and says why; other errors are about the engine, not the container.
-            Err(e) if error::is_answer(&e) => Err(RuntimeError::Start(e)),
-            Err(e) => Err(e.into()),
+            Err(e) if error::is_answer(&e) => return Err(RuntimeError::Start(e)),
+            Err(e) => return Err(e.into()),
+        }
+        // It was created with enough to be started quickly; from here on it has what was paid for.
+        let limits = self.unit_size.times(container.spec.units);
+        let body = ContainerUpdateBody {
+            nano_cpus: Some(plan::nano_cpus(&limits)),
+            ..ContainerUpdateBody::default()
+        };
+        match self.docker.update_container(&name, body).await {
+            // It has ended already, and its end is heard of.
+            Err(_) if !self.is_running(container).await? => Ok(()),
+            limited => Ok(limited?),
         }
     }
 

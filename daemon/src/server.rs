@@ -215,7 +215,8 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
             let fleet = Arc::clone(fleet);
             tokio::spawn(async move { fleet.wallet_appeared(app).await });
         }
-        fleet.start(container, at_start.clone());
+        // Nobody waits for what is prepared ahead.
+        drop(fleet.start(container, at_start.clone()));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod charges;
 mod containers;
 mod facts;
+mod progress;
 mod record;
 mod withdrawals;
 

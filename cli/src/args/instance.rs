@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use nostr::key::PublicKey;
 
+use super::sign::Signing;
 use super::values::{self, Moment};
 
 /// Verbs of `instance`.
@@ -23,6 +24,21 @@ pub(crate) enum InstanceCommand {
         encli instance verify event.json --ref https://example.com/enclaved --maintainer npub1…\n  \
         encli instance verify event.json --at 1743516970 --json")]
     Verify(InstanceVerify),
+    /// Signs for a machine: the launcher vouches for the parent instance, PCR4 (NEC-04, kind 23795).
+    #[command(after_help = "Examples:\n  \
+        encli instance sign i-0123456789abcdef0 --env prod --key file:key --out instance.json\n  \
+        encli instance sign i-0123456789abcdef0 --key bunker:env:BUNKER --json")]
+    Sign(InstanceSign),
+}
+
+/// `encli instance sign`.
+#[derive(Args, Debug)]
+pub(crate) struct InstanceSign {
+    /// The EC2 instance's id.
+    #[arg(value_name = "INSTANCE_ID", value_parser = values::instance_id)]
+    pub(crate) instance_id: String,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
 }
 
 /// `encli instance ls`.

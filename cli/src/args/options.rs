@@ -24,13 +24,14 @@ pub(crate) struct Options {
     /// Defaults for these options, as TOML [default: $XDG_CONFIG_HOME/encli/config.toml].
     #[arg(long, value_name = "FILE", value_parser = values::path)]
     pub(crate) config: Option<PathBuf>,
-    /// Your key: env:NAME or file:PATH, holding an nsec or hex.
+    /// Your key: env:NAME or file:PATH, holding an nsec or hex; to sign releases, builds and instances
+    /// also bunker:env:NAME or bunker:file:PATH, holding the bunker:// URL of a remote signer.
     #[arg(long, value_name = "WHERE")]
     pub(crate) key: Option<Unseen>,
     /// The root to trust in place of AWS's: a certificate in DER, for development.
     #[arg(long, value_name = "DER", value_parser = values::path)]
     pub(crate) trust_root: Option<PathBuf>,
-    /// The repository whose code must run.
+    /// The repository whose code must run, or is signed.
     #[arg(long = "ref", id = "ref", value_name = "REPO", value_parser = values::text)]
     pub(crate) repo: Option<String>,
     /// Whose release signature counts; may be given several times.

@@ -79,6 +79,12 @@ fn options_given_empty_are_refused() {
     }
     usage_error("encli attestation verify ''");
     usage_error("encli deploy ''");
+    for option in ["--version", "--pcrs", "--env", "--out"] {
+        usage_error(&format!("encli release sign {option} ''"));
+    }
+    for line in ["release verify", "instance sign", "build sign --version 1.0.0 --certificate"] {
+        usage_error(&format!("encli {line} ''"));
+    }
     for option in ["--instance", "--units", "--name", "--egress", "--upgrade", "--port", "--volume"] {
         usage_error(&format!("encli deploy image {option} ''"));
     }
@@ -106,6 +112,16 @@ fn values_that_make_no_sense_are_refused() {
         "encli container topup 0 79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
         "encli container withdraw 79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
         "encli wallet create",
+        "encli release sign --version 1.0",
+        "encli release sign --version v1.0.0",
+        "encli release sign --version 1.0.0 --env test",
+        "encli release verify",
+        "encli build sign --version 1.0.0",
+        "encli instance sign",
+        "encli instance sign 0123456789abcdef0",
+        "encli instance sign i-",
+        "encli instance sign i-01234\n",
+        "encli instance sign i-ABC",
         "encli wallet history --limit 21",
     ] {
         usage_error(line);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use attestation::{PCR_COUNT, Pcr};
 use nostr::key::PublicKey;
 use nostr::types::RelayUrl;
+use protocol::nec::{Env, Version, VersionFormatError};
 use units::UnixSecs;
 
 /// A moment of verification.
@@ -98,4 +99,28 @@ const SATS_MAX: i64 = 2_100_000_000_000_000;
 /// A whole number above zero.
 pub(crate) fn positive(value: &str) -> Result<u64, String> {
     value.parse().ok().filter(|number| *number > 0).ok_or_else(|| "give a whole number above 0".to_owned())
+}
+
+/// What an instance is for.
+pub(crate) fn env(value: &str) -> Result<Env, String> {
+    value.parse().map_err(|()| "give prod, dev or debug".to_owned())
+}
+
+/// A release's version.
+pub(crate) fn version(value: &str) -> Result<Version, String> {
+    value.parse().map_err(|e: VersionFormatError| e.to_string())
+}
+
+/// Longest id of an instance: EC2's have 19 characters.
+const INSTANCE_ID_CHARS_MAX: usize = 64;
+
+/// The id of an EC2 instance. Whatever else slipped in, a line break for one, would hash to a register
+/// that no machine has.
+pub(crate) fn instance_id(value: &str) -> Result<String, String> {
+    let rest = value.strip_prefix("i-").unwrap_or_default();
+    let plain = rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if rest.is_empty() || !plain || value.len() > INSTANCE_ID_CHARS_MAX {
+        return Err("give the id of an EC2 instance, like i-0123456789abcdef0".to_owned());
+    }
+    Ok(value.to_owned())
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use units::UnixSecs;
 
 use super::proof;
+use super::signed::refuse_given;
 use crate::args::values::Moment;
 use crate::args::{AttestationVerify, Options};
 use crate::context::Context;
@@ -35,17 +36,15 @@ pub(crate) struct Verified {
 /// # Errors
 /// The reason to refuse it, with its code.
 pub(crate) fn verify(ctx: &Context, args: &AttestationVerify, given: &Options) -> Result<Verified, Failure> {
-    // A document alone says nothing of these; dropping them would look like a check that passed.
-    for (name, is_given) in [
-        ("--maintainer", !given.maintainer.is_empty()),
-        ("--threshold", given.threshold.is_some()),
-        ("--ref", given.repo.is_some()),
-    ] {
-        if is_given {
-            let message = format!("{name} needs an announcement: use `encli instance verify`");
-            return Err(Failure::usage("usage", message));
-        }
-    }
+    // A document alone says nothing of these.
+    refuse_given(
+        &[
+            ("--maintainer", !given.maintainer.is_empty()),
+            ("--threshold", given.threshold.is_some()),
+            ("--ref", given.repo.is_some()),
+        ],
+        "needs an announcement: use `encli instance verify`",
+    )?;
     let expectations = expectations(ctx, args)?;
     let root = ctx.settings.trust_root()?;
     let input = files::read(&args.file)?;

@@ -1,5 +1,7 @@
 //! `encli instance`.
 
+mod sign;
+
 use nostr::key::PublicKey;
 use protocol::event::{CheckedEvent, tag_value};
 use protocol::nec::VerifiedInstance;
@@ -13,6 +15,8 @@ use crate::error::Failure;
 use crate::output::page::npub;
 use crate::output::{Page, Table, View, time};
 use crate::{files, find};
+
+pub(crate) use sign::sign;
 
 /// A server that was verified.
 #[derive(Debug, Serialize)]

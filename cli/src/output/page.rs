@@ -121,6 +121,12 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// JSON of ours, for people to copy: written so that it stays the same value.
+    pub(crate) fn json(&mut self, json: &str) {
+        self.text.push_str(&safe::json(json));
+        self.text.push('\n');
+    }
+
     fn push(&mut self, colour: &str, text: &dyn Display) {
         let text = text.to_string();
         self.coloured(colour, &safe::line(&text));

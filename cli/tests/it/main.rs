@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod attestation;
+mod bunker;
 mod cli;
 mod config;
 mod container;
 mod instance;
 mod relays;
+mod sign;
 mod stage;
 mod support;
+mod vectors;

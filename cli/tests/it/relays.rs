@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nostr::filter::Filter;
 use nostr::key::Keys;
 use nostr::nips::nip19::ToBech32;
 use protocol::event::CheckedEvent;
@@ -23,14 +24,14 @@ const SILENCE: &str = "2";
 const SILENCE_MAX: Duration = Duration::from_secs(6);
 
 /// A relay, and a stage that uses it.
-struct World {
-    stage: Stage,
-    url: String,
-    pool: Pool,
+pub(crate) struct World {
+    pub(crate) stage: Stage,
+    pub(crate) url: String,
+    pub(crate) pool: Pool,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -52,6 +53,16 @@ impl World {
         let line = line.iter().map(|word| (*word).to_owned()).collect();
         let relay = vec!["--relay".to_owned(), self.url.clone()];
         self.stage.home.run_async(&[line, relay, self.stage.trust()].concat()).await
+    }
+
+    /// The same without the stage's root, for what trusts none.
+    pub(crate) async fn run_bare(&self, line: &[&str]) -> Run {
+        self.stage.home.run_async(&[line, &["--relay", &self.url, "--json"]].concat()).await
+    }
+
+    /// What the relay holds.
+    pub(crate) async fn fetch(&self, filter: Filter) -> Vec<CheckedEvent> {
+        self.pool.fetch(filter, SOON).await.unwrap()
     }
 }
 

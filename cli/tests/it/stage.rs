@@ -19,7 +19,7 @@ use crate::support::Home;
 
 pub(crate) const REPO: &str = "https://example.com/enclaved";
 pub(crate) const INSTANCE_ID: &str = "i-0123456789abcdef0";
-const VERSION: &str = "1.2.3";
+pub(crate) const VERSION: &str = "1.2.3";
 
 /// The people and keys.
 pub(crate) struct Stage {

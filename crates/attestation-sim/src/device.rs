@@ -19,10 +19,8 @@ use crate::{IssueError, SimRoot};
 
 /// What the device gives at once.
 const RANDOM_BYTES: usize = 256;
-/// What the device takes (attestation_process.md §3.2.2.2).
-const PUBLIC_KEY_BYTES_MAX: usize = 1_024;
-const USER_DATA_BYTES_MAX: usize = 512;
-const NONCE_BYTES_MAX: usize = 512;
+/// What the device takes of each of `public_key`, `user_data` and `nonce` (attestation_process.md §2.2).
+const OPTIONAL_BYTES_MAX: usize = 1_024;
 /// What the device calls itself.
 const VERSION: (u16, u16, u16) = (1, 0, 0);
 /// An EC2 instance id has 17 characters after `i-`; the rest is room for names that people choose.
@@ -151,11 +149,8 @@ impl SimNsm {
         user_data: Option<&[u8]>,
         nonce: Option<&[u8]>,
     ) -> Result<NsmResponse, NsmErrorCode> {
-        let exceeds = |value: Option<&[u8]>, max| value.is_some_and(|value| value.len() > max);
-        if exceeds(public_key, PUBLIC_KEY_BYTES_MAX)
-            || exceeds(user_data, USER_DATA_BYTES_MAX)
-            || exceeds(nonce, NONCE_BYTES_MAX)
-        {
+        let mut given = [public_key, user_data, nonce].into_iter().flatten();
+        if given.any(|value| value.len() > OPTIONAL_BYTES_MAX) {
             return Err(NsmErrorCode::InputTooLarge);
         }
         let locked = state.registers.locked();

@@ -6,7 +6,8 @@
 //! - Byte and text strings must be of definite length: no NSM has ever sent another, and only so can
 //!   they be borrowed from the input.
 //! - An integer or a length may be spelt longer than it has to be (RFC 8949 §3 calls that well-formed);
-//!   keys are compared by value, so a second spelling does not make a second key.
+//!   so known keys are compared by value, and a second spelling does not make a second key. (Inside a
+//!   value that is passed over, keys are compared by their bytes.)
 //! - A count larger than the bytes that follow, reserved heads, invalid UTF-8, nesting deeper than
 //!   [`MAX_DEPTH`] and bytes after the end are errors. No input panics, and none makes the reader
 //!   allocate more than a small multiple of its size.

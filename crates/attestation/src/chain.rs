@@ -39,6 +39,10 @@ impl<'a> Chain<'a> {
         }
         let mut authorities = Vec::with_capacity(cabundle.len());
         for (index, der) in cabundle.iter().enumerate() {
+            // RFC 5280 §6.1: a certificate occurs once in a path. Only a self-signed one could occur twice.
+            if cabundle.iter().take(index).any(|above| above == der) {
+                return Err(at(index)(ChainProblem::Repeated));
+            }
             // How many authorities stand below this one (RFC 5280 §4.2.1.9). Self-issued ones, which the
             // RFC leaves out, do not occur in these chains; counting them is the stricter reading.
             let role = Role::Authority { below: cabundle.len() - index - 1 };

@@ -2,18 +2,19 @@
 //! checked field by field. Nothing in here is verified: the signature is `crate::verify`'s business.
 //!
 //! Where real documents and the page differ, real documents win: an optional field that was not given
-//! is `null`, and a public key may be empty. Where AWS's enclave documents have `pcrs`, those of NitroTPM
-//! have `nitrotpm_pcrs`; they measure something else and are refused by name. A field that nobody knows
-//! yet is checked for form and passed over: AWS signed it, and a new one must not lock enclaves out.
+//! is `null`, and a public key may be empty. Where the page differs from itself, the wider reading holds:
+//! §2.2 gives `user_data` and `nonce` 1024 bytes, §3.2.2.2 only 512, and AWS's own `nsm-check` asks for
+//! 1024 and gets them. Where AWS's enclave documents have `pcrs`, those of NitroTPM have `nitrotpm_pcrs`;
+//! they measure something else and are refused by name. A field that nobody knows yet is checked for form
+//! and passed over: AWS signed it, and a new one must not lock enclaves out.
 
 use crate::cbor::{CborError, Reader};
 use crate::pcr::PCR_COUNT;
 
-/// AWS's limits (attestation_process.md §2.2, §3.2.2.2).
+/// AWS's limits (attestation_process.md §2.2): of each certificate, and of `public_key`, `user_data` and
+/// `nonce` each.
 const CERTIFICATE_BYTES_MAX: usize = 1_024;
-const PUBLIC_KEY_BYTES_MAX: usize = 1_024;
-const USER_DATA_BYTES_MAX: usize = 512;
-const NONCE_BYTES_MAX: usize = 512;
+const OPTIONAL_BYTES_MAX: usize = 1_024;
 const PCR_LENGTHS_BYTES: [usize; 3] = [32, 48, 64];
 /// The only digest that AWS allows.
 const DIGEST: &str = "SHA384";
@@ -119,9 +120,10 @@ impl<'a> Payload<'a> {
     }
 
     /// True if the hypervisor started the enclave in debug mode: it then zeroes PCR0, 1 and 2, and its
-    /// console shows everything.
+    /// console shows everything. One of them is enough: each is a SHA-384 of what was measured, which is
+    /// never zero, and a register that measures nothing must not count as production.
     pub(crate) fn is_debug(&self) -> bool {
-        DEBUG_PCRS.iter().all(|index| {
+        DEBUG_PCRS.iter().any(|index| {
             let value = self.pcrs.get(usize::from(*index)).copied().flatten();
             value.is_some_and(|value| value.iter().all(|byte| *byte == 0))
         })
@@ -153,9 +155,9 @@ impl<'a> Fields<'a> {
             "pcrs" => set("pcrs", &mut self.pcrs, pcrs(reader)),
             "certificate" => set("certificate", &mut self.certificate, certificate(reader)),
             "cabundle" => set("cabundle", &mut self.cabundle, cabundle(reader)),
-            "public_key" => set("public_key", &mut self.public_key, optional(reader, PUBLIC_KEY_BYTES_MAX)),
-            "user_data" => set("user_data", &mut self.user_data, optional(reader, USER_DATA_BYTES_MAX)),
-            "nonce" => set("nonce", &mut self.nonce, optional(reader, NONCE_BYTES_MAX)),
+            "public_key" => set("public_key", &mut self.public_key, optional(reader)),
+            "user_data" => set("user_data", &mut self.user_data, optional(reader)),
+            "nonce" => set("nonce", &mut self.nonce, optional(reader)),
             "nitrotpm_pcrs" => Err(PayloadError::NotNsm),
             unknown => self.pass_over(unknown, reader),
         }
@@ -240,12 +242,12 @@ fn cabundle<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, PayloadProblem
     Ok(bundle)
 }
 
-fn optional<'a>(reader: &mut Reader<'a>, max_bytes: usize) -> Result<Option<&'a [u8]>, PayloadProblem> {
+fn optional<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, PayloadProblem> {
     if reader.take_null()? {
         return Ok(None);
     }
     let value = reader.bytes()?;
-    within(value.len(), 0, max_bytes)?;
+    within(value.len(), 0, OPTIONAL_BYTES_MAX)?;
     Ok(Some(value))
 }
 

@@ -12,9 +12,10 @@ use crate::verify::VerifyError;
 /// The largest input worth decoding: hex doubles a document, line breaks add little.
 const INPUT_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
 
-/// The first byte of a COSE_Sign1: an array of four, the same with its length in a byte of its own, an
-/// array of indefinite length, or tag 18. None of them is a character, so text cannot be mistaken for it.
-const FIRST_BYTES: [u8; 4] = [0x84, 0x98, 0x9f, 0xd2];
+/// The first byte of a COSE_Sign1 in every spelling that the verifier takes: an array of four, the same
+/// with its length in one to eight bytes of its own, an array of indefinite length; tag 18, and that with
+/// its number in bytes of its own. None of them is a character, so text cannot be mistaken for it.
+const FIRST_BYTES: [u8; 11] = [0x84, 0x98, 0x99, 0x9a, 0x9b, 0x9f, 0xd2, 0xd8, 0xd9, 0xda, 0xdb];
 
 /// Both alphabets, padded or not.
 const LENIENT: GeneralPurposeConfig =
@@ -35,7 +36,8 @@ pub fn decode_input(input: &[u8]) -> Result<Cow<'_, [u8]>, VerifyError> {
         return Ok(Cow::Borrowed(input));
     }
     let text: Vec<u8> = input.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    // No text is both: a document begins with "hE" or "0o" in base64, and neither is hex.
+    // No text is both: in base64 a document begins with one of "hmn02", and the hex digits among them
+    // begin no document.
     let decoded = [hex::decode(&text).ok(), STANDARD.decode(&text).ok(), URL_SAFE.decode(&text).ok()];
     let document = decoded.into_iter().flatten().find(|bytes| starts_a_document(bytes));
     document.map(Cow::Owned).ok_or(VerifyError::CoseMalformed(CoseError::NotADocument))

@@ -118,6 +118,36 @@ fn collected_documents_get_the_verdict_of_their_index() {
     }
 }
 
+/// Documents in which this many bits lie between two that are flipped; with each document they begin one
+/// later, so that over all of them every place of a document is reached.
+const FLIPPED_EVERY_BITS: usize = 61;
+
+/// Nothing in a real document is without meaning: every byte of the payload is signed, the envelope around
+/// it has one spelling of each length, and of the two signatures that the same key and message have, one is
+/// not a changed bit away from the other.
+#[test]
+fn flipped_bits_of_real_documents_are_refused() {
+    let Some(folder) = folder() else { return };
+    let lenient = Expectations::none().allow_debug(true);
+    let verdict =
+        |document: &[u8]| code(&verify(document, &lenient, &TrustRoot::aws(), VerifyAt::DocumentTime));
+    let mut documents = 0;
+    for row in rows(&folder, "index.json") {
+        let file = text(&row, "file");
+        let mut document = std::fs::read(folder.join(file)).unwrap();
+        if verdict(&document) != "accepted" {
+            continue;
+        }
+        for bit in (documents..document.len() * 8).step_by(FLIPPED_EVERY_BITS) {
+            document[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(verdict(&document), "accepted", "{file}: bit {bit}");
+            document[bit / 8] ^= 1 << (bit % 8);
+        }
+        documents += 1;
+    }
+    assert!(documents > 0);
+}
+
 /// A real event (kind 63793, the older form of an announcement) carries its document in base64.
 #[test]
 fn the_document_of_a_real_event_verifies_at_its_time_and_not_now() {

@@ -3,9 +3,12 @@
 //! Whatever a library did, an event counts only after its id and its signature were computed here:
 //! a relay can serve a known id with other content.
 
+use std::borrow::Cow;
+
 use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
 use nostr::key::Keys;
 use nostr::types::Timestamp;
+use serde::Deserialize;
 use thiserror::Error;
 use units::UnixSecs;
 
@@ -58,6 +61,7 @@ impl CheckedEvent {
             return Err(EventError::TooLarge(json.len()));
         }
         let event = Event::from_json(json).map_err(|e| EventError::Malformed(e.to_string()))?;
+        Written::read(json)?.check(&event)?;
         Self::check(event)
     }
 
@@ -85,6 +89,36 @@ impl std::ops::Deref for CheckedEvent {
 
     fn deref(&self) -> &Event {
         &self.0
+    }
+}
+
+/// The parts of an event that have one spelling (NIP-01: small hex digits). The library takes others,
+/// and another reader of the same text might not.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    pubkey: Cow<'a, str>,
+    #[serde(borrow)]
+    sig: Cow<'a, str>,
+}
+
+impl<'a> Written<'a> {
+    fn read(json: &'a str) -> Result<Self, EventError> {
+        serde_json::from_str(json).map_err(|e| EventError::Malformed(e.to_string()))
+    }
+
+    fn check(&self, event: &Event) -> Result<(), EventError> {
+        let fields = [
+            ("id", &self.id, event.id.to_hex()),
+            ("pubkey", &self.pubkey, event.pubkey.to_hex()),
+            ("sig", &self.sig, event.sig.to_string()),
+        ];
+        match fields.into_iter().find(|(_, written, value)| *written != value) {
+            Some((name, ..)) => Err(EventError::Malformed(format!("`{name}` must be in small hex digits"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -185,6 +219,15 @@ mod tests {
         let mut forged = event.into_event();
         forged.sig = other.sig;
         assert!(matches!(CheckedEvent::check(forged), Err(EventError::Signature)));
+    }
+
+    #[test]
+    fn capitals_in_id_key_or_signature_are_refused() {
+        let (_, event) = signed();
+        for part in [event.id.to_hex(), event.pubkey.to_hex(), event.sig.to_string()] {
+            let text = event.as_json().replace(&part, &part.to_uppercase());
+            assert!(matches!(CheckedEvent::parse(&text), Err(EventError::Malformed(_))), "{text}");
+        }
     }
 
     #[test]

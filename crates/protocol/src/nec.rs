@@ -14,11 +14,14 @@ pub mod announcement;
 pub mod builder;
 pub mod certificate;
 pub mod container;
+mod draft;
 mod error;
 pub mod launcher;
 mod policy;
 pub mod release;
 pub mod root;
+mod tags;
+mod version;
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,9 +32,11 @@ use serde::{Deserialize, Serialize};
 pub use announcement::VerifiedInstance;
 pub use certificate::VerifiedChain;
 pub use container::VerifiedContainer;
+pub use draft::{Draft, DraftError};
 pub use error::NecError;
 pub use policy::Policy;
 pub use root::VerifiedRoot;
+pub use version::{Version, VersionFormatError};
 
 use crate::event::{CheckedEvent, tags_named};
 
@@ -59,14 +64,23 @@ impl Env {
         }
     }
 
-    /// Reads the `t` tag of an event; `dev` if there is none, as NEC-02 says.
-    fn of(event: &Event) -> Result<Self, NecError> {
+    /// Reads the `t` tag of an announcement, which may have others as topics; `dev` if there is none, as
+    /// NEC-02 says.
+    fn among_topics(event: &Event) -> Result<Self, NecError> {
         let mut envs = tags_named(event, "t").filter_map(|tag| tag.get(1)?.parse().ok());
         match (envs.next(), envs.next()) {
             (None, _) => Ok(Self::default()),
             (Some(env), None) => Ok(env),
             (Some(_), Some(_)) => Err(NecError::event("more than one of the `t` tags prod, dev, debug")),
         }
+    }
+
+    /// Reads the only `t` tag of an attestation or a signature, which says nothing else; none if there
+    /// is none.
+    fn stated(event: &Event) -> Result<Option<Self>, NecError> {
+        let Some(text) = tags::single(event, "t")? else { return Ok(None) };
+        let unknown = |()| NecError::Event(format!("its `t` tag {text:?} is none of prod, dev, debug"));
+        text.parse().map(Some).map_err(unknown)
     }
 }
 

@@ -5,6 +5,7 @@ use protocol::event::{CheckedEvent, SignError};
 use protocol::nec::certificate::{ContainerClaims, for_container};
 use protocol::nec::container::{ContainerEvent, build};
 
+use super::lists::relay_list;
 use super::{AnnounceError, Announcer, certificate_until};
 use crate::api::endpoints;
 use crate::context::Context;
@@ -28,12 +29,17 @@ pub(crate) fn certificate(
 }
 
 impl Announcer {
-    /// Tells of one container. Of one that was never paid nobody hears.
-    pub(super) async fn announce_container(&self, pubkey: &PublicKey) -> Result<(), AnnounceError> {
+    /// Tells of one container, and where its events are found if `with_list` says so; returns whether
+    /// there was anything to tell. Of one that was never paid nobody hears.
+    pub(super) async fn announce_container(
+        &self,
+        pubkey: &PublicKey,
+        with_list: bool,
+    ) -> Result<bool, AnnounceError> {
         let ctx = &self.ctx;
-        let Some(container) = ctx.store.container(pubkey)? else { return Ok(()) };
+        let Some(container) = ctx.store.container(pubkey)? else { return Ok(false) };
         if matches!(container.state.name(), "waiting" | "launching" | "expired") {
-            return Ok(());
+            return Ok(false);
         }
         let evidence = ctx.attestor.current().await?;
         let certificate = certificate(ctx, &evidence, &container)?;
@@ -53,7 +59,16 @@ impl Announcer {
             service_repo: &ctx.config.repo,
             releases: &self.vouchers.releases,
         };
-        let event = build(&container.keys, &event, ctx.clock.now())?;
-        self.publish("container", &event).await
+        let now = ctx.clock.now();
+        let event = build(&container.keys, &event, now)?;
+        self.outbox.publish("container", &event, now).await?;
+        if with_list {
+            let list = relay_list(&container.keys, &ctx.config.relays, &self.outbox.relays().await, now)?;
+            // As for the server: the event stands without it.
+            if let Err(e) = self.outbox.publish("container's relay list", &list, now).await {
+                tracing::warn!(container = %pubkey, "{e}");
+            }
+        }
+        Ok(true)
     }
 }

@@ -6,6 +6,7 @@ use protocol::nec::announcement::{Announcement, PriceTag, WalletTag, build};
 use protocol::nec::{NecError, Policy, VerifiedInstance};
 use protocol::tag;
 
+use super::lists::relay_list;
 use super::{AnnounceError, Announcer, Vouchers};
 use crate::context::Context;
 use crate::evidence::Evidence;
@@ -94,9 +95,15 @@ impl Announcer {
         let evidence = ctx.attestor.current().await?;
         let event = announcement(ctx, &evidence, &self.vouchers)?;
         verify(ctx, &event)?;
-        self.publish("announcement", &event).await?;
-        self.publish("profile", &profile(ctx)?).await?;
-        self.publish("relay list", &relay_list(ctx)?).await?;
+        let now = ctx.clock.now();
+        self.outbox.publish("announcement", &event, now).await?;
+        let list = relay_list(&ctx.keys, &ctx.config.relays, &self.outbox.relays().await, now)?;
+        for (what, event) in [("relay list", list), ("profile", profile(ctx)?)] {
+            // A relay for announcements alone may refuse these; the announcement stands without them.
+            if let Err(e) = self.outbox.publish(what, &event, now).await {
+                tracing::warn!("{e}");
+            }
+        }
         Ok(evidence.fresh_until().secs_since(ctx.clock.now()))
     }
 }
@@ -106,10 +113,4 @@ fn profile(ctx: &Context) -> Result<CheckedEvent, SignError> {
     let content = serde_json::json!({"name": ctx.config.name, "about": about, "bot": true});
     let tags = vec![tag!["t", "enclaved"], tag!["r", ctx.config.repo]];
     sign(&ctx.keys, Kind::Metadata, ctx.clock.now(), tags, content.to_string())
-}
-
-/// NIP-65.
-fn relay_list(ctx: &Context) -> Result<CheckedEvent, SignError> {
-    let tags = ctx.config.relays.iter().map(|relay| tag!["r", relay]).collect();
-    sign(&ctx.keys, Kind::RelayList, ctx.clock.now(), tags, String::new())
 }

@@ -1,6 +1,7 @@
 //! Quotes and launches.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle::State;
 use nostr::key::{Keys, PublicKey};
@@ -18,6 +19,8 @@ use crate::image::{ImageLimits, PinnedImage, Reference};
 use crate::store::{Container, NewLaunch, Origin, ReserveError, Room, Spec, Token};
 
 const TOKEN_BYTES: usize = 16;
+/// How long the answer to a launch waits for what is prepared ahead.
+const PREPARE_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn quote(ctx: &Context, params: LaunchParams) -> Result<Quote, Failure> {
     let image = resolve(ctx, &params.docker, params.units).await?;
@@ -62,10 +65,13 @@ pub(super) async fn launch(
     ctx.checkpoints.reach(Step::LaunchReserved, &subject).await;
     match invoice(ctx, &container).await {
         Ok(invoice) => {
-            let container = Container { invoice: Some(invoice.clone()), ..container };
+            let state = waiting_for(&invoice);
+            let container = Container { invoice: Some(invoice.clone()), state, ..container };
             let answer = reply(ctx, &container, invoice)?;
-            fleet.start(container, Vec::new());
+            let prepared = fleet.start(container, Vec::new());
             ctx.changes.server();
+            // Who pays at once finds everything ready. Its end is an error by its type; so is the timeout.
+            drop(tokio::time::timeout(PREPARE_WAIT, prepared).await);
             ctx.checkpoints.reach(Step::LaunchInvoiced, &subject).await;
             Ok(answer)
         }
@@ -187,8 +193,15 @@ async fn invoice(ctx: &Context, container: &Container) -> Result<Invoice, Failur
             tracing::warn!("launch invoice: {e}");
             wallet_failure()
         })?;
-    ctx.store.save_invoice(&container.pubkey(), &made).map_err(|e| store_failure(&e))?;
+    let state = waiting_for(&made);
+    ctx.store.save_invoice(&container.pubkey(), &made, &state).map_err(|e| store_failure(&e))?;
     Ok(made)
+}
+
+/// Units are reserved for as long as the wallet takes the payment: through the second in which the
+/// invoice expires, which was made a moment after the reservation.
+const fn waiting_for(invoice: &Invoice) -> State {
+    State::waiting(invoice.expires_at.plus_secs(1))
 }
 
 fn reply(ctx: &Context, container: &Container, invoice: Invoice) -> Result<LaunchReply, Failure> {

@@ -56,11 +56,18 @@ pub(super) async fn withdraw(
         .map_err(|e| store_failure(&e))?;
     let (preimage, fees) = match row.paid {
         Some(paid) => paid,
-        None => {
-            let paid = ctx.wallet.pay(&container.keys, invoice).await.map_err(|e| payment_failure(&e))?;
-            ctx.store.save_withdrawal_paid(&key, &paid.0, paid.1).map_err(|e| store_failure(&e))?;
-            paid
-        }
+        None => match ctx.wallet.pay(&container.keys, invoice).await {
+            Ok(paid) => {
+                ctx.store.save_withdrawal_paid(&key, &paid.0, paid.1).map_err(|e| store_failure(&e))?;
+                paid
+            }
+            Err(e) => {
+                if is_definite(&e) {
+                    ctx.store.forget_withdrawal(&key).map_err(|e| store_failure(&e))?;
+                }
+                return Err(payment_failure(&e));
+            }
+        },
     };
     let balance = ctx.wallet.balance(&container.keys).await.map_err(|e| wallet_failure(&e))?;
     ctx.store.save_balance(&pubkey, balance).map_err(|e| store_failure(&e))?;
@@ -80,20 +87,28 @@ fn wallet_failure(error: &WalletError) -> Failure {
     Failure::new(Code::WalletUnavailable, "the server's wallet does not answer; try again in a minute")
 }
 
+/// True if nothing was paid. A wallet that fails within may have paid before it failed.
+const fn is_definite(error: &WalletError) -> bool {
+    match error {
+        WalletError::Silent(_) => false,
+        WalletError::Refused { code, .. } => !matches!(code, ErrorCode::Internal | ErrorCode::Unknown(_)),
+    }
+}
+
 fn payment_failure(error: &WalletError) -> Failure {
     match error {
-        WalletError::Silent(why) => {
-            tracing::warn!("withdrawal: {why}");
+        WalletError::Refused { code: ErrorCode::InsufficientBalance, .. } => {
+            Failure::new(Code::InsufficientBalance, "the container's balance is too small for this invoice")
+        }
+        WalletError::Refused { message, .. } if is_definite(error) => {
+            Failure::new(Code::PaymentFailed, format!("the payment failed and nothing was taken: {message}"))
+        }
+        WalletError::Refused { .. } | WalletError::Silent(_) => {
+            tracing::warn!("withdrawal: {error}");
             Failure::new(
                 Code::PaymentPending,
                 "the payment's outcome is not known yet; send the same request with the same id to learn it",
             )
-        }
-        WalletError::Refused { code: ErrorCode::InsufficientBalance, .. } => {
-            Failure::new(Code::InsufficientBalance, "the container's balance is too small for this invoice")
-        }
-        WalletError::Refused { message, .. } => {
-            Failure::new(Code::PaymentFailed, format!("the payment failed and nothing was taken: {message}"))
         }
     }
 }

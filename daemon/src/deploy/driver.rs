@@ -1,6 +1,7 @@
 //! The driver of one container.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,11 +44,17 @@ impl Driver {
         Self { ctx, container, policy, inputs, launching: None, paid: None, owed: None }
     }
 
-    pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, first: Vec<Event>) {
+    /// Drives it to its end. `preparing` is dropped once nothing more can be prepared before payment.
+    pub(super) async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        first: Vec<Event>,
+        preparing: oneshot::Sender<Infallible>,
+    ) {
         for event in first {
             self.feed(event).await;
         }
-        self.prepare_ahead();
+        self.prepare_ahead(preparing);
         loop {
             let sleep = self.sleep();
             tokio::select! {
@@ -176,7 +183,7 @@ impl Driver {
     }
 
     /// Makes ready, while the invoice is open, what needs nothing from outside.
-    fn prepare_ahead(&mut self) {
+    fn prepare_ahead(&mut self, preparing: oneshot::Sender<Infallible>) {
         if !matches!(self.container.state.phase, Phase::Waiting { .. }) {
             return;
         }
@@ -184,9 +191,10 @@ impl Driver {
         let (ctx, container, inputs) = (Arc::clone(&self.ctx), self.container.clone(), self.inputs.clone());
         self.paid = Some(paid);
         self.launching = Some(tokio::spawn(async move {
-            launch::prepare_ahead(&ctx, &container).await;
+            let prepared = launch::prepare_ahead(&ctx, &container).await;
+            drop(preparing);
             if told.await.is_ok() {
-                let outcome = launch::launch(&ctx, &container).await;
+                let outcome = launch::launch(&ctx, &container, prepared).await;
                 drop(inputs.send(Input::LaunchEnded(outcome)).await);
             }
         }));
@@ -201,7 +209,7 @@ impl Driver {
         }
         let (ctx, container, inputs) = (Arc::clone(&self.ctx), self.container.clone(), self.inputs.clone());
         self.launching = Some(tokio::spawn(async move {
-            let outcome = launch::launch(&ctx, &container).await;
+            let outcome = launch::launch(&ctx, &container, false).await;
             drop(inputs.send(Input::LaunchEnded(outcome)).await);
         }));
     }

@@ -82,29 +82,36 @@ impl LaunchFailure {
 }
 
 /// Prepares the container while its invoice is open, if the engine has the image already: a stranger who
-/// does not pay makes nobody fetch anything. What is prepared goes when the invoice expires.
-pub(super) async fn prepare_ahead(ctx: &Context, container: &Container) {
-    let Ok(wanted) = Digest::from_str(&container.spec.config_digest) else { return };
+/// does not pay makes nobody fetch anything. What is prepared goes when the invoice expires. Returns
+/// whether only the start is left.
+pub(super) async fn prepare_ahead(ctx: &Context, container: &Container) -> bool {
+    let Ok(wanted) = Digest::from_str(&container.spec.config_digest) else { return false };
     let prepared = async {
-        if ctx.images.find_loaded(wanted).await?.is_some() {
+        let is_loaded = ctx.images.find_loaded(wanted).await?.is_some();
+        if is_loaded {
             ctx.runtime.prepare(container).await?;
         }
-        Ok::<_, LaunchFailure>(())
+        Ok::<_, LaunchFailure>(is_loaded)
     };
-    // The launch does it again, and tells the owner if it fails.
-    if let Err(failure) = prepared.await {
+    prepared.await.unwrap_or_else(|failure| {
+        // The launch does it again, and tells the owner if it fails.
         tracing::debug!(container = %container.pubkey(), "not prepared ahead: {failure}");
-    }
+        false
+    })
 }
 
 /// Fetches the image, prepares the container and starts it; tries again while the reason is a passing
 /// one.
-pub(super) async fn launch(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+pub(super) async fn launch(
+    ctx: &Context,
+    container: &Container,
+    mut prepared: bool,
+) -> Result<(), LaunchFailure> {
     let subject = container.pubkey().to_hex();
     ctx.checkpoints.reach(Step::LaunchPaid, &subject).await;
     let took = Stopwatch::start();
     loop {
-        match try_launch(ctx, container, &subject).await {
+        match try_launch(ctx, container, &subject, std::mem::take(&mut prepared)).await {
             Ok(()) => {
                 metrics::histogram!("launch_seconds").record(took.elapsed().as_secs_f64());
                 return Ok(());
@@ -118,12 +125,25 @@ pub(super) async fn launch(ctx: &Context, container: &Container) -> Result<(), L
     }
 }
 
-async fn try_launch(ctx: &Context, container: &Container, subject: &str) -> Result<(), LaunchFailure> {
-    ensure_image(ctx, container).await?;
+async fn try_launch(
+    ctx: &Context,
+    container: &Container,
+    subject: &str,
+    prepared: bool,
+) -> Result<(), LaunchFailure> {
+    if !prepared {
+        ensure_image(ctx, container).await?;
+    }
     ctx.checkpoints.reach(Step::LaunchFetched, subject).await;
-    ctx.runtime.prepare(container).await?;
+    if !prepared {
+        ctx.runtime.prepare(container).await?;
+    }
     ctx.checkpoints.reach(Step::LaunchCreated, subject).await;
-    ctx.runtime.start(container).await?;
+    match ctx.runtime.start(container).await {
+        // The engine was cleaned up meanwhile.
+        Err(RuntimeError::NotPrepared) if prepared => start(ctx, container).await?,
+        started => started?,
+    }
     ctx.checkpoints.reach(Step::LaunchStarted, subject).await;
     Ok(())
 }

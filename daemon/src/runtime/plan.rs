@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
-    NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
+    MountType, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use nostr::key::PublicKey;
 use protocol::guest;
@@ -26,6 +26,9 @@ const OPEN_FILES_HARD: i64 = 4_096;
 const IMAGE_VOLUMES_MAX: usize = 8;
 /// Folders that an image must not cover with a volume.
 const RESERVED: [&str; 5] = ["/proc", "/sys", "/dev", "/run/enclaved", "/etc"];
+/// What a container may use until it is started, at least: the engine's own work of setting it up counts
+/// as the container's, and takes many times as long at a tenth of a CPU.
+const STARTUP_NANO_CPUS: i64 = 1_000_000_000;
 /// A billionth of a CPU, of which `cpu_milli` is a thousandth.
 const NANO_PER_MILLI: u64 = 1_000_000;
 
@@ -105,6 +108,17 @@ pub(super) fn container_body(inputs: &Inputs<'_>) -> ContainerCreateBody {
     }
 }
 
+/// A volume's folder in a container. Unlike with `binds`, the engine refuses to start if the folder is
+/// not there, where it would make one on the server's own disk.
+fn bind(mount: &VolumeMount) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(mount.source.display().to_string()),
+        target: Some(mount.path.clone()),
+        ..Mount::default()
+    }
+}
+
 fn environment(inputs: &Inputs<'_>) -> Vec<String> {
     let Inputs { container, addresses, .. } = inputs;
     let mut env: Vec<_> = container.spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -117,10 +131,14 @@ fn environment(inputs: &Inputs<'_>) -> Vec<String> {
     env
 }
 
+/// The CPU that a container may use, as the engine has it.
+pub(super) fn nano_cpus(limits: &Resources) -> i64 {
+    i64::try_from(limits.cpu_milli.saturating_mul(NANO_PER_MILLI)).unwrap_or(i64::MAX)
+}
+
 fn host_config(inputs: &Inputs<'_>) -> HostConfig {
     let Inputs { container, addresses, limits, .. } = inputs;
     let memory = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
-    let nano_cpus = i64::try_from(limits.cpu_milli.saturating_mul(NANO_PER_MILLI)).unwrap_or(i64::MAX);
     let disk = inputs
         .facts
         .limits_disk
@@ -133,15 +151,13 @@ fn host_config(inputs: &Inputs<'_>) -> HostConfig {
     HostConfig {
         memory: Some(memory),
         memory_swap: Some(memory),
-        nano_cpus: Some(nano_cpus),
+        nano_cpus: Some(nano_cpus(limits).max(STARTUP_NANO_CPUS)),
         pids_limit: Some(i64::try_from(limits.pids).unwrap_or(i64::MAX)),
         cap_drop: Some(vec!["NET_RAW".to_owned()]),
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         network_mode: Some(network::name(&container.pubkey())),
         dns: Some(dns),
-        binds: Some(
-            inputs.mounts.iter().map(|mount| format!("{}:{}", mount.source.display(), mount.path)).collect(),
-        ),
+        mounts: Some(inputs.mounts.iter().map(bind).collect()),
         port_bindings: Some(
             container
                 .spec

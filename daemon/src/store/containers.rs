@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use lifecycle::State;
 use nostr::key::{Keys, PublicKey, SecretKey};
-use protocol::rpc::enclaved::{Invoice, StateReason};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -212,55 +211,6 @@ impl Store {
         Ok(fits)
     }
 
-    /// Saves a container's state, and with it whether it holds its units.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_state(
-        &self,
-        pubkey: &PublicKey,
-        state: &State,
-        reason: Option<&StateReason>,
-    ) -> Result<(), StoreError> {
-        let reason = reason.map(|reason| to_json("reason", reason)).transpose()?;
-        self.update(
-            "state = ?2, holds_units = ?3, reason = ?4",
-            params![pubkey.to_bytes(), to_json("state", state)?, state.holds_units(), reason],
-        )
-    }
-
-    /// Saves the launch invoice.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_invoice(&self, pubkey: &PublicKey, invoice: &Invoice) -> Result<(), StoreError> {
-        self.update("invoice = ?2", params![pubkey.to_bytes(), to_json("invoice", invoice)?])
-    }
-
-    /// Saves what the wallet said of the balance.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_balance(&self, pubkey: &PublicKey, balance: Msat) -> Result<(), StoreError> {
-        self.update("balance_msat = ?2", params![pubkey.to_bytes(), balance.msat()])
-    }
-
-    /// Saves the key that the app told.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_app(&self, pubkey: &PublicKey, app: &PublicKey) -> Result<(), StoreError> {
-        self.update("app = ?2", params![pubkey.to_bytes(), app.to_bytes()])
-    }
-
-    /// Saves when the container first ran; later calls change nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_started(&self, pubkey: &PublicKey, at: UnixSecs) -> Result<(), StoreError> {
-        self.update("started_at = coalesce(started_at, ?2)", params![pubkey.to_bytes(), secs(at)])
-    }
-
     /// Gives the network and the ports of a container that is over to others.
     ///
     /// # Errors
@@ -272,25 +222,6 @@ impl Store {
         tx.execute("UPDATE containers SET slot = NULL WHERE pubkey = ?1", [pubkey.to_bytes()])?;
         tx.commit()?;
         Ok(())
-    }
-
-    /// Saves what a built-in's configuration has become.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_spec(&self, pubkey: &PublicKey, spec: &Spec) -> Result<(), StoreError> {
-        self.update(
-            "spec = ?2, units = ?3",
-            params![pubkey.to_bytes(), to_json("spec", spec)?, spec.units.get()],
-        )
-    }
-
-    fn update(&self, assignments: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), StoreError> {
-        let sql = format!("UPDATE containers SET {assignments} WHERE pubkey = ?1");
-        match self.lock().execute(&sql, values)? {
-            0 => Err(StoreError::Missing),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -404,7 +335,7 @@ fn read(row: &Row<'_>) -> Result<Container, StoreError> {
     })
 }
 
-fn to_json(what: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn to_json(what: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::malformed(what, e))
 }
 

@@ -165,6 +165,20 @@ fn withdrawal_is_intended_once_per_command() {
 }
 
 #[test]
+fn withdrawal_is_forgotten_unless_it_is_paid() {
+    let store = Fixture::new().store;
+    let pubkey = store.reserve(launch(key(), 1), &ROOM).unwrap().pubkey();
+    let intend =
+        |invoice: &str| store.intend_withdrawal("k", &pubkey, invoice, Msat::new(7), UnixSecs(1)).unwrap();
+    intend("a");
+    store.forget_withdrawal("k").unwrap();
+    assert_eq!(intend("b").invoice, "b");
+    store.save_withdrawal_paid("k", "ff", Msat::ZERO).unwrap();
+    store.forget_withdrawal("k").unwrap();
+    assert_eq!(intend("c").invoice, "b");
+}
+
+#[test]
 fn only_a_launch_without_an_invoice_is_forgotten() {
     let store = Fixture::new().store;
     let made = store.reserve(launch(key(), 1), &ROOM).unwrap();
@@ -177,9 +191,11 @@ fn only_a_launch_without_an_invoice_is_forgotten() {
         created_at: UnixSecs(1),
         expires_at: UnixSecs(2),
     };
-    store.save_invoice(&made.pubkey(), &invoice).unwrap();
+    let state = State::waiting(UnixSecs(9));
+    store.save_invoice(&made.pubkey(), &invoice, &state).unwrap();
     store.forget_launch(&made.pubkey()).unwrap();
-    assert_eq!(store.container(&made.pubkey()).unwrap().unwrap().invoice, Some(invoice));
+    let found = store.container(&made.pubkey()).unwrap().unwrap();
+    assert_eq!((found.invoice, found.state), (Some(invoice), state));
     let other = store.reserve(launch(key(), 1), &ROOM).unwrap();
     store.forget_launch(&other.pubkey()).unwrap();
     assert!(store.container(&other.pubkey()).unwrap().is_none());

@@ -71,4 +71,15 @@ impl Store {
             _ => Ok(()),
         }
     }
+
+    /// Forgets a withdrawal that was refused, unless it is paid after all: whoever asks for what cannot
+    /// be paid must not fill the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget_withdrawal(&self, request_key: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM withdrawals WHERE request_key = ?1 AND preimage IS NULL";
+        self.lock().execute(sql, [request_key])?;
+        Ok(())
+    }
 }

@@ -1,15 +1,19 @@
 //! A container's whole life: found, quoted, paid, started, verified, starved, topped up, stopped.
 
-use anyhow::Result;
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use devnet::helper::HelperBinary;
 use devnet::world::{World, WorldOptions};
 use nostr::event::Event;
+use nostr::key::PublicKey;
 use protocol::event::{CheckedEvent, tags_named};
 use protocol::nec::{VerifiedChain, VerifiedContainer};
 use protocol::rpc::enclaved::{Quote, TopupReply, Withdrawal};
 use serde_json::json;
 
-use crate::stranger::{Stranger, get, is_silent, put};
+use crate::stranger::{Stranger, get, put, silent};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn container_lives_as_it_is_paid() -> Result<()> {
@@ -60,11 +64,13 @@ async fn whole_life(world: &World) -> Result<()> {
     let verified = VerifiedContainer::verify(&event, &world.policy()?)?;
     assert_eq!(verified.certified().image, image);
 
+    assert_eq!(nano_cpus(world, &pubkey).await?, Some(100_000_000), "a unit is a tenth of a CPU");
+
     assert_eq!(put(&format!("{url}/note"), "remember me").await?, 200);
     // One period was paid; the balance is empty.
     let starved = owner.wait_for(&pubkey, "paused").await?;
     assert!(starved.data_kept_until.is_some() && !starved.owner_paused);
-    assert!(is_silent(&url).await);
+    silent(&url).await?;
 
     let topup: TopupReply = owner.call("topup", json!({"pubkey": pubkey, "amount_msat": 900_000})).await?;
     owner.pay(&topup.invoice.invoice).await?;
@@ -73,7 +79,7 @@ async fn whole_life(world: &World) -> Result<()> {
 
     let ended = owner.call::<serde_json::Value>("terminate", json!({"pubkey": pubkey})).await?;
     assert_eq!(ended["state"], "terminated");
-    assert!(is_silent(&url).await);
+    silent(&url).await?;
     let balance = owner.status(&pubkey).await?.balance_msat;
     let back = owner
         .wallet
@@ -84,4 +90,15 @@ async fn whole_life(world: &World) -> Result<()> {
     assert_eq!(withdrawn.amount_msat.msat(), 500_000);
     assert_eq!(withdrawn.balance_msat, balance.minus(withdrawn.amount_msat).unwrap());
     Ok(())
+}
+
+/// The CPU that the engine gives to the only container of a launch.
+async fn nano_cpus(world: &World, pubkey: &PublicKey) -> Result<Option<i64>> {
+    let label = HashMap::from([("label", vec![format!("enclaved.pubkey={pubkey}")])]);
+    let options = ListContainersOptionsBuilder::default().filters(&label).build();
+    let docker = world.engine().client();
+    let found = docker.list_containers(Some(options)).await?.pop().and_then(|one| one.id);
+    let inspected =
+        docker.inspect_container(&found.context("no container")?, None::<InspectContainerOptions>).await?;
+    Ok(inspected.host_config.and_then(|host| host.nano_cpus))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use devnet::world::World;
 use nostr::key::{Keys, PublicKey};
-use protocol::nwc::PayInvoice;
+use protocol::nwc::{MakeInvoice, PayInvoice};
 use protocol::rpc::enclaved::{ContainerParams, ContainerStatus, LaunchReply};
 use relay::nwc::NwcClient;
 use relay::rpc::{RpcClient, RpcError};
@@ -15,7 +15,7 @@ use units::{Msat, Stopwatch};
 
 /// Longest wait for anything that the server does.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Somebody who uses a server.
 pub(crate) struct Stranger {
@@ -70,6 +70,36 @@ impl Stranger {
         Ok(launched.pubkey)
     }
 
+    /// Launches an image with a published port 8080, and waits until it runs, is charged for its first
+    /// period, and answers: from then on nothing changes by itself for the rest of the period.
+    pub(crate) async fn settled(&self, image: &str) -> Result<PublicKey> {
+        let pubkey = self.run(image, json!({"ports": [8080]})).await?;
+        get(&self.url(&pubkey).await?).await?;
+        self.wait_settled(&pubkey).await?;
+        Ok(pubkey)
+    }
+
+    /// Waits until the container is charged, and its balance told.
+    pub(crate) async fn wait_settled(&self, pubkey: &PublicKey) -> Result<()> {
+        let took = Stopwatch::start();
+        loop {
+            let status = self.status(pubkey).await?;
+            if status.paid_until.is_some() && status.balance_msat == Msat::ZERO {
+                return Ok(());
+            }
+            if took.elapsed() > SOON {
+                bail!("not settled within {SOON:?}: {status:?}");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// An invoice that pays into the stranger's own account.
+    pub(crate) async fn invoice(&self, msat: i64) -> Result<String> {
+        let made = self.wallet.call(&self.keys, &MakeInvoice::of(Msat::new(msat)), SOON).await?;
+        made.invoice.context("an invoice")
+    }
+
     pub(crate) async fn status(&self, pubkey: &PublicKey) -> Result<ContainerStatus, RpcError> {
         self.rpc.call("status", &ContainerParams { pubkey: *pubkey }, SOON).await
     }
@@ -111,11 +141,18 @@ pub(crate) async fn get(url: &str) -> Result<(u16, String)> {
     }
 }
 
-/// Whether nothing answers there.
-pub(crate) async fn is_silent(url: &str) -> bool {
+/// Waits until nothing answers there any more: the state says so a moment before the process ends.
+pub(crate) async fn silent(url: &str) -> Result<()> {
     service::init_tls();
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build().unwrap();
-    client.get(url).send().await.is_err()
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build()?;
+    let took = Stopwatch::start();
+    while client.get(url).send().await.is_ok() {
+        if took.elapsed() > SOON {
+            bail!("{url} still answers after {SOON:?}");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 pub(crate) async fn put(url: &str, text: &str) -> Result<u16> {

@@ -183,6 +183,16 @@ fn the_bundle_must_begin_with_the_root_and_keep_its_order() {
     assert_eq!(problem(&chain, chain.certificate(), &gap), (ZONE, ChainProblem::IssuerName));
     let swapped = [bundle[0].clone(), bundle[2].clone(), bundle[1].clone(), bundle[3].clone()];
     assert_eq!(problem(&chain, chain.certificate(), &swapped).0, REGION);
+    let twice = [&bundle[..1], bundle].concat();
+    assert_eq!(problem(&chain, chain.certificate(), &twice), (REGION, ChainProblem::Repeated));
+    // The leaf among the authorities, and alone: signed by itself, or by nobody.
+    let with_leaf = [bundle, &[chain.certificate().to_vec()]].concat();
+    let found = problem(&chain, chain.certificate(), &with_leaf);
+    assert_eq!(found, (REGION, ChainProblem::PathLength { limit: 2, below: 3 }));
+    let found = problem(&chain, chain.certificate(), &with_leaf[LEAF..]);
+    assert_eq!(found, (0, ChainProblem::NotTheRoot));
+    // The root as the leaf.
+    assert_eq!(problem(&chain, &bundle[0], &bundle[..1]), (REGION, ChainProblem::LeafIsAuthority));
     // A root with the right name and another key.
     let impostor = attestation_sim::SimRoot::generate().unwrap();
     let theirs = Forge::at(NOW).chain.issue(&impostor).unwrap();

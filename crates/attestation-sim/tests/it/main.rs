@@ -15,4 +15,6 @@ mod socket;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod verdict;

@@ -20,7 +20,7 @@ const NOW_MS: u64 = NOW.0 * 1_000;
 fn what_was_attested_is_what_is_verified() {
     let document = forged(|forge| {
         forge.payload.public_key = Some(vec![1; 1_024]);
-        forge.payload.user_data = Some(vec![2; 512]);
+        forge.payload.user_data = Some(vec![2; 1_024]);
         forge.payload.nonce = Some(vec![]);
         forge.payload.timestamp_ms = NOW_MS + 123;
     });
@@ -28,7 +28,7 @@ fn what_was_attested_is_what_is_verified() {
     assert_eq!(verified.module_id(), "i-0123456789abcdef0-enc0123456789abcdef");
     assert_eq!(verified.timestamp_ms(), NOW_MS + 123);
     assert_eq!(verified.public_key(), Some(&[1; 1_024][..]));
-    assert_eq!(verified.user_data(), Some(&[2; 512][..]));
+    assert_eq!(verified.user_data(), Some(&[2; 1_024][..]));
     assert_eq!(verified.nonce(), Some(&[][..]));
     assert!(!verified.is_debug());
     assert_eq!(verified.pcrs().count(), 16);

@@ -53,6 +53,12 @@ impl Writer {
         self.head(major::BYTES, length as u64)
     }
 
+    /// Items that are encoded already, as they are.
+    pub fn raw(&mut self, items: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(items);
+        self
+    }
+
     /// A byte string, or `null`.
     pub fn optional_bytes(&mut self, value: Option<&[u8]>) -> &mut Self {
         match value {

@@ -16,6 +16,9 @@ pub enum ChainProblem {
     /// The first certificate of the bundle is not the trusted root, byte for byte.
     #[error("it is not the trusted root")]
     NotTheRoot,
+    /// A certificate that stands in the bundle already.
+    #[error("it occurs in the bundle a second time")]
+    Repeated,
     /// Not the DER of an X.509 v3 certificate.
     #[error("it is not an X.509 version 3 certificate in DER")]
     NotX509,

@@ -134,10 +134,10 @@ fn lengths_are_bounded() {
     check("cabundle", |w| w.array(1).bytes(&[1; 1_025]), length(1_025));
     check("cabundle", |w| write_cabundle(w, 16), Ok(()));
     check("cabundle", |w| write_cabundle(w, 17), length(17));
-    for (field, max) in [("public_key", 1_024), ("user_data", 512), ("nonce", 512)] {
-        check(field, |w| w.bytes(&vec![1; max]), Ok(()));
+    for field in ["public_key", "user_data", "nonce"] {
+        check(field, |w| w.bytes(&[1; 1_024]), Ok(()));
         check(field, |w| w.bytes(&[]), Ok(()));
-        check(field, |w| w.bytes(&vec![1; max + 1]), length(max + 1));
+        check(field, |w| w.bytes(&[1; 1_025]), length(1_025));
     }
 }
 
@@ -235,8 +235,10 @@ fn nitrotpm_documents_are_named() {
 }
 
 #[test]
-fn debug_means_that_all_three_are_zero() {
-    for (zeroed, expected) in [(&[0_u64, 1, 2][..], true), (&[0, 1], false), (&[], false)] {
+fn debug_means_that_one_of_three_is_zero() {
+    for (zeroed, expected) in
+        [(&[0_u64, 1, 2][..], true), (&[0], true), (&[1], true), (&[2], true), (&[], false)]
+    {
         let bytes = payload(|name, writer| {
             if name == "pcrs" {
                 writer.text("pcrs").map(3);

@@ -62,8 +62,7 @@ impl Nsm {
         }
     }
 
-    /// Asks for an attestation document with these three in it: `public_key` of at most 1024 bytes,
-    /// `user_data` and `nonce` of at most 512.
+    /// Asks for an attestation document with these three in it, each of at most 1024 bytes.
     ///
     /// # Errors
     /// [`NsmError`]; [`NsmError::Refused`] if one of them is too long.

@@ -32,9 +32,9 @@ pub enum NsmRequest {
     DescribeNsm,
     /// Sign an attestation document.
     Attestation {
-        /// At most 512 bytes.
+        /// At most 1024 bytes.
         user_data: Option<Vec<u8>>,
-        /// At most 512 bytes.
+        /// At most 1024 bytes.
         nonce: Option<Vec<u8>>,
         /// At most 1024 bytes.
         public_key: Option<Vec<u8>>,

@@ -84,8 +84,8 @@ pub enum VerifyError {
     },
     /// The enclave runs in debug mode.
     #[error(
-        "the enclave runs in debug mode (PCR0, PCR1 and PCR2 are zero): its operator reads everything in \
-         it; allow debug mode only for development"
+        "the enclave runs in debug mode (PCR0, PCR1 or PCR2 is zero): its operator reads everything in it; \
+         allow debug mode only for development"
     )]
     DebugMode,
     /// A register does not have the expected value.

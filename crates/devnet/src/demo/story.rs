@@ -64,7 +64,12 @@ pub(super) async fn tell(world: &World, encli: &Encli) -> Result<()> {
 
     say("nobody pays for a second period; the container is starved:");
     wait_for_state(encli, &pubkey, "paused").await?;
-    ensure!(TcpStream::connect(&address).await.is_err(), "it serves although it is paused");
+    // The state says so a moment before the process ends.
+    let took = Stopwatch::start();
+    while TcpStream::connect(&address).await.is_ok() {
+        ensure!(took.elapsed() < WAIT, "it serves although it is paused");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     say("  its port is closed, its data is kept");
 
     say("somebody tops it up with the size of a zap:");

@@ -12,8 +12,8 @@ use units::UnixSecs;
 pub use build::{Announcement, PriceTag, WalletTag, build};
 pub use claims::{Claims, Form};
 
-use super::{Env, NecError, Policy, VerifiedRoot, all_embedded, builder, embedded, launcher, release};
-use crate::event::{CheckedEvent, expiration, marked_value, tag_value, tags_named};
+use super::{Env, NecError, Policy, VerifiedRoot, all_embedded, builder, embedded, launcher, release, tags};
+use crate::event::{CheckedEvent, tag_value, tags_named};
 
 /// The registers that an announcement may name in `x` tags.
 pub(super) const ANNOUNCED_PCRS: [u8; 5] = [0, 1, 2, 4, 8];
@@ -70,20 +70,20 @@ impl VerifiedInstance {
         let expires_at = check_expiration(event, form, &root, policy.at)?;
         check_pcr_tags(event, form, &root)?;
         let claims = Claims::read(event, form, root.env())?;
-        claims.check_repo(policy)?;
+        claims.check_policy(policy)?;
         let document = root.document();
-        let builder = match embedded(event, "build").map_err(|e| NecError::Builder(e.to_string()))? {
+        let builder = match embedded(event, "build").map_err(|e| NecError::Builder(e.problem()))? {
             Some(signature) => Some(builder::verify(&signature, document, &claims, policy.at)?),
             None => None,
         };
-        let launcher = match embedded(event, "instance").map_err(|e| NecError::Launcher(e.to_string()))? {
+        let launcher = match embedded(event, "instance").map_err(|e| NecError::Launcher(e.problem()))? {
             Some(signature) => Some(launcher::verify(&signature, document, &claims)?),
             None => None,
         };
         let releasers = all_embedded(event, "release")
-            .map_err(|e| NecError::Release(e.to_string()))?
+            .map_err(|e| NecError::Release(e.problem()))?
             .iter()
-            .map(|signature| release::verify(signature, document, &claims))
+            .map(|signature| release::verify(signature, document, &claims, policy))
             .collect::<Result<BTreeSet<_>, _>>()?;
         release::check_threshold(&releasers, policy)?;
         let announced = read_announced(event);
@@ -150,7 +150,7 @@ fn read_root(event: &CheckedEvent, form: Form, policy: &Policy) -> Result<Verifi
         Some(root) => VerifiedRoot::verify(&root, policy),
         None if form == Form::Old => {
             let root = VerifiedRoot::from_content(event, policy)?;
-            let env = Env::of(event)?;
+            let env = Env::among_topics(event)?;
             if (env == Env::Debug) != root.document().is_debug() {
                 return Err(NecError::event("the `t` tag contradicts the document about debug mode"));
             }
@@ -168,11 +168,7 @@ fn check_expiration(
     root: &VerifiedRoot,
     at: UnixSecs,
 ) -> Result<UnixSecs, NecError> {
-    let stated = match expiration(event) {
-        Ok(Some(until)) => until,
-        Ok(None) => return Err(NecError::event("it has no `expiration`")),
-        Err(text) => return Err(NecError::Event(format!("`expiration` {text:?} is not a time"))),
-    };
+    let stated = tags::expiration(event, "the announcement")?;
     if form == Form::Current && stated > root.expires_at() {
         return Err(NecError::event("the announcement claims to outlive its attestation"));
     }
@@ -182,21 +178,27 @@ fn check_expiration(
     Ok(stated.min(root.expires_at()))
 }
 
+/// Every register that it names must be the attested one, and it must name those of the image: by them
+/// it is found.
 fn check_pcr_tags(event: &CheckedEvent, form: Form, root: &VerifiedRoot) -> Result<(), NecError> {
-    for index in ANNOUNCED_PCRS {
-        let name = format!("PCR{index}");
-        let required = form == Form::Current && release::IMAGE_PCRS.contains(&index);
-        let attested = root.document().pcr(index).as_ref().map(Pcr::to_string);
-        match marked_value(event, "x", &name) {
-            None if required => return Err(NecError::Event(format!("it has no `x` tag for {name}"))),
-            None => {}
-            Some(stated) if Some(stated) == attested.as_deref() => {}
-            Some(_) => {
-                return Err(NecError::Event(format!("its `x` tag for {name} is not the attested value")));
-            }
+    let attested = |index| root.document().pcr(index).as_ref().map(Pcr::to_string);
+    for tag in tags_named(event, "x") {
+        let Some(marker) = tag.get(2).filter(|marker| marker.starts_with("PCR")) else { continue };
+        let index = marker.strip_prefix("PCR").and_then(|index| index.parse().ok());
+        if index.and_then(attested).as_ref() != tag.get(1) {
+            return Err(NecError::Event(format!("its `x` tag for {marker} is not the attested value")));
         }
     }
-    Ok(())
+    let names = |index: u8| {
+        let marker = format!("PCR{index}");
+        tags_named(event, "x").any(|tag| tag.get(2) == Some(&marker))
+    };
+    match release::IMAGE_PCRS.into_iter().find(|index| !names(*index)) {
+        Some(index) if form == Form::Current => {
+            Err(NecError::Event(format!("it has no `x` tag for PCR{index}")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn read_announced(event: &CheckedEvent) -> Announced {

@@ -14,8 +14,8 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
 use super::announcement::Form;
-use super::{Env, NecError};
-use crate::event::{CheckedEvent, SignError, sign, tag_value};
+use super::{Draft, Env, NecError, tags};
+use crate::event::{CheckedEvent, SignError};
 use crate::kinds::BUILDER_SIGNATURE;
 use crate::tag;
 
@@ -30,6 +30,20 @@ pub fn pcr8(certificate_der: &[u8]) -> Pcr {
     pcr_digest(digest(&SHA384, certificate_der).as_ref())
 }
 
+/// The builder's event over an image's signing certificate.
+#[must_use]
+pub fn draft(repo: &str, version: &str, certificate_der: &[u8], env: Env, now: UnixSecs) -> Draft {
+    let tags = vec![
+        tag!["-"],
+        tag!["r", repo],
+        tag!["v", version],
+        tag!["cert", STANDARD.encode(certificate_der)],
+        tag!["PCR8", pcr8(certificate_der)],
+        tag!["t", env],
+    ];
+    Draft::new(BUILDER_SIGNATURE, tags, now)
+}
+
 /// Signs the builder's event over an image's signing certificate.
 ///
 /// # Errors
@@ -42,15 +56,18 @@ pub fn build(
     env: Env,
     now: UnixSecs,
 ) -> Result<CheckedEvent, SignError> {
-    let tags = vec![
-        tag!["-"],
-        tag!["r", repo],
-        tag!["v", version],
-        tag!["cert", STANDARD.encode(certificate_der)],
-        tag!["PCR8", pcr8(certificate_der)],
-        tag!["t", env],
-    ];
-    sign(keys, BUILDER_SIGNATURE, now, tags, String::new())
+    draft(repo, version, certificate_der, env, now).sign(keys)
+}
+
+/// Reads a certificate in PEM and checks that an image signed with it will show `builder` as its
+/// builder, as a client that verifies at `at` would.
+///
+/// # Errors
+/// [`NecError::Builder`].
+pub fn signing_certificate(pem: &str, builder: &PublicKey, at: UnixSecs) -> Result<Vec<u8>, NecError> {
+    let der = certificate_der(pem)?;
+    check_certificate(&der, builder, Form::Current, at)?;
+    Ok(der)
 }
 
 /// Checks a builder's event against the document of the instance that shows it, and returns the
@@ -68,17 +85,18 @@ pub(super) fn verify(
     if event.kind != announced.form.builder_kind() {
         return Err(NecError::Builder(format!("kind {} is not a builder's signature", event.kind)));
     }
-    let der = certificate_der(tag_value(event, "cert").ok_or_else(|| refuse("it has no `cert` tag"))?)?;
+    let tag = |name| tags::single(event, name).map_err(|e| NecError::Builder(e.problem()));
+    let der = certificate_der(tag("cert")?.ok_or_else(|| refuse("it has no `cert` tag"))?)?;
     let attested = document.pcr(8).filter(|pcr| !pcr.is_zero());
     let attested = attested.ok_or_else(|| refuse("the attested image is not signed: PCR8 is empty"))?;
     if pcr8(&der) != attested {
         return Err(refuse("the certificate is not the one that signed the attested image"));
     }
-    if tag_value(event, "PCR8").is_some_and(|text| text != attested.to_string()) {
+    if tag("PCR8")?.is_some_and(|text| text != attested.to_string()) {
         return Err(refuse("its `PCR8` tag is not the attested one"));
     }
     check_certificate(&der, &event.pubkey, announced.form, at)?;
-    announced.check_repo_and_env(event).map_err(|why| NecError::Builder(why.to_owned()))?;
+    announced.check_agrees(event).map_err(NecError::Builder)?;
     Ok(event.pubkey)
 }
 
@@ -106,6 +124,9 @@ fn check_certificate(der: &[u8], builder: &PublicKey, form: Form, at: UnixSecs) 
         .verify(certificate.tbs_certificate.as_ref(), certificate.signature_value.data.as_ref())
         .map_err(|_| refuse("the certificate is not signed by its own P-384 key"))?;
     let subject = certificate.subject();
+    if certificate.issuer().as_raw() != subject.as_raw() {
+        return Err(refuse("the certificate is not its own issuer"));
+    }
     let npub = builder.to_bech32().map_err(|_| refuse("the builder's key has no npub"))?;
     let names_builder = only(subject.iter_common_name(), subject) == Some(npub.as_str());
     // Deprecated by NEC-03, and still in the reference's older events.

@@ -3,8 +3,8 @@
 use nostr::key::{Keys, PublicKey};
 use units::UnixSecs;
 
-use super::{NecError, Policy, VerifiedRoot};
-use crate::event::{CheckedEvent, SignError, expiration, sign, tag_value, tags_named};
+use super::{NecError, Policy, VerifiedRoot, tags};
+use crate::event::{CheckedEvent, SignError, sign, tags_named};
 use crate::kinds::CERTIFICATE;
 use crate::tag;
 
@@ -83,6 +83,10 @@ pub struct CertifiedContainer {
 impl VerifiedChain {
     /// Verifies `root` and the certificates below it, in order, down to `subject`.
     ///
+    /// A chain shows no release signatures: of the policy, the maintainers, their threshold, the
+    /// repository and the version are not asked here. Who pins the code by its maintainers compares
+    /// [`VerifiedRoot::document`] with that of a [`super::VerifiedInstance`].
+    ///
     /// # Errors
     /// [`NecError`].
     pub fn verify(
@@ -95,6 +99,7 @@ impl VerifiedChain {
             return Err(NecError::Event(format!("more than {CHAIN_MAX} certificates")));
         }
         let root = VerifiedRoot::verify(root, policy)?;
+        policy.check_env(root.env())?;
         let mut expires_at = root.expires_at();
         let mut holder = root.service();
         let mut container = None;
@@ -159,11 +164,7 @@ fn check_link(
     let Some(subject) = subject.filter(|_| subjects.next().is_none()) else {
         return Err(NecError::event("a certificate must name exactly one key in its `p` tag"));
     };
-    let until = match expiration(certificate) {
-        Ok(Some(until)) => until,
-        Ok(None) => return Err(NecError::event("a certificate has no `expiration`")),
-        Err(text) => return Err(NecError::Event(format!("`expiration` {text:?} is not a time"))),
-    };
+    let until = tags::expiration(certificate, "a certificate")?;
     if policy.at > until {
         return Err(NecError::Expired { what: "a certificate", until });
     }
@@ -171,15 +172,14 @@ fn check_link(
 }
 
 fn read_container(certificate: &CheckedEvent, pubkey: PublicKey) -> Result<CertifiedContainer, NecError> {
-    let image = tag_value(certificate, "r").and_then(|r| r.strip_prefix("docker://")).unwrap_or_default();
-    let digest = image.rsplit_once("@sha256:").map(|(_, hex)| hex).unwrap_or_default();
-    if digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    let image = tags::single(certificate, "r")?.and_then(|r| r.strip_prefix("docker://"));
+    let digest = image.and_then(|image| image.rsplit_once("@sha256:")).map(|(_, digest)| digest);
+    let Some(image) = image.filter(|_| digest.is_some_and(tags::is_sha256_hex)) else {
         return Err(NecError::event("the container's certificate does not name an image by its digest"));
+    };
+    let manifest_sha256 = tags::marked(certificate, "x", "manifest")?.map(ToOwned::to_owned);
+    if manifest_sha256.as_deref().is_some_and(|hash| !tags::is_sha256_hex(hash)) {
+        return Err(NecError::event("the hash of the launch manifest in a certificate is no SHA-256"));
     }
-    let manifest = crate::event::marked_value(certificate, "x", "manifest");
-    Ok(CertifiedContainer {
-        pubkey,
-        image: image.to_owned(),
-        manifest_sha256: manifest.map(ToOwned::to_owned),
-    })
+    Ok(CertifiedContainer { pubkey, image: image.to_owned(), manifest_sha256 })
 }

@@ -8,8 +8,8 @@ use units::{ComputeUnits, Msat, UnixSecs};
 
 use super::announcement::{Claims, Form};
 use super::certificate::CertifiedContainer;
-use super::{NecError, Policy, VerifiedChain, all_embedded, embedded, release};
-use crate::event::{CheckedEvent, SignError, expiration, marked_value, sign, tag_value, tags_named};
+use super::{Env, NecError, Policy, VerifiedChain, all_embedded, embedded, release, tags};
+use crate::event::{CheckedEvent, SignError, expiration, sign, tag_value, tags_named};
 use crate::kinds::CONTAINER;
 use crate::rpc::enclaved::Endpoint;
 use crate::tag;
@@ -103,26 +103,32 @@ impl VerifiedContainer {
         let Some(certified) = chain.container().filter(|_| certificates.len() == 1).cloned() else {
             return Err(NecError::event("it must have one `tee_cert`, from the service to the container"));
         };
-        if marked_value(event, "r", "docker") != Some(certified.image.as_str()) {
+        if tags::marked(event, "r", "docker")? != Some(certified.image.as_str()) {
             return Err(NecError::event("its image is not the one in its certificate"));
         }
         let expires_at = check_expiration(event, &chain, policy.at)?;
         let claims = Claims {
             form: Form::Current,
-            repo: marked_value(event, "r", "enclaved"),
+            repo: tags::marked(event, "r", "enclaved")?,
             env: chain.root().env(),
+            version: None,
         };
-        claims.check_repo(policy)?;
+        if Env::among_topics(event)? != claims.env {
+            return Err(NecError::event("its `t` tag is not the one of its `tee_root`"));
+        }
+        claims.check_policy(policy)?;
         let releasers = all_embedded(event, "release")
-            .map_err(|e| NecError::Release(e.to_string()))?
+            .map_err(|e| NecError::Release(e.problem()))?
             .iter()
-            .map(|signature| release::verify(signature, chain.root().document(), &claims))
+            .map(|signature| release::verify(signature, chain.root().document(), &claims, policy))
             .collect::<Result<BTreeSet<_>, _>>()?;
         release::check_threshold(&releasers, policy)?;
-        let key = |role| marked_value(event, "p", role).and_then(|hex| PublicKey::from_hex(hex).ok());
+        if key_of(event, "enclaved")?.is_some_and(|service| service != chain.root().service()) {
+            return Err(NecError::Key("it names another service than its `tee_root`".to_owned()));
+        }
         Ok(Self {
-            app: key("app"),
-            owner: key("admin"),
+            app: key_of(event, "app")?,
+            owner: key_of(event, "admin")?,
             state: tag_value(event, "state").map(ToOwned::to_owned),
             endpoints: read_endpoints(event),
             pinned: policy.pins_code(),
@@ -189,16 +195,22 @@ impl VerifiedContainer {
 }
 
 fn check_expiration(event: &CheckedEvent, chain: &VerifiedChain, at: UnixSecs) -> Result<UnixSecs, NecError> {
-    let until = match expiration(event) {
-        Ok(Some(until)) => until,
-        // The reference's containers leave it out.
-        Ok(None) => chain.expires_at(),
-        Err(text) => return Err(NecError::Event(format!("`expiration` {text:?} is not a time"))),
-    };
+    // The reference's containers leave it out.
+    let until = tags::optional_expiration(event)?.unwrap_or_else(|| chain.expires_at());
+    if until > chain.expires_at() {
+        return Err(NecError::event("the container's event claims to outlive its evidence"));
+    }
     if at > until {
         return Err(NecError::Expired { what: "the container's event", until });
     }
-    Ok(until.min(chain.expires_at()))
+    Ok(until)
+}
+
+/// The key that the event names in this role.
+fn key_of(event: &CheckedEvent, role: &str) -> Result<Option<PublicKey>, NecError> {
+    let Some(hex) = tags::marked(event, "p", role)? else { return Ok(None) };
+    let unreadable = |_| NecError::Event(format!("its `p` tag for {role:?} is no key"));
+    PublicKey::from_hex(hex).map(Some).map_err(unreadable)
 }
 
 fn read_endpoints(event: &CheckedEvent) -> Vec<Endpoint> {

@@ -56,6 +56,11 @@ impl NecError {
         Self::Event(problem.into())
     }
 
+    /// What is wrong, for a sentence that says in which part of an event.
+    pub(super) fn problem(self) -> String {
+        if let Self::Event(problem) = self { problem } else { self.to_string() }
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {

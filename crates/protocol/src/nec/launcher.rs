@@ -5,18 +5,24 @@ use nostr::key::{Keys, PublicKey};
 use units::UnixSecs;
 
 use super::announcement::Claims;
-use super::{Env, NecError};
-use crate::event::{CheckedEvent, SignError, sign, tag_value};
+use super::{Draft, Env, NecError, tags};
+use crate::event::{CheckedEvent, SignError};
 use crate::kinds::LAUNCHER_SIGNATURE;
 use crate::tag;
+
+/// The launcher's event over a parent instance.
+#[must_use]
+pub fn draft(instance_id: &str, env: Env, now: UnixSecs) -> Draft {
+    let tags = vec![tag!["-"], tag!["t", env], tag!["PCR4", pcr_digest(instance_id.as_bytes())]];
+    Draft::new(LAUNCHER_SIGNATURE, tags, now)
+}
 
 /// Signs the launcher's event over a parent instance.
 ///
 /// # Errors
 /// [`SignError`].
 pub fn build(keys: &Keys, instance_id: &str, env: Env, now: UnixSecs) -> Result<CheckedEvent, SignError> {
-    let tags = vec![tag!["-"], tag!["t", env], tag!["PCR4", pcr_digest(instance_id.as_bytes())]];
-    sign(keys, LAUNCHER_SIGNATURE, now, tags, String::new())
+    draft(instance_id, env, now).sign(keys)
 }
 
 /// Checks a launcher's event against the document of the instance that shows it, and returns the
@@ -35,9 +41,17 @@ pub(super) fn verify(
     }
     let attested = document.pcr(4).filter(|pcr| !pcr.is_zero());
     let attested = attested.ok_or_else(|| refuse("the document names no parent: PCR4 is empty"))?;
-    let signed = tag_value(event, "PCR4").ok_or_else(|| refuse("it has no `PCR4` tag"))?;
+    let signed = tags::single(event, "PCR4").map_err(|e| refuse(&e.problem()))?;
+    let signed = signed.ok_or_else(|| refuse("it has no `PCR4` tag"))?;
     if signed != attested.to_string() {
         return Err(refuse("it is for another machine: its PCR4 is not the attested one"));
+    }
+    // NEC-04 asks for no `t` tag; a launcher who says what the machine is for is heard.
+    match Env::stated(event).map_err(|e| refuse(&e.problem()))? {
+        Some(env) if env != announced.env => {
+            return Err(refuse("its `t` tag is not the announcement's"));
+        }
+        Some(_) | None => {}
     }
     Ok(event.pubkey)
 }

@@ -6,6 +6,8 @@ use attestation::{Expectations, Pcr, TrustRoot, VerifyAt};
 use nostr::key::PublicKey;
 use units::UnixSecs;
 
+use super::{Env, NecError, Version};
+
 /// What an instance must show to be believed. Nothing left out is guessed: a policy without
 /// maintainers and PCRs verifies that some enclave made the evidence, not which code runs there, and
 /// the result says so (`pinned`).
@@ -17,10 +19,15 @@ pub struct Policy {
     pub at: UnixSecs,
     /// The repository that the announcement and the releases must name.
     pub repo: Option<String>,
+    /// What the instance must be for.
+    pub env: Option<Env>,
     /// Whose release signatures count.
     pub maintainers: BTreeSet<PublicKey>,
     /// How many of them must have signed. Not below one where there are maintainers.
     pub threshold: usize,
+    /// The oldest release that is accepted. Every release signature that is shown must then name its
+    /// version: an old release that was signed once stays signed.
+    pub min_version: Option<Version>,
     /// Registers that must have these values.
     pub pcrs: Vec<(u8, Pcr)>,
     /// Accept an enclave with a console attached.
@@ -37,8 +44,10 @@ impl Policy {
             root,
             at,
             repo: None,
+            env: None,
             maintainers: BTreeSet::new(),
             threshold: 1,
+            min_version: None,
             pcrs: Vec::new(),
             allow_debug: false,
             max_age_secs: None,
@@ -51,13 +60,22 @@ impl Policy {
         !self.maintainers.is_empty() || !self.pcrs.is_empty()
     }
 
+    pub(super) fn check_env(&self, found: Env) -> Result<(), NecError> {
+        match self.env {
+            Some(wanted) if wanted != found => {
+                Err(NecError::Event(format!("its `t` tag says {found}, and {wanted} is wanted")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     pub(super) fn verify_at(&self) -> VerifyAt {
         VerifyAt::from(self.at)
     }
 
     /// What the attestation document must say for the service key `service`.
-    pub(super) fn expectations(&self, service: &PublicKey) -> Result<Expectations, super::NecError> {
-        let unusable = |e| super::NecError::Event(format!("the policy cannot be used: {e}"));
+    pub(super) fn expectations(&self, service: &PublicKey) -> Result<Expectations, NecError> {
+        let unusable = |e| NecError::Event(format!("the policy cannot be used: {e}"));
         let mut expectations = Expectations::none().allow_debug(self.allow_debug);
         expectations = expectations.public_key(&service.to_bytes()).map_err(unusable)?;
         if !self.pcrs.is_empty() {

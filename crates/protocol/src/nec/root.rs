@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use nostr::key::{Keys, PublicKey};
 use units::UnixSecs;
 
-use super::{Env, NecError, Policy};
-use crate::event::{CheckedEvent, SignError, expiration, sign};
+use super::{Env, NecError, Policy, tags};
+use crate::event::{CheckedEvent, SignError, sign};
 use crate::kinds::TEE_ROOT;
 use crate::tag;
 
@@ -57,17 +57,13 @@ impl VerifiedRoot {
             return Err(NecError::Event(format!("`tee_root` is of kind {}, not {TEE_ROOT}", event.kind)));
         }
         let root = Self::from_content(event, policy)?;
-        let stated = Env::of(event)?;
+        let stated = Env::stated(event)?.unwrap_or_default();
         if (stated == Env::Debug) != root.document.is_debug() {
             return Err(NecError::event(
                 "the `t` tag of `tee_root` contradicts the document about debug mode",
             ));
         }
-        let until = match expiration(event) {
-            Ok(Some(until)) => until,
-            Ok(None) => return Err(NecError::event("`tee_root` has no `expiration`")),
-            Err(text) => return Err(NecError::Event(format!("`expiration` {text:?} is not a time"))),
-        };
+        let until = tags::expiration(event, "`tee_root`")?;
         if until > root.document.leaf_not_after() {
             return Err(NecError::event("`tee_root` claims to outlive its certificate"));
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 use units::Stopwatch;
 
 use super::watch::Watch;
-use crate::stranger::{SOON, Stranger, get, is_silent};
+use crate::stranger::{SOON, Stranger, get, silent};
 
 /// What is killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -84,10 +84,7 @@ impl Scene<'_> {
         let url = owner.url(&pubkey).await?;
         self.kill_and_restore(reached).await?;
         owner.wait_for(&pubkey, "paused").await?;
-        let took = Stopwatch::start();
-        while !is_silent(&url).await {
-            ensure!(took.elapsed() < SOON, "it runs unpaid");
-        }
+        silent(&url).await.context("it runs unpaid")?;
         top_up(owner, &pubkey).await?;
         self.runs(owner, &pubkey).await?;
         end(owner, &pubkey).await

@@ -2,9 +2,9 @@
 
 use nostr::event::{Event, Kind};
 
-use crate::event::{CheckedEvent, tag_value};
+use crate::event::CheckedEvent;
 use crate::kinds;
-use crate::nec::{Env, NecError, Policy};
+use crate::nec::{Env, NecError, Policy, tags};
 
 const OLD_ANNOUNCEMENT: Kind = Kind::Custom(63_793);
 const OLD_BUILDER_SIGNATURE: Kind = Kind::Custom(63_795);
@@ -59,22 +59,28 @@ pub struct Claims<'e> {
     pub(in crate::nec) form: Form,
     pub(in crate::nec) repo: Option<&'e str>,
     pub(in crate::nec) env: Env,
+    pub(in crate::nec) version: Option<&'e str>,
 }
 
 impl<'e> Claims<'e> {
     /// Reads an announcement, whose attestation says that it is for `env`.
     pub(in crate::nec) fn read(event: &'e CheckedEvent, form: Form, env: Env) -> Result<Self, NecError> {
-        let repo = tag_value(event, "r");
+        let repo = tags::single(event, "r")?;
         if form == Form::Current && repo.is_none() {
             return Err(NecError::event("it has no `r` tag"));
         }
-        if Env::of(event)? != env {
+        if Env::among_topics(event)? != env {
             return Err(NecError::event("its `t` tag is not the one of its `tee_root`"));
         }
-        Ok(Self { form, repo, env })
+        Ok(Self { form, repo, env, version: tags::single(event, "v")? })
     }
 
-    pub(in crate::nec) fn check_repo(&self, policy: &Policy) -> Result<(), NecError> {
+    pub(in crate::nec) fn check_policy(&self, policy: &Policy) -> Result<(), NecError> {
+        self.check_repo(policy)?;
+        policy.check_env(self.env)
+    }
+
+    fn check_repo(&self, policy: &Policy) -> Result<(), NecError> {
         match &policy.repo {
             Some(wanted) if self.repo != Some(wanted) => {
                 Err(NecError::Ref { wanted: wanted.clone(), found: self.repo.unwrap_or_default().to_owned() })
@@ -83,17 +89,26 @@ impl<'e> Claims<'e> {
         }
     }
 
-    /// A signature must be for the same repository and use. The reference's older signatures say
-    /// neither; what they do say must agree.
-    pub(in crate::nec) fn check_repo_and_env(&self, signature: &CheckedEvent) -> Result<(), &'static str> {
-        let repo = tag_value(signature, "r");
+    /// A signature must be for the same repository, use and version. The reference's older signatures
+    /// do not say the repository, and no NEC asks for the version; what they do say must agree.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(in crate::nec) fn check_agrees(&self, signature: &CheckedEvent) -> Result<(), String> {
+        let repo = tags::single(signature, "r").map_err(NecError::problem)?;
         let silent = self.form == Form::Old && repo.is_none();
         if !silent && repo != self.repo {
-            return Err("it is for another repository");
+            return Err("it is for another repository".to_owned());
         }
-        match Env::of(signature) {
-            Ok(env) if env == self.env => Ok(()),
-            Ok(_) | Err(_) => Err("its `t` tag is not the announcement's"),
+        if Env::stated(signature).map_err(NecError::problem)?.unwrap_or_default() != self.env {
+            return Err("its `t` tag is not the announcement's".to_owned());
+        }
+        let version = tags::single(signature, "v").map_err(NecError::problem)?;
+        match (version, self.version) {
+            (Some(signed), Some(announced)) if signed != announced => {
+                Err(format!("it is for version {signed:?}, not for {announced:?}"))
+            }
+            (Some(_) | None, _) => Ok(()),
         }
     }
 }
