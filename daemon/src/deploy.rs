@@ -22,6 +22,11 @@ use crate::runtime::Exits;
 use crate::store::{Container, StoreError};
 use driver::Driver;
 
+/// How long a launch that was never paid is remembered: longer than its invoice can be paid late, and
+/// than its owner can be expected to ask what became of it.
+const UNPAID_KEPT_SECS: u64 = 30 * 24 * 3_600;
+/// How often it is looked for them.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// Inputs that wait for one container. Events are a handful; whoever sends commands waits for answers.
 const INPUTS_MAX: usize = 64;
 
@@ -114,6 +119,26 @@ impl Fleet {
             return Err(CommandError::NotFound);
         }
         answered.await.map_err(|_| CommandError::ShuttingDown)?
+    }
+
+    /// Forgets launches that were never paid, now and every hour, until the future is dropped.
+    pub async fn sweep(&self) {
+        loop {
+            let created = self.ctx.clock.now().minus_secs(UNPAID_KEPT_SECS);
+            match self.ctx.store.forget_unpaid(created) {
+                Ok(forgotten) => forgotten.iter().for_each(|pubkey| self.forget(pubkey)),
+                Err(e) => tracing::error!("unpaid launches not forgotten: {e}"),
+            }
+            tokio::time::sleep(SWEEP_EVERY).await;
+        }
+    }
+
+    /// Ends the driver of a container that is over. It has no process.
+    fn forget(&self, pubkey: &PublicKey) {
+        self.ctx.wallet.forget(pubkey);
+        if let Some(handle) = self.lock().remove(pubkey) {
+            handle.task.abort();
+        }
     }
 
     /// Follows the engine's exits until they end.

@@ -115,6 +115,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
+    let sweeping = Arc::clone(&fleet);
+    tasks.spawn(async move {
+        sweeping.sweep().await;
+        Ok(())
+    });
+
     let pool = Pool::connect(ctx.config.relays.clone()).await?;
     let server = rpc_server(&ctx, &fleet, pool.clone())?;
     let requests = server.subscribe().await?;

@@ -138,6 +138,13 @@ impl Wallet {
         }
     }
 
+    /// Hears of this key's payments no more.
+    pub fn forget(&self, key: &PublicKey) {
+        if let Ok(connection) = self.connection() {
+            connection.client.forget(key);
+        }
+    }
+
     /// Makes an invoice that pays into the account of `keys`.
     ///
     /// # Errors

@@ -137,6 +137,11 @@ impl NwcClient {
         lock(&self.listeners).insert(keys.public_key(), keys.clone());
     }
 
+    /// Hears the notifications of this key no more.
+    pub fn forget(&self, key: &PublicKey) {
+        lock(&self.listeners).remove(key);
+    }
+
     /// Calls the wallet as `keys` and waits for its answer, at most `wait`.
     ///
     /// The request expires after `wait`: a wallet that comes back later does not act on it.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 pub use args::{Args, VERSION};
 pub use config::{ConfigError, read_json};
-pub use health::{Readiness, serve_health};
+pub use health::{HealthError, Readiness, serve_health};
 pub use logs::init_logs;
 pub use secret::{SecretError, SecretRef, SecretText};
 pub use signals::Termination;

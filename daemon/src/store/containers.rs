@@ -120,6 +120,26 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets the launches of before `created` that were never paid and whose accounts are empty, and
+    /// returns them: otherwise strangers could fill the disk with quotes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget_unpaid(&self, created: UnixSecs) -> Result<Vec<PublicKey>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare(
+            "DELETE FROM containers
+             WHERE builtin IS NULL AND slot IS NULL AND created_at < ?1 AND balance_msat = 0
+                 AND json_extract(state, '$.phase') = 'expired'
+                 AND NOT EXISTS (SELECT 1 FROM charges WHERE charges.pubkey = containers.pubkey)
+                 AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE withdrawals.pubkey = containers.pubkey)
+             RETURNING pubkey",
+        )?;
+        let forgotten =
+            statement.query_map([secs(created)], |row| Ok(PublicKey::from_byte_array(row.get(0)?)))?;
+        Ok(forgotten.collect::<Result<_, _>>()?)
+    }
+
     /// All containers, oldest first.
     ///
     /// # Errors

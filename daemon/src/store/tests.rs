@@ -202,6 +202,30 @@ fn only_a_launch_without_an_invoice_is_forgotten() {
 }
 
 #[test]
+fn unpaid_launches_are_forgotten_and_nothing_else() {
+    let Fixture { store, dir: _dir } = Fixture::new();
+    let room = Room { unpaid_max: 9, slots: 9, ..ROOM };
+    let made = |phase: Phase| {
+        let made = store.reserve(launch(key(), 1), &room).unwrap().pubkey();
+        store.save_state(&made, &State { phase, ..State::waiting(UnixSecs(100)) }, None).unwrap();
+        made
+    };
+    let expired = [made(Phase::Expired), made(Phase::Expired), made(Phase::Expired), made(Phase::Expired)];
+    let [unpaid, holding, credited, charged] = expired;
+    let others = [made(Phase::Failed), made(Phase::Terminated), made(Phase::Waiting { until: UnixSecs(9) })];
+    others.iter().chain([&unpaid, &credited, &charged]).for_each(|one| store.release(one).unwrap());
+    store.save_balance(&credited, Msat::new(1)).unwrap();
+    store.intend_charge(&charged, 0, Msat::new(5), UnixSecs(1)).unwrap();
+
+    assert_eq!(store.forget_unpaid(UnixSecs(1)).unwrap(), [], "too young");
+    assert_eq!(store.forget_unpaid(UnixSecs(2)).unwrap(), [unpaid]);
+    assert!(store.container(&unpaid).unwrap().is_none());
+    for kept in others.iter().chain([&holding, &credited, &charged]) {
+        assert!(store.container(kept).unwrap().is_some());
+    }
+}
+
+#[test]
 fn heartbeat_is_remembered() {
     let fixture = Fixture::new();
     assert_eq!(fixture.store.last_beat().unwrap(), None);
