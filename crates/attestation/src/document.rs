@@ -238,8 +238,7 @@ fn cabundle<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, PayloadProblem
         bundle.push(certificate(reader)?);
         within(bundle.len(), 1, CABUNDLE_LENGTH_MAX)?;
     }
-    within(bundle.len(), 1, CABUNDLE_LENGTH_MAX)?;
-    Ok(bundle)
+    if bundle.is_empty() { Err(PayloadProblem::Length { length: 0 }) } else { Ok(bundle) }
 }
 
 fn optional<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, PayloadProblem> {

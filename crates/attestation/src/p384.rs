@@ -28,3 +28,22 @@ impl<'a> PublicKey<'a> {
         UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, self.0).verify_digest(digest, signature).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uncompressed_points_are_keys() {
+        let point = |first: u8, length: usize| {
+            let mut bytes = vec![7; length];
+            bytes[0] = first;
+            PublicKey::from_point(&bytes).is_some()
+        };
+        assert!(point(UNCOMPRESSED, POINT_BYTES));
+        for (first, length) in [(4, 96), (4, 98), (4, 65), (2, 49), (2, 97), (6, 97), (0, 97), (4, 1)] {
+            assert!(!point(first, length), "{first} of {length}");
+        }
+        assert!(PublicKey::from_point(&[]).is_none());
+    }
+}

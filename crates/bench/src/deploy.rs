@@ -72,6 +72,17 @@ async fn ours(world: &World, owner: &Keys, image: &str) -> Result<Duration> {
     let port = status.info.endpoints.first().context("no endpoint")?.port;
     wallet.call(owner, &PayInvoice::of(launched.invoice.invoice), WAIT).await?;
     let took = Stopwatch::start();
+    // Like who waits for `docker run` to return. Packets to a container that is not there yet would have
+    // the kernel ask for its address in vain, and ask again only after a second.
+    loop {
+        let status: ContainerStatus =
+            rpc.call("status", &ContainerParams { pubkey: launched.pubkey }, WAIT).await?;
+        if status.info.state == "deployed" {
+            break;
+        }
+        ensure!(took.elapsed() < WAIT, "it does not start: {status:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     serves(world, port, took).await?;
     let took = took.elapsed();
     rpc.call::<Value>("terminate", &ContainerParams { pubkey: launched.pubkey }, WAIT).await?;

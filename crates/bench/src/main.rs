@@ -5,6 +5,7 @@ mod deploy;
 mod rpc;
 mod samples;
 mod summary;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Name {
     Deploy,
     /// Requests through a relay, against a bare echo.
     Rpc,
+    /// Attestation documents, against other verifiers and the bare signature checks.
+    Verify,
 }
 
 #[tokio::main]
@@ -40,13 +43,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     service::init_tls();
     let wanted = |name| args.only.is_empty() || args.only.contains(&name);
-    let helper = HelperBinary::find()?;
     let mut summary = Summary::read(&args.out)?;
     if wanted(Name::Deploy) {
-        summary.add(deploy::measure(&helper).await?);
+        summary.add(deploy::measure(&HelperBinary::find()?).await?);
     }
     if wanted(Name::Rpc) {
-        summary.add(rpc::measure(&helper).await?);
+        summary.add(rpc::measure(&HelperBinary::find()?).await?);
+    }
+    if wanted(Name::Verify) {
+        summary.add(verify::measure()?);
     }
     summary.write(&args.out)?;
     summary.print();

@@ -237,3 +237,59 @@ fn certificates_must_have_the_form_of_the_pki() {
         assert_eq!(found, (LEAF, expected), "{}", hex::encode(certificate));
     }
 }
+
+/// A chain whose leaf has an even byte there: the end of a BIT STRING, whose last bit may then be called
+/// unused.
+fn issued_even(of: impl Fn(&[u8]) -> usize) -> IssuedChain {
+    let is_even = |chain: &IssuedChain| chain.certificate()[of(chain.certificate())].is_multiple_of(2);
+    // One in two is: that none of so many is does not happen.
+    (0..128).map(|_| issued()).find(is_even).unwrap()
+}
+
+fn place(der: &[u8], of: &[u8]) -> usize {
+    der.windows(of.len()).position(|window| window == of).unwrap()
+}
+
+/// The algorithm of a certificate's signature: ecdsa-with-SHA384, without parameters.
+const ALGORITHM: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+
+/// The end of the algorithm that stands outside of what is signed, the last of two.
+fn after_algorithm(der: &[u8]) -> usize {
+    let is_one = |at: &usize| der[*at..].starts_with(ALGORITHM);
+    (0..der.len()).rev().find(is_one).unwrap() + ALGORITHM.len()
+}
+
+/// What stands outside of what an authority signed, or changes nothing that is read, must have one form.
+#[test]
+fn certificates_have_one_spelling() {
+    // The signature's algorithm with parameters of null: outside, where nothing signs it.
+    let chain = issued();
+    let good = chain.certificate();
+    let outside = after_algorithm(good);
+    let (before, after) = good.split_at(outside);
+    let mut with_null = [before, &[0x05, 0x00], after].concat();
+    with_null[outside - ALGORITHM.len() + 1] += 2;
+    // The certificate's own length, in two bytes.
+    assert_eq!(with_null[..2], [0x30, 0x82]);
+    let length = u16::try_from(with_null.len() - 4).unwrap();
+    with_null[2..4].copy_from_slice(&length.to_be_bytes());
+    let found = problem(&chain, &with_null, chain.cabundle());
+    assert_eq!(found, (LEAF, ChainProblem::SignatureAlgorithm));
+
+    // A signature with an unused bit.
+    let chain = issued_even(|der| der.len() - 1);
+    let mut unused = chain.certificate().to_vec();
+    // Behind the algorithm: BIT STRING, its length, and how many bits of it are unused.
+    let bits = after_algorithm(&unused);
+    assert_eq!((unused[bits], unused[bits + 2]), (0x03, 0x00));
+    unused[bits + 2] = 1;
+    assert_eq!(problem(&chain, &unused, chain.cabundle()), (LEAF, ChainProblem::Signature));
+
+    // A key with an unused bit.
+    let key = |der: &[u8]| place(der, &[0x03, 0x62, 0x00, 0x04]);
+    let chain = issued_even(|der| key(der) + 0x62 + 1);
+    let mut unused = chain.certificate().to_vec();
+    let at = key(&unused) + 2;
+    unused[at] = 1;
+    assert_eq!(problem(&chain, &unused, chain.cabundle()), (LEAF, ChainProblem::KeyType));
+}

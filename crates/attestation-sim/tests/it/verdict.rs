@@ -30,6 +30,8 @@ fn what_was_attested_is_what_is_verified() {
     assert_eq!(verified.public_key(), Some(&[1; 1_024][..]));
     assert_eq!(verified.user_data(), Some(&[2; 1_024][..]));
     assert_eq!(verified.nonce(), Some(&[][..]));
+    let other = verdict(&forged(|forge| forge.payload.nonce = Some(vec![3; 20]))).unwrap();
+    assert_eq!((other.public_key(), other.user_data(), other.nonce()), (None, None, Some(&[3; 20][..])));
     assert!(!verified.is_debug());
     assert_eq!(verified.pcrs().count(), 16);
     let image = image_pcrs("forged image");

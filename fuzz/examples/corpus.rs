@@ -1,0 +1,180 @@
+//! Makes the seeds and the first inputs of every target anew, with new keys. Only needed when what they
+//! show changes: `cargo run --example corpus` in this folder.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use attestation::nsm::{NsmRequest, NsmResponse};
+use attestation::{VerifyAt, verify};
+use attestation_sim::{Forge, SimRoot};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fuzz::{NOW, enveloped, keys};
+use serde_json::{Value, json};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = SimRoot::generate()?;
+    let mut forge = Forge::at(NOW);
+    forge.payload.public_key = Some(keys(0).public_key().to_bytes().to_vec());
+    forge.payload.nonce = Some(vec![4; 20]);
+    let chain = forge.chain.clone().issue(&root)?;
+    let payload = forge.payload.encode(chain.certificate(), chain.cabundle());
+    let document = attestation_sim::sign(&payload, chain.leaf_key())?;
+    verify(&document, &Default::default(), root.trust_root(), VerifyAt::DocumentTime)?;
+    fs::create_dir_all(here.join("seeds"))?;
+    fs::write(here.join("seeds/root.der"), root.der())?;
+    fs::write(here.join("seeds/document.cbor"), &document)?;
+
+    let put = |target: &str, name: &str, input: &[u8]| -> Result<()> {
+        let folder = here.join("corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        Ok(fs::write(folder.join(name), input)?)
+    };
+    put("cose", "document", &document)?;
+    put("cose", "tagged", &[&[0xd2], &document[..]].concat())?;
+    put("cose", "base64", STANDARD.encode(&document).as_bytes())?;
+    put("cose", "small", &enveloped(&[0xa0]))?;
+    put("chain", "payload", &payload)?;
+    forge.payload.is_definite = true;
+    put("chain", "payload-definite", &forge.payload.encode(chain.certificate(), chain.cabundle()))?;
+    for (name, der) in ["root", "region", "zone", "instance"].iter().zip(chain.cabundle()) {
+        put("chain", name, der)?;
+    }
+    put("chain", "leaf", chain.certificate())?;
+    put("cbor", "payload", &payload)?;
+    cbor(&put)?;
+    put("verify", "unchanged", &[])?;
+    put("verify", "tag", &[0, 0, 1, 0xd2])?;
+    put("verify", "bits", &[0, 200, 0, 1, 1, 44, 0, 128, 10, 0, 0, 4])?;
+    put("verify", "cut", &[12, 0, 3, 0])?;
+    put("verify", "copied", &[0, 40, 4, 60])?;
+    events(&put, &document)?;
+    rpc(&put)
+}
+
+type Put<'a> = dyn Fn(&str, &str, &[u8]) -> Result<()> + 'a;
+
+fn cbor(put: &Put<'_>) -> Result<()> {
+    let requests = [
+        NsmRequest::DescribePcr { index: 3 },
+        NsmRequest::ExtendPcr { index: 16, data: vec![7; 20] },
+        NsmRequest::LockPcr { index: 16 },
+        NsmRequest::LockPcrs { range: 20 },
+        NsmRequest::DescribeNsm,
+        NsmRequest::GetRandom,
+        NsmRequest::Attestation { user_data: None, nonce: Some(vec![1; 20]), public_key: Some(vec![2; 32]) },
+    ];
+    for (number, request) in requests.iter().enumerate() {
+        put("cbor", &format!("request-{number}"), &request.encode())?;
+    }
+    put("cbor", "response-document", &NsmResponse::Attestation { document: vec![1; 40] }.encode())?;
+    let framed = [&[0, 0, 0, 10], &requests[4].encode()[..]].concat();
+    put("cbor", "frame", &framed)?;
+    // Every kind of item once (RFC 8949, appendix A).
+    put("cbor", "items", b"\x9f\x00\x18\x64\x38\x63\x44\x01\x02\x03\x04\x64IETF\xbf\x61a\xf5\x61b\xf6\xff\xc1\x1a\x51\x4b\x67\xb0\xf9\x7e\x00\xf4\xff")
+}
+
+fn events(put: &Put<'_>, document: &[u8]) -> Result<()> {
+    let soon = (NOW.0 + 3_600).to_string();
+    let service = keys(0).public_key().to_hex();
+    let container = keys(1).public_key().to_hex();
+    let pcrs = attestation_sim::image_pcrs("forged image");
+    let pcr_tags = || (0..3).map(|index| json!(["x", pcrs[index].to_string(), format!("PCR{index}")]));
+    let tagged = |tags: Vec<Value>, more: Vec<Value>| Value::Array([tags, more].concat());
+    let root = json!({"kind": 23_793, "tags": [["-"], ["t", "dev"], ["expiration", soon]],
+        "content": STANDARD.encode(document)});
+    let release = json!({"by": 3, "kind": 63_794, "content": "", "tags": tagged(
+        vec![json!(["r", "https://example.com/enclaved"]), json!(["t", "dev"]), json!(["v", "1.2.3"])],
+        pcr_tags().collect())});
+    let launcher = json!({"by": 4, "kind": 23_795, "content": "", "tags": [["t", "dev"],
+        ["x", attestation::pcr_digest(b"i-0123456789abcdef0").to_string(), "PCR4"]]});
+    let builder = json!({"by": 5, "kind": 23_794, "content": "", "tags": [["t", "dev"],
+        ["cert", "AAAA"], ["x", attestation::pcr_digest(b"").to_string(), "PCR8"]]});
+    let announced = vec![
+        json!(["r", "https://example.com/enclaved"]),
+        json!(["name", "enclaved"]),
+        json!(["v", "1.2.3"]),
+        json!(["t", "dev"]),
+        json!(["expiration", soon]),
+        json!(["o", "true"]),
+        json!(["tee_root", root]),
+        json!(["relay", "wss://relay.example.com"]),
+        json!(["price", "5000", "3600"]),
+        json!(["units_free", "90", "100"]),
+    ];
+    let announcement = |more: Vec<Value>| {
+        json!({"kind": 13_793, "content": "",
+        "tags": tagged([announced.clone(), pcr_tags().collect()].concat(), more)})
+    };
+    let certificate = json!({"kind": 23_797, "content": "", "tags": [["p", container, "container"],
+        ["r", "docker://example.com/echo@sha256:0000000000000000000000000000000000000000000000000000000000000000"],
+        ["expiration", soon], ["x", "00".repeat(32), "manifest"]]});
+    let of_container = json!({"by": 1, "kind": 63_797, "content": "", "tags": [["p", service, "enclaved"],
+        ["tee_root", root], ["tee_cert", certificate], ["expiration", soon], ["state", "deployed"],
+        ["balance", "10"], ["units", "1"], ["upgrade", "none"], ["t", "dev"],
+        ["r", "example.com/echo@sha256:0000000000000000000000000000000000000000000000000000000000000000", "docker"],
+        ["r", "https://example.com/enclaved", "enclaved"], ["endpoint", "8080", "127.0.0.1", "4000"]]});
+    let older = json!({"kind": 63_793, "content": STANDARD.encode(document), "tags": [
+        ["r", "https://example.com/enclaved"], ["t", "dev"], ["expiration", soon],
+        ["build", {"by": 5, "kind": 63_795, "tags": [["t", "dev"], ["cert", "AAAA"]]}]]});
+    for (name, draft) in [
+        ("announcement", announcement(vec![])),
+        ("announcement-released", announcement(vec![json!(["release", release])])),
+        ("announcement-launched", announcement(vec![json!(["instance", launcher])])),
+        ("announcement-built", announcement(vec![json!(["build", builder])])),
+        ("container", of_container),
+        ("root", root.clone()),
+        ("older", older),
+    ] {
+        let text = serde_json::to_string(&draft)?;
+        put("nec", name, text.as_bytes())?;
+        let signed =
+            serde_json::from_value::<fuzz::Draft>(draft)?.signed().ok_or("a draft cannot be signed")?;
+        if ["root", "announcement-launched"].contains(&name) {
+            put("event", name, signed.as_json().as_bytes())?;
+        }
+    }
+    let small: fuzz::Draft = serde_json::from_value(json!({"kind": 1, "tags": [["expiration", soon]]}))?;
+    let small = small.signed().ok_or("a draft cannot be signed")?;
+    put("event", "small", small.as_json().as_bytes())
+}
+
+fn rpc(put: &Put<'_>) -> Result<()> {
+    for (name, text) in [
+        ("ping", r#"{"id":"1","method":"ping","params":{}}"#),
+        (
+            "launch",
+            r#"{"id":"2","method":"launch","params":{"docker":"example.com/echo:1","units":1,"name":"a","env":{"K":"V"},"ports":[8080],"args":["x"],"volumes":["/data"],"egress":"none","upgrade":"none"}}"#,
+        ),
+        (
+            "number",
+            r#"{"id":"3","method":"status","params":{"n":80333333333333333333333333333333333333333333380}}"#,
+        ),
+        ("reply", r#"{"id":"1","result":"pong"}"#),
+        ("refusal", r#"{"id":"1","error":"no","code":"bad_request"}"#),
+        ("nwc-pay", r#"{"method":"pay_invoice","params":{"invoice":"lnbcrt1","amount":1000}}"#),
+        (
+            "nwc-make",
+            r#"{"method":"make_invoice","params":{"amount":1000,"description":"d","expiry":60,"metadata":{"a":1}}}"#,
+        ),
+        (
+            "nwc-list",
+            r#"{"method":"list_transactions","params":{"from":1,"until":2,"limit":3,"offset":0,"unpaid":true,"type":"incoming"}}"#,
+        ),
+        (
+            "nwc-lookup",
+            r#"{"method":"lookup_invoice","params":{"payment_hash":"0000000000000000000000000000000000000000000000000000000000000000"}}"#,
+        ),
+        (
+            "uri",
+            "nostr+walletconnect://b889ff5b1513b641e2a139f661a661364979c5beee91842f8f0ef42ab558e9d4?relay=wss%3A%2F%2Frelay.example.com&secret=71a8c14c1407c113601079c4302dab36460f0ccd0ad506f1f2dc73b5100e4f3c&lud16=a@example.com",
+        ),
+    ] {
+        put("rpc", name, text.as_bytes())?;
+    }
+    put("rpc", "frames", b"\0\0\0\x02{}\0\0\0\x04null\0\0\0\x05[1,2]")
+}
