@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::instance::{Evidence, EvidenceError, Vouchers};
 use futures_util::StreamExt;
 use futures_util::stream;
-use nostr::event::Event;
 use nostr::key::PublicKey;
 use outbox::Outbox;
 use relay::Pool;
@@ -20,7 +20,6 @@ use tokio::sync::Notify;
 use units::UnixSecs;
 
 use crate::context::Context;
-use crate::evidence::{Evidence, EvidenceError};
 use crate::store::StoreError;
 
 /// Changes that come together are told together.
@@ -82,17 +81,6 @@ impl Changes {
     fn take(&self) -> BTreeSet<PublicKey> {
         std::mem::take(&mut self.0.containers.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// What the parent gave to vouch for us, as far as it does.
-#[derive(Clone, Debug, Default)]
-pub struct Vouchers {
-    /// The builder's signature.
-    pub build: Option<Event>,
-    /// The launcher's signature.
-    pub instance: Option<Event>,
-    /// The maintainers' signatures.
-    pub releases: Vec<Event>,
 }
 
 /// Tells the world.

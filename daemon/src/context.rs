@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use instance::Attestor;
 use nostr::key::Keys;
 use units::Clock;
 
 use crate::announce::Changes;
 use crate::checkpoint::Checkpoints;
 use crate::config::Config;
-use crate::evidence::Attestor;
 use crate::image::ImageStore;
 use crate::parent::ParentLog;
 use crate::runtime::Runtime;

@@ -7,7 +7,7 @@
 //!                 ├─► runtime (Docker, networks, volumes, firewall), image
 //!                 ├─► billing ─► wallet ─► the built-in nwc, over the internal relay
 //!                 └─► announce ─► relays
-//! guest: what a container asks        evidence: what proves us        store: what is remembered
+//! guest: what a container asks        `instance`: what proves us      store: what is remembered
 //! ```
 
 pub mod announce;
@@ -18,7 +18,6 @@ pub mod checkpoint;
 pub mod config;
 pub mod context;
 pub mod deploy;
-pub mod evidence;
 pub mod guest;
 pub mod heartbeat;
 pub mod identity;

@@ -1,7 +1,6 @@
 //! Puts the parts together, in an order in which each finds what it needs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use attestation::TrustRoot;
@@ -9,6 +8,7 @@ use attestation::nsm::Nsm;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guard::AddressGuard;
+use instance::{Attestor, Vouchers, connect_parent};
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::parent::{Meta, Push};
 use relay::request_log::RequestLog;
@@ -21,14 +21,13 @@ use tokio::task::JoinSet;
 use transport::ParentClient;
 use units::{Clock, SystemClock};
 
-use crate::announce::{Announcer, Changes, Vouchers};
+use crate::announce::{Announcer, Changes};
 use crate::api::Api;
 use crate::builtin;
 use crate::checkpoint::Checkpoints;
 use crate::config::Config;
 use crate::context::Context;
 use crate::deploy::Fleet;
-use crate::evidence::Attestor;
 use crate::guest::GuestServer;
 use crate::heartbeat;
 use crate::identity;
@@ -38,10 +37,6 @@ use crate::rpc::RpcAdapter;
 use crate::runtime::{Runtime, watch_exits};
 use crate::store::{Origin, Store};
 use crate::wallet::Wallet;
-
-/// How long to wait for a parent that starts beside us.
-const PARENT_WAIT: Duration = Duration::from_secs(60);
-const PARENT_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the server until it is told to end.
 ///
@@ -57,7 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let keys = identity::load_or_create(&config.state_dir.join("service.key"))?;
-    let (parent, pushes) = connect_parent(&config).await?;
+    let (parent, pushes) = connect_parent(&config.parent).await?;
     let attestor = attestor(&config, &keys, &clock)?;
     let meta = fetch_meta(&parent, &attestor).await?;
     let attestor = attestor.production(meta.prod);
@@ -142,21 +137,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tasks.shutdown().await;
     tracing::info!("ended");
     Ok(())
-}
-
-async fn connect_parent(config: &Config) -> anyhow::Result<(ParentClient, mpsc::Receiver<Push>)> {
-    let connected = async {
-        loop {
-            match ParentClient::connect(&config.parent).await {
-                Ok(connected) => return connected,
-                Err(e) => tracing::debug!("{e}"),
-            }
-            tokio::time::sleep(PARENT_EVERY).await;
-        }
-    };
-    tokio::time::timeout(PARENT_WAIT, connected)
-        .await
-        .with_context(|| format!("the parent at {} does not answer", config.parent))
 }
 
 fn attestor(config: &Config, keys: &nostr::key::Keys, clock: &Arc<dyn Clock>) -> anyhow::Result<Attestor> {

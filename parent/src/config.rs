@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use service::ConfigError;
 use transport::StreamAddress;
 
+use crate::backup::config::BackupConfig;
+
 /// The parent's configuration, as its file has it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,9 @@ pub(crate) struct Config {
     /// Loopback address for health and metrics.
     #[serde(default)]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Where backups go; without it, the state of the enclave ends with it.
+    #[serde(default)]
+    pub(crate) backup: Option<BackupConfig>,
 }
 
 const fn default_shutdown_secs() -> u64 {
@@ -43,6 +48,9 @@ impl Config {
         if !config.instance_dir.is_dir() {
             let problem = format!("{} is not a folder; create it", config.instance_dir.display());
             return Err(ConfigError::field("instance_dir", problem));
+        }
+        if let Some(backup) = &config.backup {
+            backup.check()?;
         }
         Ok(config)
     }

@@ -1,11 +1,14 @@
 //! Answers the enclave's calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::parent::{Call, IpAddress, Outcome};
+use protocol::parent::backup::InstanceId;
+use protocol::parent::{BackupHint, Call, IpAddress, Outcome};
 use serde::Serialize;
 use transport::{ParentHandler, Pusher};
 
+use crate::backup::Backups;
 use crate::config::Config;
 use crate::meta;
 
@@ -16,11 +19,22 @@ const LINE_CHARS_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Host {
     config: Config,
+    backups: Option<Arc<Backups>>,
 }
 
 impl Host {
-    pub(crate) const fn new(config: Config) -> Self {
-        Self { config }
+    pub(crate) const fn new(config: Config, backups: Option<Arc<Backups>>) -> Self {
+        Self { config, backups }
+    }
+
+    async fn has_backup(&self, instance: InstanceId) -> Outcome {
+        let Some(backups) = &self.backups else {
+            return result(&BackupHint { has_backup: false, generation: None });
+        };
+        match backups.hint(instance).await {
+            Ok(hint) => result(&hint),
+            Err(refusal) => Outcome::Error(refusal.message),
+        }
     }
 }
 
@@ -35,6 +49,7 @@ impl ParentHandler for Host {
                 }
             },
             Call::GetIp => result(&IpAddress { ip: self.config.ip }),
+            Call::HasBackup { instance } => self.has_backup(instance).await,
             Call::Log { message } => {
                 tracing::info!(target: "enclave", "{}", printable(&message));
                 result(&())

@@ -1,6 +1,7 @@
 //! Benchmarks: each figure beside that of a peer, taken in the same run on the same machine, as a
 //! ratio. Results go to `target/bench/summary.json` and into a table.
 
+mod backup;
 mod deploy;
 mod rpc;
 mod samples;
@@ -22,6 +23,9 @@ struct Args {
     /// Measure only this; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<Name>,
+    /// For processes of `backup` that this program starts.
+    #[arg(long, hide = true)]
+    backup_job: Option<backup::Job>,
     /// Where the results go.
     #[arg(long, default_value = "target/bench/summary.json")]
     out: PathBuf,
@@ -30,6 +34,8 @@ struct Args {
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Name {
+    /// Snapshots and restores, against `tar | zstd | age`.
+    Backup,
     /// From paid to serving, against `docker run`.
     Deploy,
     /// Requests through a relay, against a bare echo.
@@ -42,8 +48,14 @@ enum Name {
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     service::init_tls();
+    if let Some(job) = args.backup_job {
+        return backup::run_job(job).await;
+    }
     let wanted = |name| args.only.is_empty() || args.only.contains(&name);
     let mut summary = Summary::read(&args.out)?;
+    if wanted(Name::Backup) {
+        summary.add(backup::measure().await?);
+    }
     if wanted(Name::Deploy) {
         summary.add(deploy::measure(&HelperBinary::find()?).await?);
     }

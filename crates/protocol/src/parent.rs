@@ -3,8 +3,12 @@
 //! Frames on the control port: 4-byte big-endian length, then JSON. Requests carry an id, replies
 //! repeat it; the parent pushes events without one.
 
+pub mod backup;
+
 use nostr::event::Event;
 use serde::{Deserialize, Serialize};
+
+use self::backup::InstanceId;
 
 /// Longest frame, in bytes. The largest message is an answer to `get_meta` with its release events.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
@@ -30,6 +34,11 @@ pub enum Call {
     },
     /// The address at which the parent is reached from outside.
     GetIp,
+    /// Whether the parent holds backups of an instance.
+    HasBackup {
+        /// Whose.
+        instance: InstanceId,
+    },
     /// A line for the operator's log.
     Log {
         /// The line.
@@ -104,6 +113,17 @@ pub struct IpAddress {
     pub ip: std::net::IpAddr,
 }
 
+/// Answer to `has_backup`. A hint for the operator's log and no more: a parent that says "none" while
+/// a head exists hides it, and is not believed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct BackupHint {
+    /// The parent holds at least one committed generation.
+    pub has_backup: bool,
+    /// The newest it knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +139,12 @@ mod tests {
         check(serde_json::to_value(reply).unwrap(), r#"{"error":"no","id":1}"#);
         let ip: Request = serde_json::from_str(r#"{"id":2,"method":"get_ip"}"#).unwrap();
         assert!(matches!(ip.call, Call::GetIp));
+        let has = Request { id: 3, call: Call::HasBackup { instance: InstanceId([0xab; 16]) } };
+        check(
+            serde_json::to_value(has).unwrap(),
+            r#"{"id":3,"method":"has_backup","params":{"instance":"abababababababababababababababab"}}"#,
+        );
+        let hint = BackupHint { has_backup: true, generation: Some(7) };
+        check(serde_json::to_value(hint).unwrap(), r#"{"generation":7,"has_backup":true}"#);
     }
 }

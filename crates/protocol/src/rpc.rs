@@ -4,6 +4,7 @@
 
 pub mod code;
 pub mod enclaved;
+pub mod keycrux;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

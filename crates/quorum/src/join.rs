@@ -230,15 +230,28 @@ impl<B: Clone> Replica<B> {
         match request {
             PeerRequest::Hello(_) => PeerReply::Hello(self.hello()),
             PeerRequest::Join { member, incarnation, group } => {
-                let view = &mut self.origin.view;
-                if group != view.group || member == self.origin.member || view.supersedes(member, incarnation)
-                {
-                    return PeerReply::Superseded;
+                if self.note_join(member, incarnation, group) {
+                    let (origin, entries) = (self.origin.clone(), self.entries.clone());
+                    return PeerReply::Joined { origin, incarnation, entries };
                 }
-                view.seat(member, incarnation);
-                PeerReply::Joined { origin: self.origin.clone(), incarnation, entries: self.entries.clone() }
+                PeerReply::Superseded
             }
         }
+    }
+
+    /// Remembers that a member started anew. False if this is another group, or if a later life of it is
+    /// known: [`PeerReply::Superseded`].
+    ///
+    /// For those who tell their entries in parts: what stands in an entry at any time from then on may
+    /// be told as part of the [`PeerReply::Joined`], as each entry is a register of its own. The origin
+    /// is to be the one of the last part.
+    pub fn note_join(&mut self, member: MemberId, incarnation: Incarnation, group: GroupId) -> bool {
+        let view = &mut self.origin.view;
+        if group != view.group || member == self.origin.member || view.supersedes(member, incarnation) {
+            return false;
+        }
+        view.seat(member, incarnation);
+        true
     }
 
     /// What it says of itself.

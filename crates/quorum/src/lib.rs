@@ -23,6 +23,8 @@
 //!   Replies of different groups are never counted together, so an old replica kept aside through the
 //!   loss of all others cannot lend its state to the next group.
 //!
+//! [`shamir`] is for owners who let no member hold their secret alone.
+//!
 //! Time enters as an argument, in milliseconds of a clock that never steps back. Only durations are
 //! compared, each on one machine.
 
@@ -30,6 +32,7 @@ mod call;
 mod ids;
 mod join;
 mod replica;
+pub mod shamir;
 mod tenure;
 
 pub use call::{Call, Outcome};

@@ -1,6 +1,7 @@
 //! One keeper: what it promised and what it holds.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +159,12 @@ impl<B: Clone> Replica<B> {
     /// All records.
     pub fn entries(&self) -> impl Iterator<Item = (&RecordId, &Entry<B>)> {
         self.entries.iter()
+    }
+
+    /// The records after this one, in order.
+    pub fn entries_after(&self, after: Option<RecordId>) -> impl Iterator<Item = (&RecordId, &Entry<B>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries.range((from, Bound::Unbounded))
     }
 
     /// Forgets a record, when its time is up.

@@ -63,6 +63,8 @@ pub struct Tenure<B> {
     stage: Stage,
     group: Option<GroupId>,
     call: Option<Call<B>>,
+    /// Calls that were begun.
+    calls: u64,
     /// What the call under way writes.
     writing: Option<Head>,
     seq: u64,
@@ -84,6 +86,7 @@ impl<B: Clone> Tenure<B> {
             stage: Stage::Preparing,
             group: None,
             call: Some(call),
+            calls: 1,
             writing: None,
             seq: 0,
             body: None,
@@ -132,6 +135,13 @@ impl<B: Clone> Tenure<B> {
     #[must_use]
     pub fn request(&self) -> Option<&Request<B>> {
         self.call.as_ref().map(Call::request)
+    }
+
+    /// Which call is under way, or was last. A reply counts only for the call that it answers, and two
+    /// calls may ask the same: whoever carries messages tells them apart by this.
+    #[must_use]
+    pub const fn call_number(&self) -> u64 {
+        self.calls
     }
 
     /// True if nothing is under way and the next write may begin.
@@ -251,6 +261,7 @@ impl<B: Clone> Tenure<B> {
             head: head.map(|value| Stamped { stamp, value }),
         };
         self.call = Some(Call::new(request, now_ms));
+        self.calls = self.calls.saturating_add(1);
     }
 
     fn lose(&mut self, why: Lost) {

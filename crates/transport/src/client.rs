@@ -5,7 +5,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use protocol::parent::{Call, FRAME_BYTES_MAX, IpAddress, Message, Meta, Outcome, Push, Request};
+use protocol::parent::backup::InstanceId;
+use protocol::parent::{BackupHint, Call, FRAME_BYTES_MAX, IpAddress, Message, Meta, Outcome, Push, Request};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::io::{ReadHalf, WriteHalf};
@@ -79,6 +80,14 @@ impl ParentClient {
     /// [`CallError`].
     pub async fn get_ip(&self) -> Result<IpAddress, CallError> {
         self.call(Call::GetIp).await
+    }
+
+    /// Whether the parent says that it holds backups of `instance`. Not to be believed either way.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn has_backup(&self, instance: InstanceId) -> Result<BackupHint, CallError> {
+        self.call(Call::HasBackup { instance }).await
     }
 
     /// Writes a line to the operator's log.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::parent::{Call, Outcome, Push};
+use protocol::parent::backup::InstanceId;
+use protocol::parent::{BackupHint, Call, Outcome, Push};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::{CallError, Listener, ParentClient, ParentHandler, Pusher, StreamAddress, connect, serve};
@@ -17,6 +18,7 @@ impl ParentHandler for Host {
             Call::GetIp => Outcome::Result(json!({"ip": "198.18.0.2"})),
             Call::GetMeta { attestation } if attestation == "lie" => Outcome::Result(json!({"releases": 7})),
             Call::GetMeta { .. } => Outcome::Error("no release files".into()),
+            Call::HasBackup { .. } => Outcome::Result(json!({"has_backup": true, "generation": 3})),
             Call::Log { .. } => Outcome::Result(json!(null)),
         }
     }
@@ -37,6 +39,8 @@ async fn calls_are_answered_and_events_pushed() {
     let (client, mut pushes) = ParentClient::connect(&address).await.unwrap();
     assert_eq!(client.get_ip().await.unwrap().ip.to_string(), "198.18.0.2");
     client.log("hello".into()).await.unwrap();
+    let hint = client.has_backup(InstanceId([1; 16])).await.unwrap();
+    assert_eq!(hint, BackupHint { has_backup: true, generation: Some(3) });
     assert!(
         matches!(client.get_meta(String::new()).await, Err(CallError::Refused(m)) if m == "no release files")
     );

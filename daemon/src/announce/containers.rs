@@ -1,5 +1,6 @@
 //! Containers' public events, with their certificates.
 
+use instance::Evidence;
 use nostr::key::PublicKey;
 use protocol::event::{CheckedEvent, SignError};
 use protocol::nec::certificate::{ContainerClaims, for_container};
@@ -9,7 +10,6 @@ use super::lists::relay_list;
 use super::{AnnounceError, Announcer, certificate_until};
 use crate::api::endpoints;
 use crate::context::Context;
-use crate::evidence::Evidence;
 use crate::store::Container;
 
 /// The service's certificate for a container: its key, its image, its manifest.

@@ -1,5 +1,6 @@
 //! The server's own announcement, profile and relay list.
 
+use instance::{Evidence, Vouchers};
 use nostr::event::Kind;
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::nec::announcement::{Announcement, PriceTag, WalletTag, build};
@@ -7,9 +8,8 @@ use protocol::nec::{NecError, Policy, VerifiedInstance};
 use protocol::tag;
 
 use super::lists::relay_list;
-use super::{AnnounceError, Announcer, Vouchers};
+use super::{AnnounceError, Announcer};
 use crate::context::Context;
-use crate::evidence::Evidence;
 
 const DESCRIPTION: &str = "enclaved: runs Docker containers in an AWS Nitro Enclave, paid over Lightning";
 
@@ -49,9 +49,11 @@ fn announcement(ctx: &Context, evidence: &Evidence, vouchers: &Vouchers) -> Resu
 
 /// Checks our announcement as a client would.
 fn verify(ctx: &Context, event: &CheckedEvent) -> Result<(), NecError> {
-    let policy =
-        Policy { allow_debug: true, ..Policy::new(ctx.attestor.trust_root().clone(), ctx.clock.now()) };
-    VerifiedInstance::verify(event, &policy).map(drop)
+    VerifiedInstance::verify(event, &policy(ctx)).map(drop)
+}
+
+fn policy(ctx: &Context) -> Policy {
+    Policy { allow_debug: true, ..Policy::new(ctx.attestor.trust_root().clone(), ctx.clock.now()) }
 }
 
 /// Leaves out the vouchers that clients would refuse, each with the reason on the log.
@@ -60,32 +62,7 @@ pub(super) fn keep_valid(
     evidence: &Evidence,
     offered: Vouchers,
 ) -> Result<Vouchers, AnnounceError> {
-    verify(ctx, &announcement(ctx, evidence, &Vouchers::default())?)?;
-    let passes = |what: &str, vouchers: &Vouchers| -> Result<bool, AnnounceError> {
-        match verify(ctx, &announcement(ctx, evidence, vouchers)?) {
-            Ok(()) => Ok(true),
-            Err(e) => {
-                tracing::error!("the parent's {what} is left out: {e}");
-                Ok(false)
-            }
-        }
-    };
-    let mut kept = Vouchers::default();
-    let build = Vouchers { build: offered.build, ..Vouchers::default() };
-    if build.build.is_some() && passes("build.json", &build)? {
-        kept.build = build.build;
-    }
-    let instance = Vouchers { instance: offered.instance, ..Vouchers::default() };
-    if instance.instance.is_some() && passes("instance.json", &instance)? {
-        kept.instance = instance.instance;
-    }
-    for release in offered.releases {
-        let one = Vouchers { releases: vec![release], ..Vouchers::default() };
-        if passes("release", &one)? {
-            kept.releases.extend(one.releases);
-        }
-    }
-    Ok(kept)
+    offered.keep_valid(&policy(ctx), |vouchers| Ok(announcement(ctx, evidence, vouchers)?))
 }
 
 impl Announcer {

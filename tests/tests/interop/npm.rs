@@ -1,7 +1,8 @@
-//! The npm package `nostr-enclaves`, the validator of the reference.
+//! The npm packages: `nostr-enclaves`, the validator of the reference, and `s3rver`, an S3 server.
 //!
-//! Its version and the hashes of all that it needs are in `npm/package-lock.json`; `npm ci` fetches it
-//! into the build folder, once for each such file. How its root is replaced stands in `npm/judge.mjs`.
+//! Their versions and the hashes of all that they need are in `npm/package-lock.json`; `npm ci` fetches
+//! them into the build folder, once for each such file. How the validator's root is replaced stands in
+//! `npm/judge.mjs`.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -103,8 +104,8 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/npm")
 }
 
-/// The folder into which the package was fetched.
-fn installed() -> Result<PathBuf> {
+/// The folder into which the packages were fetched.
+pub(crate) fn installed() -> Result<PathBuf> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm");
     fs::create_dir_all(&dir)?;
     // Tests are processes of their own; one fetches, the others wait.

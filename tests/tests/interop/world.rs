@@ -1,5 +1,7 @@
 //! The reference's validator on what a real daemon publishes.
 
+mod bucket;
+
 use anyhow::{Result, ensure};
 use devnet::helper::HelperBinary;
 use devnet::world::{World, WorldOptions};

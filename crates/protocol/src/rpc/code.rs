@@ -101,6 +101,44 @@ codes! {
     ServerBusy = "server_busy",
     /// Too many requests.
     RateLimited = "rate_limited",
+    /// The attestation document is malformed, altered, not an enclave's, or not under the trusted root.
+    AttestationInvalid = "attestation_invalid",
+    /// The attestation document is older than is taken, or its certificates ended.
+    TooOld = "too_old",
+    /// The enclave runs in debug mode.
+    DebugMode = "debug_mode",
+    /// The attestation document was made for another key than the request's.
+    KeyMismatch = "key_mismatch",
+    /// The build, or its machine, is not the one that the record belongs to.
+    PcrMismatch = "pcr_mismatch",
+    /// The policy cannot be used, or its own author does not meet it.
+    PolicyInvalid = "policy_invalid",
+    /// Too few of the record's maintainers signed this build.
+    ReleaseMissing = "release_missing",
+    /// The signatures are for another repository.
+    RefMismatch = "ref_mismatch",
+    /// The signatures are for another use (`t`), or do not say the same version.
+    ReleaseInvalid = "release_invalid",
+    /// The release is older than the one that the record belongs to, or than its policy allows.
+    VersionTooOld = "version_too_old",
+    /// The release was revoked.
+    Revoked = "revoked",
+    /// The release must wait until it has been known for long enough.
+    DelayPending = "delay_pending",
+    /// Several records would fit; name one.
+    RecordAmbiguous = "record_ambiguous",
+    /// A newer write of this record is there.
+    RecordNewer = "record_newer",
+    /// The data is too large.
+    DataTooLarge = "data_too_large",
+    /// The store takes no new records.
+    Full = "full",
+    /// The machine has as many records as one may have.
+    InstanceFull = "instance_full",
+    /// The key store has not joined its group yet.
+    NotJoined = "not_joined",
+    /// The caller is not a member of the group.
+    NotMember = "not_member",
     /// A fault of the server.
     Internal = "internal",
 }

@@ -269,3 +269,17 @@ async fn draining_waits_for_what_is_under_way() {
     soon("the drain", service.server.drain()).await;
     assert_eq!(raw.reply().await["result"], "done");
 }
+
+/// A service calls others with its own key: their answers come to it like requests.
+#[tokio::test]
+async fn reply_of_another_service_is_not_answered() {
+    let (relay, dir, keys) = (TestRelay::start().await, tempfile::tempdir().unwrap(), Keys::generate());
+    let _service = Service::start(&keys, dir.path(), &relay).await;
+    let mut raw = RawClient::new(&keys, &relay).await;
+    for text in [r#"{"id":"1","result":"pong"}"#, r#"{"id":"","error":"no","code":"bad_request"}"#] {
+        raw.send(&raw.event(text, now())).await;
+        raw.silence().await;
+    }
+    raw.send(&raw.event(r#"{"id":"1","method":"ping"}"#, now())).await;
+    assert_eq!(raw.reply().await["result"], "pong");
+}

@@ -1,4 +1,4 @@
-//! The evidence of this server: its attestation, kept fresh.
+//! The evidence of this program: its attestation, kept fresh.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use units::{Clock, UnixSecs};
 
-/// The server cannot prove itself.
+/// The program cannot prove itself.
 #[derive(Debug, Error)]
 pub enum EvidenceError {
     /// The NSM failed.
@@ -41,7 +41,7 @@ pub struct Evidence {
     pub document: VerifiedDocument,
     /// The event, kind 23793.
     pub root: CheckedEvent,
-    /// What this server is for.
+    /// What this program is for.
     pub env: Env,
     obtained_at: UnixSecs,
 }
@@ -73,10 +73,12 @@ impl Attestor {
         Self { nsm, keys, trust_root, production: false, clock, current: Mutex::new(None) }
     }
 
-    /// Calls this a production server, which counts under AWS's root only.
+    /// Calls this a production instance, which counts under AWS's root only.
     #[must_use]
     pub fn production(self, production: bool) -> Self {
-        Self { production: production && self.trust_root.is_aws(), ..self }
+        // Evidence from before says something else.
+        let current = Mutex::new(None);
+        Self { production: production && self.trust_root.is_aws(), current, ..self }
     }
 
     /// The root that ends our evidence.
@@ -90,9 +92,20 @@ impl Attestor {
     /// # Errors
     /// [`EvidenceError`].
     pub async fn current(&self) -> Result<Arc<Evidence>, EvidenceError> {
+        self.at_most(u64::MAX).await
+    }
+
+    /// Evidence that is fresh and at most so many seconds old, for those who ask for that.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub async fn at_most(&self, age_secs_max: u64) -> Result<Arc<Evidence>, EvidenceError> {
         let mut current = self.current.lock().await;
         let now = self.clock.now();
-        if let Some(evidence) = current.as_ref().filter(|evidence| now < evidence.fresh_until()) {
+        let is_fresh = |evidence: &&Arc<Evidence>| {
+            now < evidence.fresh_until() && now.secs_since(evidence.obtained_at) <= age_secs_max
+        };
+        if let Some(evidence) = current.as_ref().filter(is_fresh) {
             return Ok(Arc::clone(evidence));
         }
         let evidence = Arc::new(self.obtain(now).await?);

@@ -1,0 +1,185 @@
+//! Sealing and opening of one object: zstd (RFC 8878) inside age (age-encryption.org/v1).
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use age::{Decryptor, Encryptor, Identity, Recipient};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::secret::Keys;
+
+/// zstd's own default: what `zstd` on a command line does.
+const LEVEL: i32 = 3;
+
+/// What a chunk's content is known by inside manifests: keyed BLAKE3 of the plain bytes, so that even a leaked manifest confirms no guess of a content.
+#[derive(Clone, Copy, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct ChunkName(#[serde(with = "hex::serde")] pub(crate) [u8; 32]);
+
+impl fmt::Debug for ChunkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChunkName({}…)", hex::encode(self.0.get(..4).unwrap_or_default()))
+    }
+}
+
+impl ChunkName {
+    pub(crate) fn of(keys: &Keys, plain: &[u8]) -> Self {
+        Self(blake3::keyed_hash(keys.naming(), plain).into())
+    }
+}
+
+/// Seals one object after the other, with the same memory.
+pub(crate) struct Sealer<'k> {
+    keys: &'k Keys,
+    compressor: Compressor<'static>,
+    packed: Zeroizing<Vec<u8>>,
+}
+
+impl<'k> Sealer<'k> {
+    pub(crate) fn new(keys: &'k Keys) -> io::Result<Self> {
+        Ok(Self { keys, compressor: Compressor::new(LEVEL)?, packed: Zeroizing::new(Vec::new()) })
+    }
+
+    pub(crate) fn seal(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        self.compressor.compress_to_buffer(plain, &mut *self.packed)?;
+        let recipient: &dyn Recipient = self.keys.recipient();
+        let encryptor = Encryptor::with_recipients(std::iter::once(recipient)).map_err(io::Error::other)?;
+        // A tag of 16 bytes per 64 KiB, and a header of about 200.
+        let sealed = Vec::with_capacity(self.packed.len() + self.packed.len() / 4096 + 512);
+        let mut writer = encryptor.wrap_output(sealed)?;
+        writer.write_all(&self.packed)?;
+        writer.finish()
+    }
+}
+
+/// Why sealed bytes were not opened.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    #[error("it was not sealed for this instance, or is damaged")]
+    Sealed,
+    #[error("its content is not the compressed content of at most {max} bytes that is expected")]
+    Packed { max: usize },
+}
+
+/// Opens one object after the other, with the same memory.
+pub(crate) struct Opener<'k> {
+    keys: &'k Keys,
+    decompressor: Decompressor<'static>,
+    packed: Zeroizing<Vec<u8>>,
+}
+
+impl<'k> Opener<'k> {
+    pub(crate) fn new(keys: &'k Keys) -> io::Result<Self> {
+        Ok(Self { keys, decompressor: Decompressor::new()?, packed: Zeroizing::new(Vec::new()) })
+    }
+
+    /// Opens into `plain`, which has at most `max` bytes afterwards, whatever is in `sealed`.
+    pub(crate) fn open(&mut self, sealed: &[u8], max: usize, plain: &mut Vec<u8>) -> Result<(), OpenError> {
+        let decryptor = Decryptor::new_buffered(sealed).map_err(|_| OpenError::Sealed)?;
+        let identity: &dyn Identity = self.keys.identity();
+        let reader = decryptor.decrypt(std::iter::once(identity)).map_err(|_| OpenError::Sealed)?;
+        self.packed.clear();
+        self.packed.reserve(sealed.len());
+        let packed_max = zstd::zstd_safe::compress_bound(max);
+        let limit = u64::try_from(packed_max).unwrap_or(u64::MAX).saturating_add(1);
+        reader.take(limit).read_to_end(&mut self.packed).map_err(|_| OpenError::Sealed)?;
+        if self.packed.len() > packed_max {
+            return Err(OpenError::Packed { max });
+        }
+        plain.zeroize();
+        plain.reserve(max);
+        // Nothing more than the capacity is ever written.
+        let opened = self.decompressor.decompress_to_buffer(&self.packed, plain);
+        match opened {
+            Ok(_) if plain.len() <= max => Ok(()),
+            Ok(_) | Err(_) => Err(OpenError::Packed { max }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::secret::DiskSecret;
+
+    fn keys(byte: u8) -> Keys {
+        Keys::derive(&DiskSecret::new(Zeroizing::new([byte; 32]))).unwrap()
+    }
+
+    fn open(keys: &Keys, sealed: &[u8], max: usize) -> Result<Vec<u8>, OpenError> {
+        let mut plain = Vec::new();
+        Opener::new(keys).unwrap().open(sealed, max, &mut plain).map(|()| plain)
+    }
+
+    /// age around anything, by somebody who knows the recipient: a fault of ours, or a later format.
+    fn sealed_raw(keys: &Keys, packed: &[u8]) -> Vec<u8> {
+        let recipient: &dyn Recipient = keys.recipient();
+        let encryptor = Encryptor::with_recipients(std::iter::once(recipient)).unwrap();
+        let mut writer = encryptor.wrap_output(Vec::new()).unwrap();
+        writer.write_all(packed).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn same_content_is_never_sealed_alike_and_only_its_owner_opens_it() {
+        let keys = keys(1);
+        let mut sealer = Sealer::new(&keys).unwrap();
+        let (a, b) = (sealer.seal(b"content").unwrap(), sealer.seal(b"content").unwrap());
+        assert_ne!(a, b);
+        assert_eq!(open(&keys, &a, 7).unwrap(), b"content");
+        assert_eq!(open(&keys, &b, 1000).unwrap(), b"content");
+        assert!(matches!(open(&super::tests::keys(2), &a, 7), Err(OpenError::Sealed)));
+    }
+
+    #[test]
+    fn content_above_its_bound_is_not_unpacked() {
+        let keys = keys(1);
+        let mut sealer = Sealer::new(&keys).unwrap();
+        // 64 MiB of zeros pack into a few kilobytes.
+        let bomb = sealer.seal(&vec![0; 64 << 20]).unwrap();
+        assert!(bomb.len() < 64 << 10);
+        let mut plain = Vec::new();
+        let refused = Opener::new(&keys).unwrap().open(&bomb, 1 << 20, &mut plain);
+        assert!(matches!(refused, Err(OpenError::Packed { max: 1_048_576 })));
+        assert!(plain.capacity() <= 2 << 20);
+        let unpacked = sealed_raw(&keys, &vec![7; 8 << 20]);
+        assert!(matches!(open(&keys, &unpacked, 1 << 20), Err(OpenError::Packed { .. })));
+        assert!(matches!(
+            open(&keys, &sealed_raw(&keys, b"no zstd"), 1 << 20),
+            Err(OpenError::Packed { .. })
+        ));
+    }
+
+    #[test]
+    fn every_cut_and_every_flip_is_noticed() {
+        let keys = keys(1);
+        let sealed = Sealer::new(&keys).unwrap().seal(&[9; 5000]).unwrap();
+        for at in 0..sealed.len() {
+            assert!(open(&keys, &sealed[..at], 5000).is_err(), "cut at {at}");
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 0x10;
+            assert!(open(&keys, &flipped, 5000).is_err(), "flipped at {at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn contents_round_trip(content in proptest::collection::vec(any::<u8>(), 0..20_000)) {
+            let keys = keys(3);
+            let sealed = Sealer::new(&keys).unwrap().seal(&content).unwrap();
+            prop_assert_eq!(open(&keys, &sealed, content.len()).unwrap(), content);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+            prop_assert!(open(&keys(3), &bytes, 1000).is_err());
+        }
+    }
+}
