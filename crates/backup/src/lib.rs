@@ -30,7 +30,7 @@ pub use manifest::ManifestError;
 pub use secret::{DeriveError, DiskSecret};
 pub use source::{Content, NameError, Source, SourceName};
 
-/// Bytes of a chunk. Measured from 256 KiB to 4 MiB: smaller ones cost an X25519 exchange, a file and
+/// Bytes of a chunk. Chosen, not measured against other sizes yet: smaller ones cost an X25519 exchange, a file and
 /// an answer each, larger ones are sent again for a change of one page.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 /// Largest sealed chunk: what compression, age's header (200 bytes) and tags (16 per 64 KiB) can add.
