@@ -16,6 +16,7 @@ use relay::nwc::WalletNews;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use units::{Msat, UnixSecs};
 
 use crate::context::Context;
 use crate::runtime::Exits;
@@ -27,6 +28,8 @@ use driver::Driver;
 const UNPAID_KEPT_SECS: u64 = 30 * 24 * 3_600;
 /// How often it is looked for them.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// Of how many the wallet is asked each time: more than an hour can leave behind, as configured by default.
+const UNPAID_ASKED_MAX: u32 = 512;
 /// Inputs that wait for one container. Events are a handful; whoever sends commands waits for answers.
 const INPUTS_MAX: usize = 64;
 
@@ -125,12 +128,28 @@ impl Fleet {
     pub async fn sweep(&self) {
         loop {
             let created = self.ctx.clock.now().minus_secs(UNPAID_KEPT_SECS);
-            match self.ctx.store.forget_unpaid(created) {
-                Ok(forgotten) => forgotten.iter().for_each(|pubkey| self.forget(pubkey)),
-                Err(e) => tracing::error!("unpaid launches not forgotten: {e}"),
+            if let Err(e) = self.sweep_before(created).await {
+                tracing::error!("unpaid launches not forgotten: {e}");
             }
             tokio::time::sleep(SWEEP_EVERY).await;
         }
+    }
+
+    /// Forgets those whose accounts are empty by the wallet's own word of now: a payment may have come
+    /// while nobody heard it, and a forgotten key can never spend it.
+    async fn sweep_before(&self, created: UnixSecs) -> Result<(), StoreError> {
+        for container in self.ctx.store.unpaid(created, UNPAID_ASKED_MAX)? {
+            let pubkey = container.pubkey();
+            match self.ctx.wallet.balance(&container.keys).await {
+                Ok(Msat::ZERO) if self.ctx.store.forget_unpaid(&pubkey, created)? => self.forget(&pubkey),
+                Ok(balance) => self.ctx.store.save_balance(&pubkey, balance)?,
+                Err(e) => {
+                    tracing::warn!("unpaid launches are not forgotten while the wallet is silent: {e}");
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the driver of a container that is over. It has no process.

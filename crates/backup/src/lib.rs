@@ -1,7 +1,7 @@
 //! State that survives: snapshots of files, sealed with a secret that only attested builds hold, in a
 //! store that is not trusted.
 //!
-//! A file is cut into chunks of 1 MiB. A chunk is compressed (zstd), sealed (age) and stored under the
+//! A file is cut into chunks of 1 MiB. A chunk is compressed (zstd; see [`Packing`]), sealed (age) and stored under the
 //! SHA-256 of its sealed bytes; what the last acknowledged snapshot has already is not sent again, and
 //! zeros are not sent at all. A *manifest* says which chunks make which files, carries a MAC, and is
 //! sealed like them. Its id is the *head*, which the key stores remember. Whoever restores begins with
@@ -28,7 +28,7 @@ pub use engine::{Engine, Progress, Restored, Snapshot, SnapshotStats};
 pub use error::{RestoreError, SnapshotError};
 pub use manifest::ManifestError;
 pub use secret::{DeriveError, DiskSecret};
-pub use source::{Content, NameError, Source, SourceName};
+pub use source::{Content, NameError, Packing, Source, SourceName};
 
 /// Bytes of a chunk. Chosen, not measured against other sizes yet: smaller ones cost an X25519 exchange, a file and
 /// an answer each, larger ones are sent again for a change of one page.

@@ -10,11 +10,19 @@ use zeroize::{Zeroize, Zeroizing};
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::secret::Keys;
+use crate::source::Packing;
 
 /// zstd's own default: what `zstd` on a command line does.
 const LEVEL: i32 = 3;
+/// First bytes of a zstd frame (RFC 8878, 3.1.1).
+const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+/// One segment, its size in four bytes, no checksum: age has a better one.
+const FRAME_DESCRIPTOR: u8 = 0b1010_0000;
+/// Most bytes of a block (RFC 8878, 3.1.1.2).
+const BLOCK_BYTES_MAX: usize = 128 * 1024;
 
-/// What a chunk's content is known by inside manifests: keyed BLAKE3 of the plain bytes, so that even a leaked manifest confirms no guess of a content.
+/// What a chunk's content is known by inside manifests: keyed BLAKE3 of the plain bytes, so that even a
+/// leaked manifest confirms no guess of a content.
 #[derive(Clone, Copy, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct ChunkName(#[serde(with = "hex::serde")] pub(crate) [u8; 32]);
@@ -43,10 +51,13 @@ impl<'k> Sealer<'k> {
         Ok(Self { keys, compressor: Compressor::new(LEVEL)?, packed: Zeroizing::new(Vec::new()) })
     }
 
-    pub(crate) fn seal(&mut self, plain: &[u8]) -> io::Result<Vec<u8>> {
+    pub(crate) fn seal(&mut self, plain: &[u8], packing: Packing) -> io::Result<Vec<u8>> {
         self.packed.clear();
         self.packed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-        self.compressor.compress_to_buffer(plain, &mut *self.packed)?;
+        match packing {
+            Packing::Compressed => drop(self.compressor.compress_to_buffer(plain, &mut *self.packed)?),
+            Packing::FullLength => write_raw_frame(plain, &mut self.packed)?,
+        }
         let recipient: &dyn Recipient = self.keys.recipient();
         let encryptor = Encryptor::with_recipients(std::iter::once(recipient)).map_err(io::Error::other)?;
         // A tag of 16 bytes per 64 KiB, and a header of about 200.
@@ -55,6 +66,26 @@ impl<'k> Sealer<'k> {
         writer.write_all(&self.packed)?;
         writer.finish()
     }
+}
+
+/// Writes a zstd frame of raw blocks: as long as its content and a few bytes, whatever the content is.
+fn write_raw_frame(plain: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+    let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    frame.extend_from_slice(&FRAME_MAGIC);
+    frame.push(FRAME_DESCRIPTOR);
+    frame.extend_from_slice(&u32::try_from(plain.len()).map_err(too_long)?.to_le_bytes());
+    let mut blocks = plain.chunks(BLOCK_BYTES_MAX).peekable();
+    if blocks.peek().is_none() {
+        frame.extend_from_slice(&[1, 0, 0]);
+    }
+    while let Some(block) = blocks.next() {
+        let is_last = u32::from(blocks.peek().is_none());
+        // Type 0, raw, in the two bits between.
+        let header = u32::try_from(block.len()).map_err(too_long)? << 3 | is_last;
+        frame.extend(header.to_le_bytes().iter().take(3));
+        frame.extend_from_slice(block);
+    }
+    Ok(())
 }
 
 /// Why sealed bytes were not opened.
@@ -108,6 +139,7 @@ mod tests {
 
     use super::*;
     use crate::secret::DiskSecret;
+    use crate::source::Packing::{Compressed, FullLength};
 
     fn keys(byte: u8) -> Keys {
         Keys::derive(&DiskSecret::new(Zeroizing::new([byte; 32]))).unwrap()
@@ -131,7 +163,8 @@ mod tests {
     fn same_content_is_never_sealed_alike_and_only_its_owner_opens_it() {
         let keys = keys(1);
         let mut sealer = Sealer::new(&keys).unwrap();
-        let (a, b) = (sealer.seal(b"content").unwrap(), sealer.seal(b"content").unwrap());
+        let (a, b) =
+            (sealer.seal(b"content", Compressed).unwrap(), sealer.seal(b"content", Compressed).unwrap());
         assert_ne!(a, b);
         assert_eq!(open(&keys, &a, 7).unwrap(), b"content");
         assert_eq!(open(&keys, &b, 1000).unwrap(), b"content");
@@ -139,11 +172,36 @@ mod tests {
     }
 
     #[test]
+    fn length_of_what_mixes_owners_tells_nothing_of_its_content() {
+        let keys = keys(1);
+        let mut sealer = Sealer::new(&keys).unwrap();
+        let noise: Vec<u8> =
+            (0..40_000u32).flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
+        for bytes in [0, 1, BLOCK_BYTES_MAX - 1, BLOCK_BYTES_MAX, BLOCK_BYTES_MAX + 1, 1 << 20] {
+            let (same, noise) = (vec![b'a'; bytes], noise[..bytes].to_vec());
+            // age puts a stanza of random length before it, which is nobody's content.
+            let frames = [&same, &noise].map(|plain| {
+                let mut frame = Vec::new();
+                write_raw_frame(plain, &mut frame).unwrap();
+                frame.len()
+            });
+            assert_eq!(frames[0], frames[1], "{bytes}");
+            let sealed = [&same, &noise].map(|plain| sealer.seal(plain, FullLength).unwrap());
+            assert!(sealed.iter().all(|sealed| sealed.len() > bytes), "{bytes}");
+            assert_eq!(open(&keys, &sealed[0], bytes).unwrap(), same, "{bytes}");
+            assert_eq!(open(&keys, &sealed[1], bytes).unwrap(), noise, "{bytes}");
+            if bytes > 1000 {
+                assert!(sealer.seal(&same, Compressed).unwrap().len() < sealed[0].len() / 2, "{bytes}");
+            }
+        }
+    }
+
+    #[test]
     fn content_above_its_bound_is_not_unpacked() {
         let keys = keys(1);
         let mut sealer = Sealer::new(&keys).unwrap();
         // 64 MiB of zeros pack into a few kilobytes.
-        let bomb = sealer.seal(&vec![0; 64 << 20]).unwrap();
+        let bomb = sealer.seal(&vec![0; 64 << 20], Compressed).unwrap();
         assert!(bomb.len() < 64 << 10);
         let mut plain = Vec::new();
         let refused = Opener::new(&keys).unwrap().open(&bomb, 1 << 20, &mut plain);
@@ -160,7 +218,7 @@ mod tests {
     #[test]
     fn every_cut_and_every_flip_is_noticed() {
         let keys = keys(1);
-        let sealed = Sealer::new(&keys).unwrap().seal(&[9; 5000]).unwrap();
+        let sealed = Sealer::new(&keys).unwrap().seal(&[9; 5000], Compressed).unwrap();
         for at in 0..sealed.len() {
             assert!(open(&keys, &sealed[..at], 5000).is_err(), "cut at {at}");
             let mut flipped = sealed.clone();
@@ -173,8 +231,10 @@ mod tests {
         #[test]
         fn contents_round_trip(content in proptest::collection::vec(any::<u8>(), 0..20_000)) {
             let keys = keys(3);
-            let sealed = Sealer::new(&keys).unwrap().seal(&content).unwrap();
-            prop_assert_eq!(open(&keys, &sealed, content.len()).unwrap(), content);
+            for packing in [Compressed, FullLength] {
+                let sealed = Sealer::new(&keys).unwrap().seal(&content, packing).unwrap();
+                prop_assert_eq!(&open(&keys, &sealed, content.len()).unwrap(), &content);
+            }
         }
 
         #[test]

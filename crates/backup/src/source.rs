@@ -22,6 +22,23 @@ pub struct Source {
     pub name: SourceName,
     /// What it holds.
     pub content: Content,
+    /// Whether it is made smaller.
+    pub packing: Packing,
+}
+
+/// Whether the bytes of a source are compressed before they are sealed.
+///
+/// Sealing hides bytes and shows their number. Where one chunk holds a secret beside words that a
+/// stranger chose, the number tells how well those words match the secret: whoever launches containers
+/// and reads sizes at the parent could guess it piece by piece, as CRIME did with TLS. What mixes owners
+/// is therefore stored at its full length.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Packing {
+    /// Compressed: everything in it belongs to one owner.
+    #[default]
+    Compressed,
+    /// At full length: it holds secrets of several owners.
+    FullLength,
 }
 
 /// Where the bytes of a source are.
@@ -35,7 +52,11 @@ pub enum Content {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).field("content", &self.content).finish()
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("content", &self.content)
+            .field("packing", &self.packing)
+            .finish()
     }
 }
 
@@ -54,7 +75,7 @@ impl Source {
     /// # Errors
     /// [`NameError`].
     pub fn file(name: impl Into<String>, path: impl Into<PathBuf>) -> Result<Self, NameError> {
-        Ok(Self { name: SourceName::try_from(name.into())?, content: Content::File(path.into()) })
+        Self::new(name.into(), Content::File(path.into()))
     }
 
     /// Bytes in memory.
@@ -62,8 +83,17 @@ impl Source {
     /// # Errors
     /// [`NameError`].
     pub fn bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, NameError> {
-        let content = Content::Bytes(Zeroizing::new(bytes));
-        Ok(Self { name: SourceName::try_from(name.into())?, content })
+        Self::new(name.into(), Content::Bytes(Zeroizing::new(bytes)))
+    }
+
+    /// The same, stored at its full length.
+    #[must_use]
+    pub fn at_full_length(self) -> Self {
+        Self { packing: Packing::FullLength, ..self }
+    }
+
+    fn new(name: String, content: Content) -> Result<Self, NameError> {
+        Ok(Self { name: SourceName::try_from(name)?, content, packing: Packing::default() })
     }
 }
 

@@ -45,6 +45,12 @@ pub struct Room {
     pub ports: (u16, u16),
 }
 
+/// Launches of before ?1 that nobody ever paid for.
+const NEVER_PAID: &str = "builtin IS NULL AND slot IS NULL AND created_at < ?1 AND balance_msat = 0
+    AND json_extract(state, '$.phase') = 'expired'
+    AND NOT EXISTS (SELECT 1 FROM charges WHERE charges.pubkey = containers.pubkey)
+    AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE withdrawals.pubkey = containers.pubkey)";
+
 /// Why a launch was not put on record.
 #[derive(Debug, Error)]
 pub enum ReserveError {
@@ -120,24 +126,28 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the launches of before `created` that were never paid and whose accounts are empty, and
-    /// returns them: otherwise strangers could fill the disk with quotes.
+    /// Launches of before `created` that were never paid, as far as the wallet has told, oldest first, at
+    /// most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn forget_unpaid(&self, created: UnixSecs) -> Result<Vec<PublicKey>, StoreError> {
+    pub fn unpaid(&self, created: UnixSecs, limit: u32) -> Result<Vec<Container>, StoreError> {
         let connection = self.lock();
-        let mut statement = connection.prepare(
-            "DELETE FROM containers
-             WHERE builtin IS NULL AND slot IS NULL AND created_at < ?1 AND balance_msat = 0
-                 AND json_extract(state, '$.phase') = 'expired'
-                 AND NOT EXISTS (SELECT 1 FROM charges WHERE charges.pubkey = containers.pubkey)
-                 AND NOT EXISTS (SELECT 1 FROM withdrawals WHERE withdrawals.pubkey = containers.pubkey)
-             RETURNING pubkey",
-        )?;
-        let forgotten =
-            statement.query_map([secs(created)], |row| Ok(PublicKey::from_byte_array(row.get(0)?)))?;
-        Ok(forgotten.collect::<Result<_, _>>()?)
+        let sql = format!("SELECT {COLUMNS} FROM containers WHERE {NEVER_PAID} ORDER BY created_at, rowid LIMIT ?2");
+        let mut statement = connection.prepare(&sql)?;
+        let rows = statement.query_and_then(params![secs(created), limit], read)?;
+        rows.collect()
+    }
+
+    /// Forgets a launch of before `created` that was never paid, its key included: otherwise strangers
+    /// could fill the disk with quotes. False if there is no such launch, or something was paid after all.
+    /// The caller has asked the wallet, as what is in the account could never be had again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget_unpaid(&self, pubkey: &PublicKey, created: UnixSecs) -> Result<bool, StoreError> {
+        let sql = format!("DELETE FROM containers WHERE {NEVER_PAID} AND pubkey = ?2");
+        Ok(self.lock().execute(&sql, params![secs(created), pubkey.to_bytes()])? == 1)
     }
 
     /// All containers, oldest first.

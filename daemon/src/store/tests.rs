@@ -217,12 +217,17 @@ fn unpaid_launches_are_forgotten_and_nothing_else() {
     store.save_balance(&credited, Msat::new(1)).unwrap();
     store.intend_charge(&charged, 0, Msat::new(5), UnixSecs(1)).unwrap();
 
-    assert_eq!(store.forget_unpaid(UnixSecs(1)).unwrap(), [], "too young");
-    assert_eq!(store.forget_unpaid(UnixSecs(2)).unwrap(), [unpaid]);
-    assert!(store.container(&unpaid).unwrap().is_none());
+    let listed = |created: u64, limit: u32| -> Vec<PublicKey> {
+        store.unpaid(UnixSecs(created), limit).unwrap().iter().map(Container::pubkey).collect()
+    };
+    assert_eq!((listed(1, 9), listed(2, 0), listed(2, 9)), (vec![], vec![], vec![unpaid]));
+    assert!(!store.forget_unpaid(&unpaid, UnixSecs(1)).unwrap(), "too young");
     for kept in others.iter().chain([&holding, &credited, &charged]) {
+        assert!(!store.forget_unpaid(kept, UnixSecs(2)).unwrap());
         assert!(store.container(kept).unwrap().is_some());
     }
+    assert!(store.forget_unpaid(&unpaid, UnixSecs(2)).unwrap());
+    assert!(store.container(&unpaid).unwrap().is_none());
 }
 
 #[test]

@@ -98,15 +98,18 @@ impl Facts {
     /// # Errors
     /// As [`Self::of`].
     pub(crate) async fn at_rest(world: &World) -> Result<Self> {
-        let mut last = Self::of(world).await?;
-        loop {
-            tokio::time::sleep(REST).await;
-            let now = Self::of(world).await?;
-            if now == last {
-                return Ok(now);
+        let settled = async {
+            let mut last = Self::of(world).await?;
+            loop {
+                tokio::time::sleep(REST).await;
+                let now = Self::of(world).await?;
+                if now == last {
+                    return Ok(now);
+                }
+                last = now;
             }
-            last = now;
-        }
+        };
+        tokio::time::timeout(SOON, settled).await.context("the world never came to rest")?
     }
 
     /// Units held by launched containers.

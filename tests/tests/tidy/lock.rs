@@ -1,4 +1,4 @@
-//! What is fetched is pinned, and comes from where everybody gets it.
+//! What is fetched is pinned, and comes from where everybody gets it: no file of ours names another place.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -15,8 +15,6 @@ const PINNED: &[(&str, &str, &str)] = &[(
 )];
 /// Where Cargo fetches from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
-/// Where npm fetches from; the clients that we are tested against are written in JavaScript.
-const NPM: &str = "https://registry.npmjs.org/";
 /// Files that would send a package manager elsewhere on every machine.
 const SETTINGS: [&str; 3] = [".npmrc", ".yarnrc", "pip.conf"];
 /// Tables of Cargo's configuration that would.
@@ -74,9 +72,17 @@ fn setting_faults(file: &File) -> Result<Vec<String>> {
     if name == "package-lock.json" {
         let lock: Value = serde_json::from_str(file.text())?;
         for (package, entry) in lock["packages"].as_object().into_iter().flatten() {
-            let source = entry["resolved"].as_str().unwrap_or(NPM);
-            if !source.starts_with(NPM) {
-                faults.push(format!("{}: {package} comes from {source}: it should from {NPM}", file.path));
+            // The project itself has no name here, and is not fetched.
+            if package.is_empty() {
+                continue;
+            }
+            if let Some(source) = entry["resolved"].as_str() {
+                let remedy = "where it comes from is a setting of a machine: lock with omit-lockfile-registry-resolved";
+                faults.push(format!("{}: {package} comes from {source}: {remedy}", file.path));
+            }
+            // What is fetched is known by its hash, wherever it comes from.
+            if !entry["integrity"].as_str().is_some_and(|hash| hash.starts_with("sha512-")) {
+                faults.push(format!("{}: {package} has no `integrity`: lock it again", file.path));
             }
         }
     }
@@ -114,11 +120,15 @@ mod tests {
         one(&check("a/.npmrc", ""), &["a/.npmrc"]);
         one(&check(".cargo/config.toml", "source.crates-io.replace-with = 'b'"), &["[source]"]);
         assert_eq!(check(".cargo/config.toml", "build.target = 'x'"), [""; 0]);
-        let lock = |url: &str| format!(r#"{{"packages": {{"": {{}}, "x": {{"resolved": "{url}x.tgz"}}}}}}"#);
-        assert_eq!(check("tests/package-lock.json", &lock(NPM)), [""; 0]);
+        let lock = |entry: &str| format!(r#"{{"packages": {{"": {{}}, "x": {{{entry}}}}}}}"#);
+        let check_lock = |entry: &str| check("tests/package-lock.json", &lock(entry));
+        let hash = r#""integrity": "sha512-AA==""#;
+        assert_eq!(check_lock(hash), [""; 0]);
+        one(&check_lock(""), &["x has no `integrity`"]);
+        one(&check_lock(r#""integrity": "sha1-AA==""#), &["x has no `integrity`"]);
         one(
-            &check("tests/package-lock.json", &lock("https://example.org/")),
-            &["x comes from https://example.org/"],
+            &check_lock(&format!(r#"{hash}, "resolved": "https://example.org/x.tgz""#)),
+            &["x comes from https://example.org/x.tgz"],
         );
     }
 }

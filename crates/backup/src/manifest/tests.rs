@@ -121,7 +121,8 @@ fn largest_manifest_fits_every_bound() {
     let largest = Manifest { sources: vec![SourceEntry { name: name("a"), bytes, runs }], ..manifest() };
     let keys = keys(7);
     let plain = largest.encode(&keys).unwrap();
-    let sealed = crate::seal::Sealer::new(&keys).unwrap().seal(&plain).unwrap();
+    let sealed =
+        crate::seal::Sealer::new(&keys).unwrap().seal(&plain, crate::source::Packing::Compressed).unwrap();
     assert!(u32::try_from(sealed.len()).unwrap() <= protocol::parent::backup::OBJECT_BYTES_MAX);
     assert!(u32::try_from(CHUNKS_MAX).unwrap() < protocol::parent::backup::OBJECTS_MAX);
     assert_eq!(Manifest::decode(&keys, &plain).unwrap(), largest);

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::copy::extents;
 use crate::error::SnapshotError;
 use crate::manifest::{Chunk, Run, SourceEntry, chunk_bytes, chunks_of, plain_bytes};
-use crate::source::{Content, Source, SourceName, check_names};
+use crate::source::{Content, Packing, Source, SourceName, check_names};
 
 /// Chunks that are read at most, those that turn out to be zeros included: 256 GiB.
 const READ_MAX: usize = 4 * crate::CHUNKS_MAX;
@@ -25,6 +25,15 @@ struct Opened {
     name: SourceName,
     bytes: u64,
     from: From,
+    packing: Packing,
+}
+
+/// What a chunk was read from.
+pub(super) enum Read {
+    /// All chunks were read before.
+    Nothing,
+    /// A source that is packed so.
+    Chunk(Packing),
 }
 
 enum From {
@@ -37,8 +46,8 @@ impl Plan {
         check_names(sources.iter().map(|source| &source.name))?;
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let mut plan = Self { sources: Vec::with_capacity(sources.len()), tasks: Vec::new() };
-        for Source { name, content } in sources {
-            plan.add(name.clone(), content).map_err(|e| SnapshotError::Read(name, e))?;
+        for Source { name, content, packing } in sources {
+            plan.add(name.clone(), content, packing).map_err(|e| SnapshotError::Read(name, e))?;
             if plan.tasks.len() > READ_MAX {
                 return Err(SnapshotError::TooLarge);
             }
@@ -46,7 +55,7 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add(&mut self, name: SourceName, content: Content) -> io::Result<()> {
+    fn add(&mut self, name: SourceName, content: Content, packing: Packing) -> io::Result<()> {
         let index = self.sources.len();
         let (bytes, from) = match content {
             Content::Bytes(bytes) => {
@@ -69,7 +78,7 @@ impl Plan {
                 (metadata.len(), From::File(file))
             }
         };
-        self.sources.push(Opened { name, bytes, from });
+        self.sources.push(Opened { name, bytes, from, packing });
         Ok(())
     }
 
@@ -82,12 +91,12 @@ impl Plan {
         self.tasks.len()
     }
 
-    /// Reads the chunk of a task into `plain`; false if there is no such task.
-    pub(super) fn read(&self, task: usize, plain: &mut Vec<u8>) -> Result<bool, SnapshotError> {
+    /// Reads the chunk of a task into `plain`.
+    pub(super) fn read(&self, task: usize, plain: &mut Vec<u8>) -> Result<Read, SnapshotError> {
         let Some((source, chunk)) =
             self.tasks.get(task).and_then(|(source, chunk)| Some((self.sources.get(*source)?, *chunk)))
         else {
-            return Ok(false);
+            return Ok(Read::Nothing);
         };
         plain.resize(plain_bytes(source.bytes, chunk), 0);
         let at = chunk.saturating_mul(chunk_bytes());
@@ -101,7 +110,7 @@ impl Plan {
                     .map(|from| plain.copy_from_slice(from))
             }
         };
-        read.map(|()| true).map_err(|e| SnapshotError::Read(source.name.clone(), e))
+        read.map(|()| Read::Chunk(source.packing)).map_err(|e| SnapshotError::Read(source.name.clone(), e))
     }
 
     /// The manifest's entries, given the stored chunk of each task; one without is all zeros.

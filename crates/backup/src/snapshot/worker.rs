@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::Known;
-use super::plan::Plan;
+use super::plan::{Plan, Read};
 use crate::CHUNK_BYTES;
 use crate::error::SnapshotError;
 use crate::manifest::Chunk;
@@ -52,9 +52,10 @@ pub(super) fn run(work: &Work, sealed: &mpsc::Sender<Sealed>) -> Result<Vec<(usi
     let mut done = Vec::new();
     loop {
         let task = work.next.fetch_add(1, Ordering::Relaxed);
-        if !work.plan.read(task, &mut plain)? {
-            return Ok(done);
-        }
+        let packing = match work.plan.read(task, &mut plain)? {
+            Read::Nothing => return Ok(done),
+            Read::Chunk(packing) => packing,
+        };
         if is_zero(&plain) {
             continue;
         }
@@ -62,7 +63,7 @@ pub(super) fn run(work: &Work, sealed: &mpsc::Sender<Sealed>) -> Result<Vec<(usi
         let chunk = match work.known(&name) {
             Some(chunk) => chunk,
             None => {
-                let bytes = sealer.seal(&plain).map_err(SnapshotError::Seal)?;
+                let bytes = sealer.seal(&plain, packing).map_err(SnapshotError::Seal)?;
                 let object = ObjectId::of(&bytes);
                 let sealed_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 let chunk = Chunk { name, object, sealed_bytes };
