@@ -1,8 +1,4 @@
-//! Real and broken documents, each with the verdict that its index states.
-//!
-//! The documents are public, collected from other projects, and not part of this repository: they are
-//! looked for in `$ENCLAVED_VECTORS`, or in `shared/vectors` beside the repository. Where they are not,
-//! the tests say so and pass.
+//! Real and broken documents, each with the verdict that its index states; see the crate `vectors`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,54 +6,10 @@
     reason = "helpers of tests, outside of test functions"
 )]
 
-use std::path::{Path, PathBuf};
-
 use attestation::{Expectations, TrustRoot, VerifiedDocument, VerifyAt, VerifyError, decode_input, verify};
 use serde_json::Value;
 use units::SystemClock;
-
-/// The folder of documents, if this machine has it.
-fn folder() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "tests take the folder from the environment")]
-    let base = match std::env::var("ENCLAVED_VECTORS") {
-        Ok(given) => PathBuf::from(given),
-        Err(_) => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors"),
-    };
-    let folder = base.join("nitro");
-    if folder.join("index.json").is_file() {
-        return Some(folder);
-    }
-    println!("skipped: there are no test documents at {}", folder.display());
-    None
-}
-
-fn rows(folder: &Path, index: &str) -> Vec<Value> {
-    serde_json::from_slice(&std::fs::read(folder.join(index)).unwrap()).unwrap()
-}
-
-fn text<'v>(row: &'v Value, field: &str) -> &'v str {
-    row[field].as_str().unwrap_or_else(|| panic!("{row} has no {field}"))
-}
-
-/// Unix milliseconds of `2026-01-15T12:00:00.123000+00:00`.
-fn unix_millis(date: &str) -> u64 {
-    let number = |from: usize, to: usize| date[from..to].parse::<u64>().unwrap();
-    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    // Days from the civil date, counting years from March so that the leap day is the last.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-    let secs = days * 86_400 + number(11, 13) * 3_600 + number(14, 16) * 60 + number(17, 19);
-    let millis = date[19..].strip_prefix('.').map_or(0, |fraction| fraction[..3].parse().unwrap());
-    assert!(date.ends_with("+00:00"), "{date} is not in UTC");
-    secs * 1_000 + millis
-}
-
-#[test]
-fn dates_are_read() {
-    assert_eq!(unix_millis("1970-01-01T00:00:00+00:00"), 0);
-    assert_eq!(unix_millis("2024-02-29T23:59:59+00:00"), 1_709_251_199_000);
-    assert_eq!(unix_millis("2025-12-25T13:15:37.578000+00:00"), 1_766_668_537_578);
-}
+use vectors::{collected_refusal, derived_verdict, folder, rows, text, unix_millis};
 
 fn code(result: &Result<VerifiedDocument, VerifyError>) -> &'static str {
     result.as_ref().map_or_else(VerifyError::code, |_| "accepted")
@@ -91,9 +43,8 @@ fn assert_content(document: &VerifiedDocument, row: &Value) {
 
 #[test]
 fn collected_documents_get_the_verdict_of_their_index() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("nitro") else { return };
     let rows = rows(&folder, "index.json");
-    assert!(!rows.is_empty());
     let strict = Expectations::none();
     let lenient = Expectations::none().allow_debug(true);
     for row in &rows {
@@ -109,7 +60,7 @@ fn collected_documents_get_the_verdict_of_their_index() {
                 assert_content(&with_debug.unwrap(), row);
             }
             "nitrotpm_reject_as_nsm" => assert_eq!((code(&found), code(&with_debug)), ("not_nsm", "not_nsm")),
-            "reject" => assert_refused(&with_debug, row),
+            "reject" => assert_eq!(code(&with_debug), collected_refusal(row), "{file}"),
             other => panic!("{file}: the verdict {other} is not known here"),
         }
         // Long after, none passes, for any reason.
@@ -128,7 +79,7 @@ const FLIPPED_FROM_STEP: usize = 5;
 /// not a changed bit away from the other.
 #[test]
 fn flipped_bits_of_real_documents_are_refused() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("nitro") else { return };
     let lenient = Expectations::none().allow_debug(true);
     let verdict =
         |document: &[u8]| code(&verify(document, &lenient, &TrustRoot::aws(), VerifyAt::DocumentTime));
@@ -153,7 +104,7 @@ fn flipped_bits_of_real_documents_are_refused() {
 /// A real event (kind 63793, the older form of an announcement) carries its document in base64.
 #[test]
 fn the_document_of_a_real_event_verifies_at_its_time_and_not_now() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = folder("nitro") else { return };
     let event = std::fs::read(folder.join("../nostr/instance_event_dcd77693.json")).unwrap();
     let event: Value = serde_json::from_slice(&event).unwrap();
     let document = decode_input(text(&event, "content").as_bytes()).unwrap();
@@ -169,63 +120,16 @@ fn the_document_of_a_real_event_verifies_at_its_time_and_not_now() {
     assert_eq!(code(&found), "public_key_mismatch");
 }
 
-/// A refusal names its reason: the signature where the index says so, the form otherwise.
-fn assert_refused(found: &Result<VerifiedDocument, VerifyError>, row: &Value) {
-    let is_forged = row["errors"].to_string().contains("sig:");
-    let expected = if is_forged { "signature_invalid" } else { "cose_malformed" };
-    assert_eq!(code(found), expected, "{}", text(row, "file"));
-}
-
-/// Codes that name the reason of a broken document, by a word of the index's reason.
-const REASONS: [(&str, &str); 20] = [
-    ("root has the AWS subject name", "chain_untrusted"),
-    ("next certificate only names it", "chain_untrusted"),
-    ("cabundle leaf-first", "chain_untrusted"),
-    ("pathLenConstraint", "chain_untrusted"),
-    ("CA:TRUE", "chain_untrusted"),
-    ("truncated", "cose_malformed"),
-    ("DER signature", "cose_malformed"),
-    ("unprotected header", "cose_malformed"),
-    ("certificate missing", "payload_malformed"),
-    ("missing from the map", "payload_malformed"),
-    ("over 1024 bytes", "payload_malformed"),
-    ("after the payload map", "payload_malformed"),
-    ("nested", "payload_malformed"),
-    ("PCR index 32", "payload_malformed"),
-    ("text keys", "payload_malformed"),
-    ("text string", "payload_malformed"),
-    ("without break", "payload_malformed"),
-    ("altered", "signature_invalid"),
-    ("timestamp", "timestamp_invalid"),
-    ("notAfter+1s", "certificate_expired"),
-];
-
 #[test]
 fn derived_documents_get_the_verdict_of_their_index() {
-    let Some(folder) = folder() else { return };
-    let rows = rows(&folder, "derived/index.json");
-    assert!(!rows.is_empty());
-    for row in &rows {
-        let (file, reason) = (text(row, "file"), text(row, "reason"));
+    let Some(folder) = folder("nitro") else { return };
+    for row in &rows(&folder, "derived/index.json") {
+        let file = text(row, "file");
         let document = std::fs::read(folder.join(file)).unwrap();
         let root =
             TrustRoot::from_der(&std::fs::read(folder.join(text(row, "trust_root"))).unwrap()).unwrap();
         let at = VerifyAt::Millis(unix_millis(text(row, "verify_at")));
         let found = verify(&document, &Expectations::none(), &root, at);
-        println!("{:26} {file}: {reason}", code(&found));
-        match text(row, "expect") {
-            // Tag 18 and unknown fields are accepted: our reading of what the index leaves open.
-            "accept" | "accept-or-reject-by-policy" => assert_eq!(code(&found), "accepted", "{file}"),
-            other if other.starts_with("accept (") => assert_eq!(code(&found), "accepted", "{file}"),
-            "reject-without-leeway" => assert_eq!(code(&found), "certificate_not_yet_valid", "{file}"),
-            "reject" | "reject-recommended" => {
-                let named = REASONS.iter().find(|(word, _)| reason.contains(word));
-                match named {
-                    Some((_, expected)) => assert_eq!(code(&found), *expected, "{file}: {reason}"),
-                    None => assert!(found.is_err(), "{file}: {reason}"),
-                }
-            }
-            other => panic!("{file}: the verdict {other} is not known here"),
-        }
+        assert_eq!(code(&found), derived_verdict(row), "{file}: {}", text(row, "reason"));
     }
 }

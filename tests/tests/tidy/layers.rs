@@ -9,7 +9,7 @@ use crate::{none, one};
 
 /// Each package in its layer; see ARCHITECTURE.md. Some are planned and not there yet.
 const LAYERS: [&[&str]; 7] = [
-    &["units"],
+    &["units", "vectors"],
     &["attestation", "guard", "ledger", "lifecycle", "quorum", "service"],
     &["protocol"],
     &["attestation-sim", "backup", "relay", "transport"],

@@ -1,23 +1,14 @@
 //! The reference's real announcement of 2025, from the project's vectors. The chains that our own
 //! services make are tested against the simulated NSM, in the `tests` package.
 
-use std::path::PathBuf;
-
 use attestation::TrustRoot;
 use units::UnixSecs;
 
 use super::*;
 
-/// The folder of vectors, or `None`, said aloud, where it is absent.
+/// A collected event, if this machine has it.
 fn vector(name: &str) -> Option<CheckedEvent> {
-    let given =
-        std::env::vars_os().find(|(key, _)| key == "ENCLAVED_VECTORS").map(|(_, value)| PathBuf::from(value));
-    let dir =
-        given.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors"));
-    let Ok(text) = std::fs::read_to_string(dir.join("nostr").join(name)) else {
-        println!("skipped: no vectors in {}", dir.display());
-        return None;
-    };
+    let text = std::fs::read_to_string(vectors::folder("nostr")?.join(name)).unwrap();
     Some(CheckedEvent::parse(&text).unwrap())
 }
 
