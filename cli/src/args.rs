@@ -5,6 +5,7 @@ mod container;
 mod deploy;
 mod instance;
 mod key;
+mod keycrux;
 mod options;
 mod sign;
 pub(crate) mod values;
@@ -20,8 +21,14 @@ pub(crate) use container::{
     ContainerCommand, ContainerTopup, ContainerVerify, ContainerVerifyAnswer, ContainerWithdraw, OneContainer,
 };
 pub(crate) use deploy::Deploy;
-pub(crate) use instance::{InstanceCommand, InstanceInspect, InstanceLs, InstanceSign, InstanceVerify};
+pub(crate) use instance::{
+    InstanceCommand, InstanceGenesis, InstanceInspect, InstanceLs, InstanceSign, InstanceVerify,
+};
 pub(crate) use key::{KeyCommand, KeyCreate};
+pub(crate) use keycrux::{
+    Genesis, KeycruxApprove, KeycruxAsked, KeycruxCheck, KeycruxCommand, KeycruxHas, KeycruxLs, Launchers,
+    Machine,
+};
 pub(crate) use options::Options;
 pub(crate) use sign::{BuildCommand, BuildSign, ReleaseCommand, ReleaseSign, ReleaseVerify, Signing};
 pub(crate) use wallet::{WalletChoice, WalletCommand, WalletCreate, WalletHistory, WalletInvoice, WalletPay};
@@ -76,6 +83,14 @@ pub(crate) enum Command {
         after_help = "Example:\n  encli container status npub1… --key file:key"
     )]
     Container(ContainerCommand),
+    /// Key stores: enclaves that keep keys for builds that prove themselves.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  encli keycrux check --release release/alice.json --release release/bob.json \\\n      \
+            --machine instance.json --ref https://example.com/keycrux --maintainer npub1…"
+    )]
+    Keycrux(KeycruxCommand),
     /// Lightning wallets, over Nostr Wallet Connect.
     #[command(
         subcommand,

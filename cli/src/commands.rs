@@ -6,14 +6,15 @@ mod container;
 mod deploy;
 mod instance;
 mod key;
+mod keycrux;
 mod proof;
 mod release;
 mod signed;
 mod wallet;
 
 use crate::args::{
-    AttestationCommand, BuildCommand, Command, ContainerCommand, InstanceCommand, KeyCommand, Options,
-    ReleaseCommand, WalletCommand,
+    AttestationCommand, BuildCommand, Command, ContainerCommand, InstanceCommand, KeyCommand, KeycruxCommand,
+    Options, ReleaseCommand, WalletCommand,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -32,6 +33,7 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
             InstanceCommand::Ls(args) => ctx.render(&instance::ls(ctx, &args).await?),
             InstanceCommand::Inspect(args) => ctx.render(&instance::inspect(ctx, &args).await?),
             InstanceCommand::Verify(args) => ctx.render(&instance::verify(ctx, &args)?),
+            InstanceCommand::Genesis(args) => ctx.render(&instance::genesis(ctx, &args, given).await?),
             InstanceCommand::Sign(args) => ctx.render(&instance::sign(ctx, &args, given).await?),
         },
         Command::Deploy(args) => ctx.render(&deploy::deploy(ctx, &args).await?),
@@ -54,6 +56,14 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
             WalletCommand::Invoice(args) => ctx.render(&wallet::invoice(ctx, &args).await?),
             WalletCommand::Pay(args) => ctx.render(&wallet::pay(ctx, &args).await?),
             WalletCommand::History(args) => ctx.render(&wallet::history(ctx, &args).await?),
+        },
+        Command::Keycrux(command) => match command {
+            KeycruxCommand::Ls(args) => ctx.render(&keycrux::ls(ctx, &args).await?),
+            KeycruxCommand::Ping(args) => ctx.render(&keycrux::ping(ctx, &args).await?),
+            KeycruxCommand::Status(args) => ctx.render(&keycrux::status(ctx, &args).await?),
+            KeycruxCommand::Has(args) => ctx.render(&keycrux::has(ctx, &args).await?),
+            KeycruxCommand::Check(args) => keycrux::check(ctx, &args).await,
+            KeycruxCommand::Approve(args) => ctx.render(&keycrux::approve(ctx, &args, given).await?),
         },
         Command::Key(KeyCommand::Create(args)) => ctx.render(&key::create(&args)?),
         Command::Release(command) => match command {

@@ -41,6 +41,22 @@ pub(crate) struct ConfigFile {
     pub(crate) timeout: Option<u64>,
     /// `--wallet`.
     pub(crate) wallet: Option<String>,
+    /// What `encli keycrux` expects, which is another code than the servers'.
+    pub(crate) keycrux: KeycruxSection,
+}
+
+/// Defaults for the options of `encli keycrux`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct KeycruxSection {
+    /// `--ref`.
+    pub(crate) r#ref: Option<String>,
+    /// `--maintainer`.
+    pub(crate) maintainer: OneOrMany,
+    /// `--threshold`.
+    pub(crate) threshold: Option<u64>,
+    /// `--launcher`.
+    pub(crate) launcher: OneOrMany,
 }
 
 /// Does not show where secrets are said to be: it could be the secret itself.

@@ -11,6 +11,7 @@ use protocol::rpc::Refusal;
 use relay::PoolError;
 use relay::nwc::NwcError;
 use relay::rpc::RpcError;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::output::safe;
@@ -49,6 +50,7 @@ pub(crate) struct Failure {
     message: String,
     exit: Exit,
     help: Option<String>,
+    detail: Option<Value>,
 }
 
 impl Failure {
@@ -68,7 +70,13 @@ impl Failure {
     }
 
     fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>, exit: Exit) -> Self {
-        Self { code: code.into(), message: safe::without_secrets(&message.into()), exit, help: None }
+        Self {
+            code: code.into(),
+            message: safe::without_secrets(&message.into()),
+            exit,
+            help: None,
+            detail: None,
+        }
     }
 
     /// The same with a sentence after it: what to do next.
@@ -80,6 +88,21 @@ impl Failure {
     /// The same with a page of help before it, for people.
     pub(crate) fn with_help(self, help: String) -> Self {
         Self { help: Some(help), ..self }
+    }
+
+    /// The same with an object beside it for programs: what the refusal is made of.
+    pub(crate) fn with_detail(self, detail: Value) -> Self {
+        Self { detail: Some(detail), ..self }
+    }
+
+    /// What stands beside the error for programs.
+    pub(crate) fn detail(&self) -> Option<&Value> {
+        self.detail.as_ref()
+    }
+
+    /// A rule that refuses, by its code.
+    pub(crate) fn of_rule(code: &str, message: impl Into<String>) -> Self {
+        Self::of_server(code, message)
     }
 
     /// The page of help.

@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use units::UnixSecs;
 
 pub(crate) use page::{Page, Style};
@@ -72,7 +72,10 @@ pub(crate) fn succeed(text: &str) -> ExitCode {
 /// exit code.
 pub(crate) fn fail(failure: &Failure, as_json: bool) -> ExitCode {
     let written = if as_json {
-        let error = json!({"error": {"code": failure.code(), "message": failure.message()}});
+        let mut error = json!({"error": {"code": failure.code(), "message": failure.message()}});
+        if let (Some(error), Some(Value::Object(detail))) = (error.as_object_mut(), failure.detail()) {
+            error.extend(detail.clone());
+        }
         writeln!(std::io::stdout(), "{}", safe::json(&error.to_string()))
     } else {
         let help = failure.help().map(|help| format!("{}\n\n", help.trim_end())).unwrap_or_default();

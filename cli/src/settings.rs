@@ -15,6 +15,10 @@ use crate::error::{Failure, with_causes};
 use crate::files;
 use crate::secrets::KeyRef;
 
+pub(crate) use group::Group;
+
+mod group;
+
 /// How long an answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// How long a launch may take: the server asks a registry that it may never have met.
@@ -44,6 +48,7 @@ pub(crate) struct Settings {
     allow_debug: bool,
     max_age_secs: Option<u64>,
     timeout: Option<Duration>,
+    keycrux: Group,
 }
 
 impl Settings {
@@ -57,6 +62,7 @@ impl Settings {
     }
 
     fn merge(options: Options, config: ConfigFile, folder: &Path) -> Result<Self, Failure> {
+        let given = options.clone();
         let key = match (&options.key, &config.key) {
             (Some(given), _) => Some(KeyRef::parse(&given.0)?),
             (None, Some(given)) => Some(KeyRef::parse(given)?.relative_to(folder)),
@@ -82,6 +88,7 @@ impl Settings {
             allow_debug: options.allow_debug || config.allow_debug.unwrap_or(false),
             max_age_secs: options.max_age.or(above_zero("max-age", config.max_age)?),
             timeout: options.timeout.or(above_zero("timeout", config.timeout)?).map(Duration::from_secs),
+            keycrux: Group::merge(given, &config.keycrux)?,
         };
         settings.check()
     }
@@ -131,6 +138,11 @@ impl Settings {
             max_age_secs: self.max_age_secs,
             ..Policy::new(self.trust_root()?, at)
         })
+    }
+
+    /// Which key stores count. What the configuration file expects of servers is not expected of them.
+    pub(crate) const fn keycrux(&self) -> &Group {
+        &self.keycrux
     }
 
     /// The registers that were pinned.

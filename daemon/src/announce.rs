@@ -46,6 +46,9 @@ pub enum AnnounceError {
     /// Our own announcement does not verify.
     #[error("our own announcement does not verify: {0}")]
     Unverifiable(#[from] protocol::nec::NecError),
+    /// Another may have this server's state.
+    #[error("this server may not act now")]
+    NotHolding,
     /// No relay took it.
     #[error("no relay took the {what}: {refused}")]
     NotTaken {
@@ -111,6 +114,7 @@ impl Announcer {
         let mut lists_due = BTreeMap::new();
         let mut told = None;
         loop {
+            self.ctx.hold.held().await;
             let now = self.ctx.clock.now();
             // The server first: a container is checked against it.
             let tells = instance::told(&self.ctx);
@@ -133,7 +137,9 @@ impl Announcer {
                 containers_due = now.plus_secs(CONTAINER_EVERY_SECS);
             }
             self.announce_containers(changed, &mut lists_due, now).await;
-            self.outbox.repeat(self.ctx.clock.now()).await;
+            if self.ctx.hold.may_act() {
+                self.outbox.repeat(self.ctx.clock.now()).await;
+            }
             tokio::time::sleep(GATHER).await;
             let due = self.outbox.repeat_due().into_iter().chain([instance_due, containers_due]).min();
             let wait_secs = due.unwrap_or(containers_due).secs_since(self.ctx.clock.now());
@@ -173,6 +179,11 @@ impl Announcer {
         let living = containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "paused"));
         living.map(crate::store::Container::pubkey).collect()
     }
+}
+
+/// Refuses to tell anything while another may have this server's state.
+fn may_tell(ctx: &Context) -> Result<(), AnnounceError> {
+    if ctx.hold.may_act() { Ok(()) } else { Err(AnnounceError::NotHolding) }
 }
 
 /// When a certificate made now ends: with the attestation above it.

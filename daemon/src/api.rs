@@ -42,6 +42,14 @@ impl Api {
         self.fleet.context()
     }
 
+    /// Refuses whatever is more than a question while another may have this server's state.
+    ///
+    /// # Errors
+    /// [`Code::NotHolding`].
+    pub fn may_act(&self) -> Result<(), Failure> {
+        self.ctx().hold.require()
+    }
+
     /// Says what a launch would cost. Reserves nothing.
     ///
     /// # Errors

@@ -54,6 +54,10 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
     let pubkey = container.pubkey();
     let subject = pubkey.to_hex();
     let amount = container.spec.price_per_period;
+    // As with a wallet that does not answer: containers run on for a while.
+    if !ctx.hold.may_act() {
+        return Ok(Event::ChargeUnknown);
+    }
     let charge = ctx.store.intend_charge(&pubkey, period, amount, ctx.clock.now())?;
     if charge.preimage.is_some() {
         return Ok(Event::ChargePaid { period });
@@ -71,7 +75,10 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
     ctx.checkpoints.reach(Step::ChargeIntended, &subject).await;
     let invoice = match charge.invoice {
         Some(invoice) => invoice,
-        None => make_invoice(ctx, &pubkey, period, &charge).await?,
+        None => match make_invoice(ctx, &pubkey, period, &charge).await? {
+            Invoice::Open(invoice) => invoice,
+            Invoice::Settled => return record_paid(ctx, &pubkey, period, "settled").await,
+        },
     };
     ctx.checkpoints.reach(Step::ChargeInvoiced, &subject).await;
     match ctx.wallet.pay(&container.keys, &invoice).await {
@@ -101,11 +108,31 @@ async fn make_invoice(
     pubkey: &PublicKey,
     period: u64,
     charge: &Charge,
-) -> Result<String, ChargeFailure> {
+) -> Result<Invoice, ChargeFailure> {
     let description = format!("period {period} of {pubkey}");
+    if settled_before_recovery(ctx, &description).await? {
+        tracing::info!(container = %pubkey, period, "a charge that the restored books do not know was paid");
+        return Ok(Invoice::Settled);
+    }
     let invoice = ctx.wallet.make_invoice(&ctx.keys, charge.amount, description, CHARGE_INVOICE_SECS).await?;
     ctx.store.save_charge_invoice(pubkey, period, Some((&invoice.invoice, &invoice.payment_hash)))?;
-    Ok(invoice.invoice)
+    Ok(Invoice::Open(invoice.invoice))
+}
+
+/// The invoice of a charge.
+enum Invoice {
+    /// To be paid.
+    Open(String),
+    /// Paid before the state was restored, which does not know of it.
+    Settled,
+}
+
+/// The books are older than the wallet's after a restore: between their copies the wallet may have settled
+/// charges of which they do not know. Those are found by what only this server writes on its invoices.
+async fn settled_before_recovery(ctx: &Context, description: &str) -> Result<bool, WalletError> {
+    let Some(recovered) = ctx.recovered else { return Ok(false) };
+    let from = recovered.snapshot_made.minus_secs(CHARGE_INVOICE_SECS.into());
+    ctx.wallet.find_settled(&ctx.keys, description, from, recovered.at).await
 }
 
 /// The wallet refused for another reason than the balance. If the invoice can no longer be paid it is

@@ -1,4 +1,4 @@
-//! Named steps of the work on money and containers, at which a test can kill.
+//! Named steps of the work on money, containers and snapshots, at which a test can kill.
 //!
 //! Where configuration names a socket (development only), each step is announced on it and waits for
 //! the answer; so a test can kill the daemon, the wallet or the engine at exactly this moment. Without
@@ -10,49 +10,90 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 macro_rules! steps {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+    ($($(#[doc = $list_doc:literal])+ $list:ident {
+        $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+
+    })+) => {
         /// A named step.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        pub enum Step { $($(#[doc = $doc])+ $variant,)+ }
+        pub enum Step { $($($(#[doc = $doc])+ $variant,)+)+ }
 
         impl Step {
-            /// Every step.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            $(
+                $(#[doc = $list_doc])+
+                pub const $list: &'static [Self] = &[$(Self::$variant),+];
+            )+
 
             /// The step's name.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
+                match self { $($(Self::$variant => $name,)+)+ }
             }
         }
     };
 }
 
 steps! {
-    /// A launch is on record; its invoice is not.
-    LaunchReserved = "launch.reserved",
-    /// A launch and its invoice are on record; the owner has not heard.
-    LaunchInvoiced = "launch.invoiced",
-    /// A launch is known to be paid; nothing is prepared.
-    LaunchPaid = "launch.paid",
-    /// The image is in the engine.
-    LaunchFetched = "launch.fetched",
-    /// The container is created and not started.
-    LaunchCreated = "launch.created",
-    /// The container runs; the state does not say so.
-    LaunchStarted = "launch.started",
-    /// A charge is intended; it has no invoice.
-    ChargeIntended = "charge.intended",
-    /// A charge has its invoice; it is not paid.
-    ChargeInvoiced = "charge.invoiced",
-    /// A charge is paid; our books do not say so.
-    ChargePaid = "charge.paid",
-    /// A charge is paid on our books; the container's paid time has not moved.
-    ChargeRecorded = "charge.recorded",
-    /// A container is paused on record; its process runs.
-    PauseRecorded = "pause.recorded",
-    /// A container's process is stopped.
-    PauseStopped = "pause.stopped",
+    /// The steps of a container's life.
+    LIFE {
+        /// A launch is on record; its invoice is not.
+        LaunchReserved = "launch.reserved",
+        /// A launch and its invoice are on record; the owner has not heard.
+        LaunchInvoiced = "launch.invoiced",
+        /// A launch is known to be paid; nothing is prepared.
+        LaunchPaid = "launch.paid",
+        /// The image is in the engine.
+        LaunchFetched = "launch.fetched",
+        /// The container is created and not started.
+        LaunchCreated = "launch.created",
+        /// The container runs; the state does not say so.
+        LaunchStarted = "launch.started",
+        /// A charge is intended; it has no invoice.
+        ChargeIntended = "charge.intended",
+        /// A charge has its invoice; it is not paid.
+        ChargeInvoiced = "charge.invoiced",
+        /// A charge is paid; our books do not say so.
+        ChargePaid = "charge.paid",
+        /// A charge is paid on our books; the container's paid time has not moved.
+        ChargeRecorded = "charge.recorded",
+        /// A container is paused on record; its process runs.
+        PauseRecorded = "pause.recorded",
+        /// A container's process is stopped.
+        PauseStopped = "pause.stopped",
+    }
+    /// The steps of a snapshot.
+    SNAPSHOT {
+        /// A snapshot is due; nothing is copied.
+        SnapshotDue = "snapshot.due",
+        /// The databases are copied; the volumes are not.
+        SnapshotDatabases = "snapshot.databases",
+        /// A container is held still, and its volume copied.
+        SnapshotFrozen = "snapshot.frozen",
+        /// Everything is copied; nothing is sent.
+        SnapshotCopied = "snapshot.copied",
+        /// The first object is about to be sent.
+        SnapshotUploading = "snapshot.uploading",
+        /// The store has the snapshot; our disk does not say so.
+        SnapshotUploaded = "snapshot.uploaded",
+        /// Our disk says that it may count; the key stores have not heard of it.
+        SnapshotPending = "snapshot.pending",
+        /// The key stores have it; the store was not told.
+        SnapshotAdvanced = "snapshot.advanced",
+        /// The store was told; our disk does not say so.
+        SnapshotConfirmed = "snapshot.confirmed",
+        /// It counts everywhere.
+        SnapshotAcknowledged = "snapshot.acknowledged",
+    }
+    /// The steps of a restore.
+    RESTORE {
+        /// The first object is there.
+        RestoreFetching = "restore.fetching",
+        /// The state is whole, beside its place.
+        RestoreFetched = "restore.fetched",
+        /// What was in its place is gone.
+        RestoreCleared = "restore.cleared",
+        /// It is in its place; our disk does not say so.
+        RestorePlaced = "restore.placed",
+    }
 }
 
 /// Where steps are announced.
@@ -89,10 +130,11 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<_> = Step::ALL.iter().map(|step| step.name()).collect();
+        let all = || Step::LIFE.iter().chain(Step::SNAPSHOT).chain(Step::RESTORE);
+        let mut names: Vec<_> = all().map(|step| step.name()).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Step::ALL.len());
+        assert_eq!(names.len(), all().count());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod development;
+mod sealing;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use units::{Price, UnitSize};
 
 pub use builtin::Builtin;
 pub use development::Development;
+pub use sealing::{Backup, Founders, Keycrux, Release};
 
 /// The configuration of a server. What is left out has the default that its field names.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -67,6 +69,15 @@ pub struct Config {
     /// Name of the built-in that is the wallet.
     #[serde(default = "defaults::wallet")]
     pub wallet: String,
+    /// Which key stores keep the secret that seals the state. Together with `backup`, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keycrux: Option<Keycrux>,
+    /// Which builds may have the state after this one; not said, none but this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// Where the sealed state goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// What only a development machine may do. Refused under AWS's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub development: Option<Development>,
@@ -226,7 +237,33 @@ impl Config {
             return refuse("network.published_ports", "must be a range of ports without guest_port");
         }
         self.check_builtins()?;
+        self.check_sealing()?;
         self.check_root()
+    }
+
+    /// Sealed state needs both: who keeps the secret, and where the sealed bytes go.
+    fn check_sealing(&self) -> Result<(), ConfigError> {
+        match (&self.keycrux, &self.backup) {
+            (Some(keycrux), Some(backup)) => {
+                keycrux.check(self.trust_root == "aws")?;
+                backup.check()?;
+            }
+            (Some(_), None) => {
+                let problem =
+                    "is missing: a key without a backup opens nothing; name the parent's backup port";
+                return Err(ConfigError::field("backup", problem));
+            }
+            (None, Some(_)) => {
+                let problem = "is missing: a backup without key stores cannot be opened again";
+                return Err(ConfigError::field("keycrux", problem));
+            }
+            (None, None) if self.release.is_some() => {
+                let problem = "means nothing without keycrux and backup: state in clear is anybody's";
+                return Err(ConfigError::field("release", problem));
+            }
+            (None, None) => {}
+        }
+        self.release.as_ref().map_or(Ok(()), |release| release.check(&self.repo))
     }
 
     fn check_builtins(&self) -> Result<(), ConfigError> {
@@ -245,19 +282,39 @@ impl Config {
         Ok(())
     }
 
-    /// Under AWS's root people's money is at stake. This version keeps its state in clear and its wallet
-    /// issues money from a faucet, so it does not run there; the field to name is the first of them.
+    /// Under AWS's root people's money is at stake: no state in clear, no exceptions, no money from
+    /// nowhere. The field to name is the first of them.
     fn check_root(&self) -> Result<(), ConfigError> {
+        let refuse = |field, problem: &str| Err(ConfigError::field(field, problem));
         if self.trust_root != "aws" {
             return Ok(());
         }
         if self.development.is_some() {
-            return Err(ConfigError::field("development", "is refused when trust_root is aws"));
+            return refuse("development", "is refused when trust_root is aws");
         }
-        Err(ConfigError::field(
-            "trust_root",
-            "aws is refused: this version keeps its state unsealed; name a development root",
-        ))
+        if self.keycrux.is_none() {
+            return refuse(
+                "trust_root",
+                "aws is refused while state lies in clear: name keycrux and backup, or a development root",
+            );
+        }
+        let is_play_money = |(name, value): (&String, &String)| {
+            name.starts_with("NWC_FAUCET_") || (name == "NWC_BACKEND" && value == "internal")
+        };
+        if self.builtin.iter().any(|builtin| builtin.env.iter().any(is_play_money)) {
+            return refuse(
+                "builtin.env",
+                "NWC_FAUCET_* and NWC_BACKEND=internal make money from nowhere: refused when trust_root is aws",
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the database and the volumes lie. Sealed state has a folder of its own, which is replaced
+    /// as a whole.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        if self.keycrux.is_some() { self.state_dir.join("data") } else { self.state_dir.clone() }
     }
 
     /// The rules of the containers' lives.

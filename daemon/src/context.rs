@@ -1,18 +1,22 @@
 //! What every part of the daemon has in common.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use instance::Attestor;
 use nostr::key::Keys;
+use protocol::nec::announcement::History;
 use units::Clock;
 
 use crate::announce::Changes;
 use crate::checkpoint::Checkpoints;
 use crate::config::Config;
+use crate::hold::Hold;
 use crate::image::ImageStore;
 use crate::parent::ParentLog;
 use crate::runtime::Runtime;
+use crate::sealed::standing::Recovered;
+use crate::snapshots::Snapshots;
 use crate::store::Store;
 use crate::wallet::Wallet;
 
@@ -41,6 +45,28 @@ pub struct Context {
     pub checkpoints: Checkpoints,
     /// The operator's log.
     pub parent_log: ParentLog,
+    /// Whether this server may act now.
+    pub hold: Hold,
+    /// What makes snapshots, if the state is sealed.
+    pub snapshots: Option<Arc<Snapshots>>,
+    /// The last time that the state was restored, if it ever was.
+    pub recovered: Option<Recovered>,
+    /// What became of this server, for its announcement.
+    pub history: RwLock<Option<History>>,
     /// The address at which this server is reached, as the parent says.
     pub host: IpAddr,
+}
+
+impl Context {
+    /// What is announced of this server's past and future, if its state outlives its builds.
+    #[must_use]
+    pub fn history(&self) -> Option<History> {
+        self.history.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Announces another past or future from now on.
+    pub fn tell_history(&self, history: History) {
+        *self.history.write().unwrap_or_else(PoisonError::into_inner) = Some(history);
+        self.changes.server();
+    }
 }

@@ -198,6 +198,10 @@ impl Fleet {
             Err(e) => tracing::error!("containers not read: {e}"),
         }
         tracing::info!("the wallet is there");
+        // A new wallet has new keys and books: nothing that it promises may be lost.
+        if let Some(snapshots) = &self.ctx.snapshots {
+            snapshots.nudge();
+        }
         self.ctx.changes.server();
     }
 

@@ -8,6 +8,8 @@
 //!                 ├─► billing ─► wallet ─► the built-in nwc, over the internal relay
 //!                 └─► announce ─► relays
 //! guest: what a container asks        `instance`: what proves us      store: what is remembered
+//! sealed: whose state it is, and where it comes from      snapshots: how it gets there
+//! hold, lapse: whether this server may act now
 //! ```
 
 pub mod announce;
@@ -20,11 +22,16 @@ pub mod context;
 pub mod deploy;
 pub mod guest;
 pub mod heartbeat;
+pub mod hold;
 pub mod identity;
 pub mod image;
+pub mod lapse;
 pub mod parent;
 pub mod rpc;
 pub mod runtime;
+pub mod sealed;
 pub mod server;
+pub mod snapshots;
 pub mod store;
+pub mod upgrades;
 pub mod wallet;

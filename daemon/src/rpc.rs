@@ -31,6 +31,10 @@ impl Handler for RpcAdapter {
     ) -> Result<Value, Failure> {
         let api = &self.0;
         check_named(&params)?;
+        // A clone of this server that was put aside may tell what it knows, and nothing else.
+        if !matches!(method, "ping" | "info" | "status" | "list") {
+            api.may_act()?;
+        }
         let pubkey = || parse_params::<ContainerParams>(&params).map(|params| params.pubkey);
         match method {
             "ping" => Ok(Value::from("pong")),

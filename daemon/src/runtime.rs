@@ -8,6 +8,8 @@ mod engine;
 mod error;
 mod events;
 mod firewall;
+mod freeze;
+mod leftovers;
 mod network;
 mod plan;
 mod volume;
@@ -21,18 +23,23 @@ use bollard::query_parameters::{
     StartContainerOptions, StopContainerOptionsBuilder,
 };
 use protocol::manifest::Egress;
+use tokio::sync::RwLock;
 use units::UnitSize;
 
 pub use engine::EngineFacts;
 pub use error::RuntimeError;
 pub use events::{Exits, watch_exits};
 pub use firewall::{Firewall, FirewallError};
+pub use freeze::Why;
+pub use leftovers::Leftovers;
 pub use network::{Addresses, NetworkPlan};
-pub use volume::{VolumeError, Volumes};
+pub(crate) use volume::file_name as volume_file_name;
+pub use volume::{VOLUMES_DIR, VolumeError, Volumes};
 
 use crate::config::Config;
 use crate::store::Container;
 use error::missing;
+use freeze::Freezer;
 use volume::VolumeMount;
 
 /// How long a process may take to end by itself when it is told to; then it is killed.
@@ -41,6 +48,8 @@ const STOP_SECS: i32 = 5;
 const STOP_WAIT: Duration = Duration::from_secs(30);
 /// Label with the container's key.
 pub(crate) const LABEL_PUBKEY: &str = "enclaved.pubkey";
+/// Label of the server's own containers.
+pub(crate) const LABEL_BUILTIN: &str = "enclaved.builtin";
 /// Label with the hash of what the container was made from.
 const LABEL_PLAN: &str = "enclaved.plan";
 
@@ -55,6 +64,9 @@ pub struct Runtime {
     unit_size: UnitSize,
     dns: Vec<String>,
     guest_port: u16,
+    freezer: Freezer,
+    /// Who starts or wipes something reads; who must have it still writes.
+    comings_and_goings: RwLock<()>,
 }
 
 impl Runtime {
@@ -69,7 +81,7 @@ impl Runtime {
         let networks = NetworkPlan::new(&config.network);
         let exceptions = config.development.as_ref().map(|d| d.addresses.clone()).unwrap_or_default();
         let firewall = Firewall::set_up(config.network.guest_port, &exceptions).await?;
-        let volumes = Volumes::open(&config.state_dir.join("volumes"), facts.root_uid)?;
+        let volumes = Volumes::open(&config.data_dir().join(VOLUMES_DIR), facts.root_uid)?;
         let dns = config.network.dns.iter().map(ToString::to_string).collect();
         let unit_size = config.capacity.unit_size;
         Ok(Self {
@@ -81,6 +93,8 @@ impl Runtime {
             unit_size,
             dns,
             guest_port: config.network.guest_port,
+            freezer: Freezer::default(),
+            comings_and_goings: RwLock::default(),
         })
     }
 
@@ -175,6 +189,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::NotPrepared`] if the container is not there, others if it cannot be started.
     pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
+        let _no_copy = self.comings_and_goings.read().await;
         self.attach(container).await?;
         let name = plan::container_name(&container.pubkey());
         match self.docker.start_container(&name, None::<StartContainerOptions>).await {
@@ -229,6 +244,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]; what was removed stays removed.
     pub async fn wipe(&self, container: &Container) -> Result<(), RuntimeError> {
+        let _no_copy = self.comings_and_goings.read().await;
         self.remove_container(&plan::container_name(&container.pubkey())).await?;
         if let Some(addresses) = self.addresses(container) {
             network::remove(&self.docker, &container.pubkey()).await?;

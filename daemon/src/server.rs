@@ -1,24 +1,22 @@
 //! Puts the parts together, in an order in which each finds what it needs.
 
-use std::sync::Arc;
+mod end;
+mod ground;
+
+use std::sync::{Arc, RwLock};
 
 use anyhow::Context as _;
 use attestation::TrustRoot;
-use attestation::nsm::Nsm;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use guard::AddressGuard;
 use instance::{Attestor, Vouchers, connect_parent};
 use protocol::kinds::ENCLAVED_RPC;
-use protocol::parent::{Meta, Push};
+use protocol::parent::Meta;
 use relay::request_log::RequestLog;
 use relay::rpc::{RpcServer, ServerOptions};
 use relay::{LocalRelayLimits, LocalRelayServer, Pool};
 use service::{Readiness, Termination};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use transport::ParentClient;
 use units::{Clock, SystemClock};
 
 use crate::announce::{Announcer, Changes};
@@ -30,13 +28,17 @@ use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::guest::GuestServer;
 use crate::heartbeat;
-use crate::identity;
 use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
+use crate::lapse;
 use crate::parent::ParentLog;
 use crate::rpc::RpcAdapter;
 use crate::runtime::{Runtime, watch_exits};
+use crate::snapshots::{REQUESTS_DB, STATE_DB};
 use crate::store::{Origin, Store};
+use crate::upgrades;
 use crate::wallet::Wallet;
+use end::{End, asked_to_end, settled, wait_for_end};
+use ground::Ground;
 
 /// Runs the server until it is told to end.
 ///
@@ -51,11 +53,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let keys = identity::load_or_create(&config.state_dir.join("service.key"))?;
-    let (parent, pushes) = connect_parent(&config.parent).await?;
-    let attestor = attestor(&config, &keys, &clock)?;
-    let meta = fetch_meta(&parent, &attestor).await?;
-    let attestor = attestor.production(meta.prod);
+    let (parent, mut pushes) = connect_parent(&config.parent).await?;
+    let parent_log = ParentLog::start(parent.clone());
+    let trust_root = trust_root(&config)?;
+    let ground = tokio::select! {
+        ground = Ground::open(&config, &trust_root, &clock, &parent, &parent_log) => ground?,
+        end = asked_to_end(&mut termination, &mut pushes) => {
+            tracing::info!("ending before the start: {end}");
+            return Ok(());
+        }
+    };
+    let Ground { keys, meta, hold, snapshots, recovered, succession } = ground;
+    let attestor = attestor(&config, &keys, trust_root, &clock)?.production(meta.prod);
     let host = parent.get_ip().await.context("the parent's address")?.ip;
 
     // The internal relay: ours over loopback, the built-ins' over the guest port.
@@ -68,9 +77,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let runtime = Runtime::open(&config).await?;
     let images = image_store(&config, &runtime)?;
-    let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock));
+    let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock), hold.clone());
     let development = config.development.clone().unwrap_or_default();
-    let store = Store::open(&config.state_dir.join("state.db"))?;
+    let store = Store::open(&config.data_dir().join(STATE_DB))?;
     let ctx = Arc::new(Context {
         keys: keys.clone(),
         clock: Arc::clone(&clock),
@@ -81,7 +90,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         attestor,
         changes: Changes::default(),
         checkpoints: Checkpoints::new(development.checkpoints),
-        parent_log: ParentLog::start(parent.clone()),
+        parent_log,
+        hold,
+        snapshots,
+        recovered,
+        history: RwLock::new(succession.as_ref().map(|succession| succession.history.clone())),
         host,
         config,
     });
@@ -116,8 +129,28 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
+    let lapsing = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        lapse::watch(lapsing).await;
+        Ok(())
+    });
+
     let pool = Pool::connect(ctx.config.relays.clone()).await?;
     let server = rpc_server(&ctx, &fleet, pool.clone())?;
+    if let Some(end) = settled(&ctx, &mut termination, &mut pushes).await {
+        return end.carry_out(&ctx, &fleet, tasks).await;
+    }
+    if let Some(succession) = succession {
+        let (watching, parent) = (Arc::clone(&ctx), parent.clone());
+        tasks.spawn(async move {
+            upgrades::watch(watching, parent, succession).await;
+            Ok(())
+        });
+    }
+    let snapshotting = ctx.snapshots.clone().map(|snapshots| {
+        let ctx = Arc::clone(&ctx);
+        tokio::spawn(async move { snapshots.run(&ctx).await })
+    });
     let requests = server.subscribe().await?;
     let answering = tokio::spawn(Arc::clone(&server).run(requests));
     let announce_pool = announce_pool(&meta, &pool).await?;
@@ -127,33 +160,39 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     readiness.set(true);
     tracing::info!("ready");
 
-    let reason = wait_for_end(&mut termination, &mut tasks, pushes).await;
-    tracing::info!("ending: {reason}");
+    let end = tokio::select! {
+        end = wait_for_end(&mut termination, &mut tasks, &mut pushes) => end,
+        loss = ctx.hold.lost() => End::Lost(loss),
+    };
     readiness.set(false);
     answering.abort();
     announcing.abort();
-    server.drain().await;
-    fleet.shutdown().await;
-    tasks.shutdown().await;
-    tracing::info!("ended");
-    Ok(())
+    if !matches!(end, End::Lost(_)) {
+        server.drain().await;
+    }
+    let ended = end.carry_out(&ctx, &fleet, tasks).await;
+    if let Some(snapshotting) = snapshotting {
+        snapshotting.abort();
+    }
+    ended
 }
 
-fn attestor(config: &Config, keys: &nostr::key::Keys, clock: &Arc<dyn Clock>) -> anyhow::Result<Attestor> {
-    let trust_root = if config.trust_root == "aws" {
-        TrustRoot::aws()
-    } else {
-        let der =
-            std::fs::read(&config.trust_root).with_context(|| format!("trust_root {}", config.trust_root))?;
-        TrustRoot::from_der(&der)?
-    };
-    let nsm = Nsm::open(&config.nsm).with_context(|| format!("nsm {}", config.nsm.display()))?;
-    Ok(Attestor::new(nsm, keys.clone(), trust_root, Arc::clone(clock)))
+fn trust_root(config: &Config) -> anyhow::Result<TrustRoot> {
+    if config.trust_root == "aws" {
+        return Ok(TrustRoot::aws());
+    }
+    let der =
+        std::fs::read(&config.trust_root).with_context(|| format!("trust_root {}", config.trust_root))?;
+    Ok(TrustRoot::from_der(&der)?)
 }
 
-async fn fetch_meta(parent: &ParentClient, attestor: &Attestor) -> anyhow::Result<Meta> {
-    let evidence = attestor.current().await?;
-    Ok(parent.get_meta(STANDARD.encode(&evidence.raw)).await?)
+fn attestor(
+    config: &Config,
+    keys: &nostr::key::Keys,
+    trust_root: TrustRoot,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Attestor> {
+    Ok(Attestor::new(ground::nsm(config)?, keys.clone(), trust_root, Arc::clone(clock)))
 }
 
 fn image_store(config: &Config, runtime: &Runtime) -> anyhow::Result<ImageStore> {
@@ -216,9 +255,10 @@ fn rpc_server(
         keys: ctx.keys.clone(),
         kind: ENCLAVED_RPC,
         pool,
-        log: RequestLog::open(&ctx.config.state_dir.join("requests.db"))?,
+        log: RequestLog::open(&ctx.config.data_dir().join(REQUESTS_DB))?,
         clock: Arc::clone(&ctx.clock),
         rate: ctx.config.rate,
+        recovered_at: ctx.recovered.map(|recovered| recovered.at),
     };
     Ok(RpcServer::new(options, RpcAdapter(Api::new(Arc::clone(fleet)))))
 }
@@ -229,31 +269,4 @@ async fn announce_pool(meta: &Meta, pool: &Pool) -> anyhow::Result<Pool> {
         return Ok(pool.clone());
     }
     Pool::connect(meta.relays.clone()).await.context("the relays that the parent names")
-}
-
-async fn wait_for_end(
-    termination: &mut Termination,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    mut pushes: mpsc::Receiver<Push>,
-) -> String {
-    tokio::select! {
-        signal = termination.wait() => signal.to_owned(),
-        push = shutdown_push(&mut pushes) => push,
-        ended = tasks.join_next() => match ended {
-            Some(Ok(Err(e))) => format!("{e:#}"),
-            Some(Err(e)) => e.to_string(),
-            Some(Ok(Ok(()))) | None => "a part of the server ended".to_owned(),
-        },
-    }
-}
-
-/// A parent that goes away is no reason to end: it may come back, and containers go on without it.
-async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> String {
-    match pushes.recv().await {
-        Some(Push::Shutdown { deadline_secs }) => format!("the parent gives us {deadline_secs} s"),
-        None => {
-            tracing::warn!("the parent is gone");
-            std::future::pending().await
-        }
-    }
 }

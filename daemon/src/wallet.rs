@@ -6,8 +6,8 @@ use std::time::Duration;
 use nostr::key::{Keys, PublicKey};
 use protocol::nec::announcement::WalletTag;
 use protocol::nwc::{
-    ErrorCode, GetBalance, GetInfo, LookupInvoice, MakeInvoice, PayInvoice, PaymentHash, Transaction,
-    TransactionState,
+    ErrorCode, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, PayInvoice, PaymentHash,
+    Transaction, TransactionState, TransactionType,
 };
 use protocol::rpc::enclaved::Invoice;
 use relay::nwc::{NwcClient, NwcError, WalletNews};
@@ -16,10 +16,16 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc};
 use units::{Clock, Msat, UnixSecs};
 
+use crate::hold::Hold;
+
 /// The wallet is on this machine; what takes longer is an outage.
 const ANSWER_WAIT: Duration = Duration::from_secs(6);
 /// A wallet that has just told its key answers at once, or is not listening yet.
 const GREETING_WAIT: Duration = Duration::from_secs(2);
+/// Transactions asked for at once.
+const PAGE: u32 = 50;
+/// Pages that are read: an hour of charges of a full server.
+const PAGES_MAX: u32 = 200;
 /// Several readers of news: there is one.
 const NEWS_MAX: usize = 1_024;
 
@@ -70,6 +76,7 @@ pub struct Wallet {
     connection: RwLock<Option<Arc<Connection>>>,
     connecting: Mutex<()>,
     news: mpsc::Sender<WalletNews>,
+    hold: Hold,
 }
 
 #[derive(Debug)]
@@ -82,9 +89,10 @@ impl Wallet {
     /// A wallet that is not there yet, to be reached over the internal relay; and the stream of what it
     /// will tell.
     #[must_use]
-    pub fn new(pool: Pool, clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<WalletNews>) {
+    pub fn new(pool: Pool, clock: Arc<dyn Clock>, hold: Hold) -> (Self, mpsc::Receiver<WalletNews>) {
         let (news, receiver) = mpsc::channel(NEWS_MAX);
-        let wallet = Self { pool, clock, connection: RwLock::default(), connecting: Mutex::new(()), news };
+        let connecting = Mutex::new(());
+        let wallet = Self { pool, clock, connection: RwLock::default(), connecting, news, hold };
         (wallet, receiver)
     }
 
@@ -173,6 +181,12 @@ impl Wallet {
     /// [`WalletError`].
     pub async fn pay(&self, keys: &Keys, invoice: &str) -> Result<(String, Msat), WalletError> {
         let connection = self.connection()?;
+        // The last moment at which it can still be left undone.
+        if !self.hold.may_act() {
+            return Err(WalletError::Silent(
+                "this server may not act now, and does not ask it to pay".into(),
+            ));
+        }
         let paid = connection.client.call(keys, &PayInvoice::of(invoice), ANSWER_WAIT).await?;
         Ok((paid.preimage.to_hex(), paid.fees_paid))
     }
@@ -194,6 +208,46 @@ impl Wallet {
             Some(TransactionState::Pending | TransactionState::Accepted) | None => InvoiceState::Open,
             Some(TransactionState::Failed | TransactionState::Expired) => InvoiceState::Dead,
         })
+    }
+
+    /// True if an invoice of the account of `keys` with exactly this description, made in this time, was
+    /// settled.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn find_settled(
+        &self,
+        keys: &Keys,
+        description: &str,
+        from: UnixSecs,
+        until: UnixSecs,
+    ) -> Result<bool, WalletError> {
+        let connection = self.connection()?;
+        let mut offset = 0;
+        for _ in 0..PAGES_MAX {
+            let request = ListTransactions {
+                from: Some(from),
+                until: Some(until),
+                limit: Some(PAGE),
+                offset: Some(offset),
+                unpaid: Some(false),
+                direction: Some(TransactionType::Incoming),
+            };
+            let page = connection.client.call(keys, &request, ANSWER_WAIT).await?.transactions;
+            let is_it = |one: &&Transaction| {
+                one.description.as_deref() == Some(description)
+                    && one.state == Some(TransactionState::Settled)
+            };
+            if page.iter().any(|one| is_it(&one)) {
+                return Ok(true);
+            }
+            let count = u32::try_from(page.len()).unwrap_or(u32::MAX);
+            if count < PAGE {
+                return Ok(false);
+            }
+            offset += count;
+        }
+        Err(WalletError::Silent(format!("it lists more than {} transactions", PAGES_MAX * PAGE)))
     }
 
     /// The balance of the account of `keys`.

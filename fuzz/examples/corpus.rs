@@ -24,7 +24,8 @@ fn main() -> Result<()> {
     let chain = forge.chain.clone().issue(&root)?;
     let payload = forge.payload.encode(chain.certificate(), chain.cabundle());
     let document = attestation_sim::sign(&payload, chain.leaf_key())?;
-    verify(&document, &Default::default(), root.trust_root(), VerifyAt::DocumentTime)?;
+    let verified = verify(&document, &Default::default(), root.trust_root(), VerifyAt::DocumentTime)?;
+    let pcr4 = verified.pcr(4).ok_or("the document has no PCR4")?.to_string();
     fs::create_dir_all(here.join("seeds"))?;
     fs::write(here.join("seeds/root.der"), root.der())?;
     fs::write(here.join("seeds/document.cbor"), &document)?;
@@ -52,7 +53,9 @@ fn main() -> Result<()> {
     put("verify", "bits", &[0, 200, 0, 1, 1, 44, 0, 128, 10, 0, 0, 4])?;
     put("verify", "cut", &[12, 0, 3, 0])?;
     put("verify", "copied", &[0, 40, 4, 60])?;
-    events(&put, &document)?;
+    events(&put, &document, &pcr4)?;
+    keycrux(&put)?;
+    backup(&put)?;
     rpc(&put)
 }
 
@@ -78,7 +81,7 @@ fn cbor(put: &Put<'_>) -> Result<()> {
     put("cbor", "items", b"\x9f\x00\x18\x64\x38\x63\x44\x01\x02\x03\x04\x64IETF\xbf\x61a\xf5\x61b\xf6\xff\xc1\x1a\x51\x4b\x67\xb0\xf9\x7e\x00\xf4\xff")
 }
 
-fn events(put: &Put<'_>, document: &[u8]) -> Result<()> {
+fn events(put: &Put<'_>, document: &[u8], pcr4: &str) -> Result<()> {
     let soon = (NOW.0 + 3_600).to_string();
     let service = keys(0).public_key().to_hex();
     let container = keys(1).public_key().to_hex();
@@ -121,14 +124,21 @@ fn events(put: &Put<'_>, document: &[u8]) -> Result<()> {
     let older = json!({"kind": 63_793, "content": STANDARD.encode(document), "tags": [
         ["r", "https://example.com/enclaved"], ["t", "dev"], ["expiration", soon],
         ["build", {"by": 5, "kind": 63_795, "tags": [["t", "dev"], ["cert", "AAAA"]]}]]});
+    let genesis = json!({"by": 4, "kind": 23_796, "content": "", "tags": [["-"], ["t", "dev"], ["PCR4", pcr4],
+        ["p", container], ["expiration", soon]]});
+    let approval = json!({"by": 3, "kind": 63_794, "content": "", "tags": [["r", "https://example.com/enclaved"],
+        ["t", "dev"], ["policy", "ab".repeat(32), "cd".repeat(32)]]});
     for (name, draft) in [
         ("announcement", announcement(vec![])),
-        ("announcement-released", announcement(vec![json!(["release", release])])),
+        ("announcement-released", announcement(vec![json!(["release", release.clone()])])),
         ("announcement-launched", announcement(vec![json!(["instance", launcher])])),
         ("announcement-built", announcement(vec![json!(["build", builder])])),
         ("container", of_container),
         ("root", root.clone()),
         ("older", older),
+        ("release", release.clone()),
+        ("genesis", genesis),
+        ("approval", approval),
     ] {
         let text = serde_json::to_string(&draft)?;
         put("nec", name, text.as_bytes())?;
@@ -141,6 +151,92 @@ fn events(put: &Put<'_>, document: &[u8]) -> Result<()> {
     let small: fuzz::Draft = serde_json::from_value(json!({"kind": 1, "tags": [["expiration", soon]]}))?;
     let small = small.signed().ok_or("a draft cannot be signed")?;
     put("event", "small", small.as_json().as_bytes())
+}
+
+fn keycrux(put: &Put<'_>) -> Result<()> {
+    let (one, two) = (keys(3).public_key().to_hex(), keys(4).public_key().to_hex());
+    let policy = json!({"ref": "repo", "release_pubkeys": [one, two], "t": "prod", "threshold": 1,
+        "min_delay_secs": 60, "min_version": "1.2.0", "revoked": ["1.3.0", "ab".repeat(48)]});
+    let pcr = |digit: &str| digit.repeat(96);
+    let signed = json!({"signed": {"ref": "repo", "t": "dev", "release_pubkeys": [one], "threshold": 1}});
+    let identity = json!({"pcr4": pcr("4"), "founded": signed, "genesis": "ab".repeat(32)});
+    let exact = json!({"pcr4": pcr("4"), "founded": {"exact": {"pcrs": [pcr("1"), pcr("2"), pcr("3")]}}});
+    let epoch = json!({"round": 1, "holder": "07".repeat(16)});
+    let stamp = json!({"epoch": epoch, "seq": 1});
+    let build = json!({"pcrs": [pcr("1"), pcr("2"), pcr("3")], "version": "1.2.3", "since": 1});
+    let data = json!({"identity": identity, "policy": policy, "lineage": [build], "material": {"data": "secret"}});
+    let split = json!({"threshold": 2, "shares": [{"dealing": stamp, "x": 1, "bytes": "ab01"}]});
+    let shares = json!({"identity": exact, "policy": {}, "lineage": [build], "material": {"split": split}});
+    let body = json!({"stamp": stamp, "value": data});
+    let head = json!({"stamp": stamp, "value": {"generation": 1, "digest": "05".repeat(32)}});
+    let member = "03".repeat(32);
+    let seats = json!({member.clone(): {"count": 1, "boot": member}});
+    let origin = json!({"member": member, "incarnation": {"count": 1, "boot": member},
+        "view": {"group": "06".repeat(32), "seats": seats}});
+    for (name, value) in [
+        ("policy", policy.clone()),
+        ("identity", identity.clone()),
+        ("identity-exact", exact.clone()),
+        ("body", data),
+        ("body-split", shares),
+        ("set", json!({"attestation": "AAAA", "data": "d", "policy": policy, "input": {"ref": "repo"}})),
+        ("get", json!({"attestation": "AAAA", "identity": identity})),
+        ("lease", json!({"attestation": "AAAA", "identity": identity, "epoch": epoch})),
+        (
+            "advance",
+            json!({"attestation": "AAAA", "identity": exact, "epoch": epoch, "group": "06".repeat(32),
+                "body": body, "head": head}),
+        ),
+        (
+            "check",
+            json!({"build": {"pcrs": [pcr("1"), pcr("2"), pcr("3")], "pcr4": pcr("4")},
+                "genesis": "ab".repeat(32)}),
+        ),
+        ("has", json!({"PCR4": pcr("4")})),
+        ("head", json!({"record": "05".repeat(32)})),
+        (
+            "status",
+            json!({"version": "1.2.3", "env": "dev", "serving": true, "origin": origin, "members": 3,
+                "writes": 2, "records": 1, "records_max": 2, "data_bytes_max": 3, "ttl_secs": 4}),
+        ),
+    ] {
+        put("keycrux", name, value.to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+fn backup(put: &Put<'_>) -> Result<()> {
+    let frame = |value: Value| {
+        let text = value.to_string();
+        let length = u32::try_from(text.len()).unwrap_or_default().to_be_bytes();
+        [&length[..], text.as_bytes()].concat()
+    };
+    let (id, instance) = ("05".repeat(32), "01".repeat(16));
+    let head = json!({"generation": 1, "manifest": id});
+    let requests = [
+        json!({"op": "open", "version": 1, "instance": instance}),
+        json!({"op": "lacking", "objects": 2}),
+        json!({"op": "put", "object": id, "bytes": 4}),
+        json!({"op": "commit", "head": head, "objects": 1}),
+        json!({"op": "confirm", "head": head}),
+        json!({"op": "get", "object": id}),
+        json!({"op": "list"}),
+    ];
+    put("backup", "requests", &requests.map(frame).concat())?;
+    let generation = json!({"head": head, "committed_at": 1, "confirmed": true});
+    let replies = [
+        json!({"re": "opened"}),
+        json!({"re": "lacking", "objects": 1}),
+        json!({"re": "object", "bytes": 4}),
+        json!({"re": "generations", "generations": [generation]}),
+        json!({"re": "refused", "code": "no_space", "message": "m"}),
+    ];
+    put("backup", "replies", &replies.map(frame).concat())?;
+    // Headers of age, for somebody else (age-encryption.org/v1).
+    let stanza = "-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U";
+    let mac = "--- Vn+54jqiiUCE+WZcEVY3f1sqHjlu/z1LCQ/T7Xm7qI0\n";
+    put("backup", "age", format!("age-encryption.org/v1\n{stanza}\n{mac}0123456789abcdef0123456789abcdef").as_bytes())?;
+    put("backup", "age-headless", format!("{stanza}\n{mac}").as_bytes())
 }
 
 fn rpc(put: &Put<'_>) -> Result<()> {

@@ -88,6 +88,7 @@ impl Announcer {
             build: vouchers.build.as_ref(),
             instance: vouchers.instance.as_ref(),
             releases: &vouchers.releases,
+            history: None,
         };
         build(&self.keys, &announcement, &evidence.root, &evidence.document, self.clock.now())
     }

@@ -22,7 +22,7 @@ use units::Clock;
 
 use crate::caller::verify_caller;
 use crate::policy::{Measured, Shown};
-use crate::store::{Advance, Caller, Store};
+use crate::store::{Advance, Caller, Store, Which};
 
 /// Oldest attestation with which another member is believed.
 const PEER_EVIDENCE_SECS_MAX: u64 = 600;
@@ -141,7 +141,16 @@ impl Api {
     }
 
     fn check(&self, key: PublicKey, params: CheckParams) -> Result<Value, Failure> {
-        let CheckParams { attestation, build, identity, input } = params;
+        let CheckParams { attestation, build, identity, genesis, input } = params;
+        let which = match (&identity, genesis) {
+            (Some(identity), None) => Which::Named(identity),
+            (None, Some(genesis)) => Which::Genesis(genesis),
+            (None, None) => Which::Only,
+            (Some(_), Some(_)) => {
+                let problem = "give either an identity, which names its genesis event, or that event's id";
+                return Err(Failure::new(Code::ParamsInvalid, problem));
+            }
+        };
         let build = match (attestation, build) {
             (Some(attestation), None) => {
                 let document = verify_caller(&self.root, &key, &attestation, self.clock.now_ms())?;
@@ -158,7 +167,7 @@ impl Api {
             Failure::new(Code::AttestationInvalid, "PCR0, 1, 2 and 4 of a released build are not zero")
         })?;
         let shown = Shown::read(input)?;
-        reply(self.store.lock().check(&build, &shown, identity.as_ref(), self.clock.now())?)
+        reply(self.store.lock().check(&build, &shown, which, self.clock.now())?)
     }
 
     /// Answers another member. It proves by its announcement which build it is and whose machine it runs

@@ -19,17 +19,20 @@
 //!
 //! More signatures never make a yes a no: what cannot be read, or is somebody else's, is not there.
 
+mod change;
+mod shown;
+
 use attestation::{Pcr, VerifiedDocument};
 use nostr::key::PublicKey;
-use protocol::event::CheckedEvent;
 use protocol::nec::release::Release;
 use protocol::nec::{Env, Version};
-use protocol::rpc::keycrux::{
-    Body, Build, Founding, Identity, Input, Pending, Policy, SIGNATURES_MAX, image_pcrs,
-};
+use protocol::rpc::keycrux::{Body, Build, Founding, Identity, Pending, Policy, image_pcrs};
 use protocol::rpc::{Code, Failure};
 use std::collections::BTreeSet;
 use units::UnixSecs;
+
+pub use change::{Weaker, judge_change, weaker};
+pub use shown::Shown;
 
 /// What of a record decides.
 #[derive(Clone, Debug)]
@@ -102,35 +105,6 @@ impl Measured {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.pcr4.is_zero() && !self.pcrs.iter().any(Pcr::is_zero)
-    }
-}
-
-/// What a build shows, read: signatures whose id, signature and form were checked.
-#[derive(Clone, Debug, Default)]
-pub struct Shown {
-    repo: Option<String>,
-    releases: Vec<Release>,
-}
-
-impl Shown {
-    /// Reads what a build shows. A signature that cannot be read is as good as none.
-    ///
-    /// # Errors
-    /// [`Failure`] for more signatures than are read.
-    pub fn read(input: Input) -> Result<Self, Failure> {
-        if input.release_signatures.len() > SIGNATURES_MAX {
-            let problem = format!("input.release_signatures has more than {SIGNATURES_MAX} events");
-            return Err(Failure::new(Code::ParamsInvalid, problem));
-        }
-        let read = |event| Release::read(&CheckedEvent::check(event).ok()?).ok();
-        let releases = input.release_signatures.into_iter().filter_map(read).collect();
-        Ok(Self { repo: input.repo, releases })
-    }
-
-    /// Releases that were read elsewhere.
-    #[must_use]
-    pub const fn new(repo: Option<String>, releases: Vec<Release>) -> Self {
-        Self { repo, releases }
     }
 }
 

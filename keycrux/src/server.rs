@@ -145,6 +145,8 @@ fn server_options(
         log: RequestLog::open(Path::new(":memory:"))?,
         clock: Arc::clone(clock),
         rate: config.rate,
+        // Whatever was asked of the one before us is not asked of us: we do not know what came of it.
+        recovered_at: Some(clock.now()),
     })
 }
 

@@ -22,6 +22,7 @@ use units::UnixSecs;
 
 use crate::policy::Shown;
 
+pub use check::Which;
 pub use leases::Advance;
 pub use plain::Plain;
 

@@ -14,9 +14,9 @@ use crate::backup::config::BackupConfig;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where the enclave connects, `vsock:ANY:PORT` or `unix:PATH`.
+    /// Where the enclave connects, `vsock:CID:PORT` or `unix:PATH`.
     pub(crate) listen: StreamAddress,
-    /// The folder with `build.json`, `instance.json` and `release/*.json`.
+    /// The folder with `build.json`, `instance.json`, `genesis.json` and `release/*.json`.
     pub(crate) instance_dir: PathBuf,
     /// The address at which this host is reached from outside.
     pub(crate) ip: IpAddr,

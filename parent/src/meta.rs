@@ -23,13 +23,14 @@ pub(crate) enum MetaError {
     TooMany(PathBuf),
 }
 
-/// Reads `build.json`, `instance.json` and `release/*.json`, afresh each time, so that a new release
-/// can be put in place while the enclave runs.
+/// Reads `build.json`, `instance.json`, `genesis.json` and `release/*.json`, afresh each time, so that a new release,
+/// or the permission of a fresh start, can be put in place while the enclave runs.
 pub(crate) fn read(config: &Config) -> Result<Meta, MetaError> {
     let dir = &config.instance_dir;
     Ok(Meta {
         build: read_event(&dir.join("build.json"))?,
         instance: read_event(&dir.join("instance.json"))?,
+        genesis: read_event(&dir.join("genesis.json"))?,
         releases: read_releases(&dir.join("release"))?,
         relays: config.relays.clone(),
         prod: config.prod,
@@ -72,6 +73,10 @@ mod tests {
 
     use super::*;
 
+    fn meta_genesis(config: &Config) -> Option<nostr::event::EventId> {
+        read(config).unwrap().genesis.map(|event| event.id)
+    }
+
     #[test]
     fn events_are_read_and_a_forged_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -86,6 +91,9 @@ mod tests {
         std::fs::write(dir.path().join("instance.json"), event.as_json()).unwrap();
         std::fs::write(dir.path().join("release/a.json"), event.as_json()).unwrap();
         std::fs::write(dir.path().join("release/b.txt"), "no").unwrap();
+        assert!(meta_genesis(&config).is_none());
+        std::fs::write(dir.path().join("genesis.json"), event.as_json()).unwrap();
+        assert_eq!(meta_genesis(&config), Some(event.id));
         let meta = read(&config).unwrap();
         assert_eq!((meta.instance.map(|e| e.id), meta.releases.len()), (Some(event.id), 1));
         let forged = event.as_json().replace("\"created_at\":1", "\"created_at\":2");

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use attestation::Pcr;
 use clap::{Args, Subcommand};
 use nostr::key::PublicKey;
+use protocol::nec::genesis;
 
 use super::sign::Signing;
 use super::values::{self, Moment};
@@ -29,6 +31,32 @@ pub(crate) enum InstanceCommand {
         encli instance sign i-0123456789abcdef0 --env prod --key file:key --out instance.json\n  \
         encli instance sign i-0123456789abcdef0 --key bunker:env:BUNKER --json")]
     Sign(InstanceSign),
+    /// Permits a server to begin anew: for one run of it, on one machine (NEC-06, kind 23796).
+    ///
+    /// Only where there is nothing to lose: whoever begins anew has another key, no containers and no
+    /// balances. A server that finds no record says its boot key and its PCR4, in its log and in its
+    /// parent's, and waits for this event.
+    #[command(after_help = "Examples:\n  \
+        encli instance genesis --boot-key 5f3a… --pcr4 e2d1… --env prod --key file:launcher \\\n      \
+            --out genesis.json\n  \
+        encli instance genesis --boot-key npub1… --pcr4 e2d1… --expires 600 --key bunker:env:BUNKER --json")]
+    Genesis(InstanceGenesis),
+}
+
+/// `encli instance genesis`.
+#[derive(Args, Debug)]
+pub(crate) struct InstanceGenesis {
+    /// The key of the one run that may begin anew, as the server says it when it asks.
+    #[arg(long, value_name = "NPUB", value_parser = values::public_key)]
+    pub(crate) boot_key: PublicKey,
+    /// The machine's register, as the server says it.
+    #[arg(long, value_name = "HEX", value_parser = values::register)]
+    pub(crate) pcr4: Pcr,
+    /// For how many seconds it may be used.
+    #[arg(long, value_name = "SECS", value_parser = values::positive, default_value_t = genesis::LIFE_SECS)]
+    pub(crate) expires: u64,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
 }
 
 /// `encli instance sign`.

@@ -51,7 +51,7 @@ pub(crate) enum BuildCommand {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Signing {
     /// What it is for: prod, dev or debug.
-    #[arg(long, value_name = "ENV", value_parser = values::env, default_value = "dev")]
+    #[arg(long, alias = "t", value_name = "ENV", value_parser = values::env, default_value = "dev")]
     pub(crate) env: Env,
     /// Also write the event to this file, which must not exist.
     #[arg(long, value_name = "FILE", value_parser = values::path)]

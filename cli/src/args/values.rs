@@ -78,6 +78,12 @@ pub(crate) fn pcr(value: &str) -> Result<(u8, Pcr), String> {
     Ok((index, value.parse().map_err(|e: attestation::PcrFormatError| e.to_string())?))
 }
 
+/// The value of a register that is not zero, which is what says nothing.
+pub(crate) fn register(value: &str) -> Result<Pcr, String> {
+    let value: Pcr = value.parse().map_err(|e: attestation::PcrFormatError| e.to_string())?;
+    if value.is_zero() { Err("a register of zero names nothing".to_owned()) } else { Ok(value) }
+}
+
 /// `now`, or seconds since 1970.
 pub(crate) fn moment(value: &str) -> Result<Moment, String> {
     if value == "now" {

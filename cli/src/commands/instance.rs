@@ -1,5 +1,6 @@
 //! `encli instance`.
 
+mod genesis;
 mod sign;
 
 use nostr::key::PublicKey;
@@ -16,6 +17,7 @@ use crate::output::page::npub;
 use crate::output::{Page, Table, View, time};
 use crate::{files, find};
 
+pub(crate) use genesis::genesis;
 pub(crate) use sign::sign;
 
 /// A server that was verified.

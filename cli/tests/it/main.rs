@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod container;
 mod instance;
+mod keycrux;
 mod relays;
 mod sign;
 mod stage;

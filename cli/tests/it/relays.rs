@@ -45,11 +45,11 @@ impl World {
         Self { stage, url, pool }
     }
 
-    async fn publish(&self, event: &CheckedEvent) {
+    pub(crate) async fn publish(&self, event: &CheckedEvent) {
         assert!(self.pool.publish(event).await.is_published());
     }
 
-    async fn run(&self, line: &[&str]) -> Run {
+    pub(crate) async fn run(&self, line: &[&str]) -> Run {
         let line = line.iter().map(|word| (*word).to_owned()).collect();
         let relay = vec!["--relay".to_owned(), self.url.clone()];
         self.stage.home.run_async(&[line, relay, self.stage.trust()].concat()).await

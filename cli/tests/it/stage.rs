@@ -143,6 +143,7 @@ impl Stage {
             build: parts.build.as_ref(),
             instance: parts.instance.as_ref(),
             releases: &parts.releases,
+            history: None,
         };
         let document = self.verified(&parts.document);
         announcement::build(&parts.signer, &announcement, &parts.root, &document, self.now).unwrap()

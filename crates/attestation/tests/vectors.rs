@@ -1,10 +1,5 @@
 //! Real and broken documents, each with the verdict that its index states; see the crate `vectors`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "helpers of tests, outside of test functions"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
 
 use attestation::{Expectations, TrustRoot, VerifiedDocument, VerifyAt, VerifyError, decode_input, verify};
 use serde_json::Value;

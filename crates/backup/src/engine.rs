@@ -171,6 +171,12 @@ impl Engine {
         store.confirm(head).await.map_err(RestoreError::Store)
     }
 
+    /// Goes on from `head` without knowing what it holds: the next snapshot is the generation after it, and
+    /// sends everything. For a daemon whose disk is whole while the store has lost the snapshot.
+    pub fn follow(&mut self, head: Head) {
+        self.base = Some(Base { head, chunks: HashMap::new() });
+    }
+
     /// Restores exactly the snapshot that `head` names into the new folder `into`. The folder appears
     /// whole and durable, or not at all. At most `bytes_max` bytes, holes included, are restored.
     ///

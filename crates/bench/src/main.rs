@@ -3,6 +3,9 @@
 
 mod backup;
 mod deploy;
+mod echo;
+mod keycrux;
+mod load;
 mod rpc;
 mod samples;
 mod summary;
@@ -38,6 +41,8 @@ enum Name {
     Backup,
     /// From paid to serving, against `docker run`.
     Deploy,
+    /// Keys from a key store with ten thousand records, through a relay, against a bare echo.
+    Keycrux,
     /// Requests through a relay, against a bare echo.
     Rpc,
     /// Attestation documents, against other verifiers and the bare signature checks.
@@ -58,6 +63,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted(Name::Deploy) {
         summary.add(deploy::measure(&HelperBinary::find()?).await?);
+    }
+    if wanted(Name::Keycrux) {
+        summary.add(keycrux::measure(&HelperBinary::find()?).await?);
     }
     if wanted(Name::Rpc) {
         summary.add(rpc::measure(&HelperBinary::find()?).await?);

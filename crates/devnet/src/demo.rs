@@ -14,8 +14,10 @@ use units::{Msat, Stopwatch};
 
 use self::encli::Encli;
 use crate::helper::HelperBinary;
-use crate::world::{World, WorldOptions};
+use crate::world::{SealingOptions, World, WorldOptions};
 
+/// Seconds between two snapshots: some are made while one watches.
+const SNAPSHOT_SECS: u64 = 5;
 /// Seconds that one payment lasts: short enough to watch a container starve.
 const PERIOD_SECS: u32 = 8;
 /// What the person in it has to spend.
@@ -61,8 +63,8 @@ impl DemoArgs {
 async fn play(keeper: bool) -> Result<()> {
     let took = Stopwatch::start();
     say("starting a world of real processes:");
-    let options =
-        WorldOptions { log: "info".into(), ..WorldOptions::hasty(HelperBinary::find()?, PERIOD_SECS) };
+    let sealing = SealingOptions { interval_secs: SNAPSHOT_SECS, ..SealingOptions::default() };
+    let options = WorldOptions::hasty(HelperBinary::find()?, PERIOD_SECS).sealed(sealing);
     let world = World::start(options, |step| say(&format!("  {step}"))).await?;
     let keys = Keys::generate();
     world.fund(&keys, POCKET_MONEY).await?;

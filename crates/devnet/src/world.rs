@@ -4,6 +4,7 @@
 //! ```text
 //!  host side (198.18.x.y)                        │ box: the enclave
 //!  relay ─ registry ─ enclaved-parent ─ NSM sim  │ dockerd ─ enclaved ─ [nwc] [guests…]
+//!  key stores, each with a parent and NSM sim    │
 //!                      unix sockets ─────────────┼──
 //!                      one wire (veth) ──────────┼──
 //! ```
@@ -11,8 +12,12 @@
 mod clients;
 mod configs;
 mod guests;
+mod host;
+mod key_stores;
+mod loss;
 mod operator;
 mod options;
+mod sealing;
 mod steps;
 
 use std::net::SocketAddr;
@@ -24,8 +29,10 @@ use nix::sys::signal::Signal;
 use nostr::key::{Keys, PublicKey};
 use protocol::nwc::ConnectionUri;
 
-pub use operator::{Operator, REPO};
+pub use key_stores::{KEYCRUX_REPO, KeyStores, Neighbourhood};
+pub use operator::{Build, Operator, REPO};
 pub use options::WorldOptions;
+pub use sealing::SealingOptions;
 pub use steps::{StepReached, StepWatch};
 
 use crate::docker::{Engine, EngineOptions};
@@ -33,9 +40,12 @@ use crate::enclave_box::{BoxOptions, EnclaveBox};
 use crate::process::{Process, ProcessSpec, Ready};
 use crate::registry::Registry;
 use crate::relay_process;
+use host::Host;
 
 /// The relay's port on the host's end of the wire.
 const RELAY_PORT: u16 = 7_777;
+/// Where the key stores' cables to it begin.
+const CABLES_PORT: u16 = 7_800;
 /// How long a service may take to come up.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the daemon may take: it fetches its built-ins first.
@@ -55,8 +65,8 @@ pub struct World {
     faucet: Keys,
     daemon: Option<Process>,
     daemon_starts: u32,
-    parent: Process,
-    nsm: Process,
+    host: Host,
+    key_stores: Option<KeyStores>,
     engine: Engine,
     registry: Registry,
     relay: Process,
@@ -85,21 +95,23 @@ impl World {
         let (relay, registry, engine) = tokio::try_join!(started, Registry::start(&enclave), engine)?;
         say("simulated NSM, parent");
         let operator = Operator::new(&dir.join("instance"))?;
-        let nsm = start_nsm(&enclave, &options, &operator).await?;
-        let parent = start_parent(&enclave, &options, &operator).await?;
+        let host = Host::new(&dir);
         let mut world = Self {
             options,
             operator,
             faucet: Keys::generate(),
             daemon: None,
             daemon_starts: 0,
-            parent,
-            nsm,
+            host,
+            key_stores: None,
             engine,
             registry,
             relay,
             enclave,
         };
+        world.start_nsm().await?;
+        world.start_parent(world.host.backups.clone()).await?;
+        world.start_key_stores(&say).await?;
         say("images");
         let wallet = world.push_program("nwc", &[]).await?;
         configs::write_daemon(&world, &wallet)?;
@@ -174,7 +186,13 @@ impl World {
         self.dir().join("state")
     }
 
-    /// The wallet's volume, as the daemon mounts it: visible inside the box only.
+    /// Where its database and volumes lie: sealed state has a folder of its own.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        if self.options.sealing.is_some() { self.state_dir().join("data") } else { self.state_dir() }
+    }
+
+    /// Who has money from the start.
     #[must_use]
     pub fn faucet_key(&self) -> &Keys {
         &self.faucet
@@ -183,8 +201,11 @@ impl World {
     /// The service's key.
     ///
     /// # Errors
-    /// Before the daemon has made it.
+    /// Before the daemon has made it, or been given it.
     pub fn service(&self) -> Result<PublicKey> {
+        if self.options.sealing.is_some() {
+            return sealing::service(&self.daemon_log()?);
+        }
         let text = std::fs::read_to_string(self.state_dir().join("service.key")).context("service key")?;
         Ok(Keys::parse(text.trim())?.public_key())
     }
@@ -202,18 +223,57 @@ impl World {
     /// # Errors
     /// When it does not come up, with the last lines of its log.
     pub async fn start_daemon(&mut self) -> Result<()> {
+        self.spawn_daemon()?;
+        if self.options.sealing.is_some() && !self.operator.dir().join("genesis.json").exists() {
+            self.permit_genesis().await?;
+        }
+        self.wait_for_daemon().await
+    }
+
+    /// Starts the daemon and does not wait for it.
+    ///
+    /// # Errors
+    /// When it runs, or cannot be started.
+    pub fn spawn_daemon(&mut self) -> Result<()> {
         ensure!(self.daemon.is_none(), "the daemon runs");
         self.daemon_starts += 1;
-        let log = self.dir().join(format!("enclaved-{}.log", self.daemon_starts));
         let program = self.options.program("enclaved")?;
         let spec = ProcessSpec::new(program)
             .arg("--config")
             .arg(self.daemon_config())
             .env("RUST_LOG", &self.options.log);
-        let mut daemon = self.enclave.spawn(&spec, &log)?;
-        daemon.wait_ready(&Ready::LogLine(DAEMON_READY.into()), DAEMON_DEADLINE).await?;
-        self.daemon = Some(daemon);
+        self.daemon = Some(self.enclave.spawn(&spec, &self.daemon_log_path())?);
         Ok(())
+    }
+
+    /// Waits until the daemon answers.
+    ///
+    /// # Errors
+    /// As [`Self::start_daemon`].
+    pub async fn wait_for_daemon(&mut self) -> Result<()> {
+        self.wait_for_line(DAEMON_READY, DAEMON_DEADLINE).await
+    }
+
+    /// Waits until the daemon has said this since its last start.
+    ///
+    /// # Errors
+    /// When it ends, or the deadline passes, before that; with the last lines of its log.
+    pub async fn wait_for_line(&mut self, text: &str, deadline: Duration) -> Result<()> {
+        let daemon = self.daemon.as_mut().context("the daemon does not run")?;
+        daemon.wait_ready(&Ready::LogLine(text.into()), deadline).await
+    }
+
+    /// Waits until the daemon has ended by itself, as it does when it may not have its state.
+    ///
+    /// # Errors
+    /// When it still runs at the deadline.
+    pub async fn wait_for_end(&mut self, deadline: Duration) -> Result<std::process::ExitStatus> {
+        let mut daemon = self.daemon.take().context("the daemon does not run")?;
+        let ended = daemon.wait_exit(deadline).await;
+        if ended.is_err() {
+            self.daemon = Some(daemon);
+        }
+        ended
     }
 
     /// Waits until the wallet has told the daemon its key.
@@ -221,8 +281,7 @@ impl World {
     /// # Errors
     /// When it does not, with the last lines of the daemon's log.
     pub async fn wait_for_wallet(&mut self) -> Result<()> {
-        let daemon = self.daemon.as_mut().context("the daemon does not run")?;
-        daemon.wait_ready(&Ready::LogLine(WALLET_READY.into()), DAEMON_DEADLINE).await
+        self.wait_for_line(WALLET_READY, DAEMON_DEADLINE).await
     }
 
     /// Kills the daemon as a crash would, and nothing else.
@@ -233,6 +292,14 @@ impl World {
         let mut daemon = self.daemon.take().context("the daemon does not run")?;
         daemon.kill(Signal::SIGKILL)?;
         daemon.wait_exit(STOP_GRACE).await.map(drop)
+    }
+
+    /// Sends the daemon a signal: SIGSTOP and SIGCONT stop it as a host stops a machine, and let it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal_daemon(&mut self, signal: Signal) -> Result<()> {
+        self.daemon.as_mut().context("the daemon does not run")?.kill(signal)
     }
 
     /// Ends the daemon in order: it stops its containers and exits with 0.
@@ -251,8 +318,33 @@ impl World {
     /// # Errors
     /// When it cannot be read.
     pub fn daemon_log(&self) -> Result<String> {
-        let log = self.dir().join(format!("enclaved-{}.log", self.daemon_starts));
+        let log = self.daemon_log_path();
         std::fs::read_to_string(&log).with_context(|| log.display().to_string())
+    }
+
+    fn daemon_log_path(&self) -> PathBuf {
+        self.dir().join(format!("enclaved-{}.log", self.daemon_starts))
+    }
+
+    async fn start_key_stores(&mut self, say: impl Fn(&str)) -> Result<()> {
+        let Some(sealing) = &self.options.sealing else { return Ok(()) };
+        say(&format!("{} key stores, each with its own parent and launcher", sealing.key_stores));
+        let neighbourhood = Neighbourhood {
+            helper: self.options.helper.clone(),
+            programs: self.options.programs()?,
+            dir: self.dir().to_owned(),
+            root_dir: self.dir().join("nsm"),
+            relay: self.relay_address(),
+            cables: sealing.cables.then(|| SocketAddr::from((self.enclave.host_address(), CABLES_PORT))),
+            log: self.options.log.clone(),
+        };
+        let key_stores = KeyStores::start(neighbourhood, sealing.key_stores, sealing.writes).await?;
+        self.key_stores = Some(key_stores);
+        Ok(())
+    }
+
+    fn relay_address(&self) -> SocketAddr {
+        SocketAddr::from((self.enclave.host_address(), RELAY_PORT))
     }
 
     /// Ends everything and checks that nothing is left.
@@ -261,38 +353,15 @@ impl World {
     /// What did not end, or what was left.
     pub async fn stop(mut self) -> Result<()> {
         let daemon = self.stop_daemon().await;
-        let parent = self.parent.stop(STOP_GRACE).await.map(drop);
-        let nsm = self.nsm.stop(STOP_GRACE).await.map(drop);
+        let host = self.stop_host().await;
+        let key_stores = match self.key_stores.take() {
+            Some(key_stores) => key_stores.stop().await,
+            None => Ok(()),
+        };
         let engine = self.engine.stop().await;
         let registry = self.registry.stop().await;
         let relay = self.relay.stop(STOP_GRACE).await.map(drop);
         let enclave = self.enclave.stop().await;
-        daemon.and(parent).and(nsm).and(engine).and(registry).and(relay).and(enclave)
+        daemon.and(host).and(key_stores).and(engine).and(registry).and(relay).and(enclave)
     }
-}
-
-async fn start_nsm(enclave: &EnclaveBox, options: &WorldOptions, operator: &Operator) -> Result<Process> {
-    let dir = enclave.dir().join("nsm");
-    std::fs::create_dir_all(&dir)?;
-    let socket = dir.join("nsm.sock");
-    let mut spec = ProcessSpec::new(options.program("attestation-sim")?)
-        .arg("--socket")
-        .arg(&socket)
-        .arg("--root-dir")
-        .arg(&dir)
-        .args(["--instance-id", operator.instance_id()]);
-    for (index, pcr) in operator.pcrs() {
-        spec = spec.args(["--pcr".to_owned(), format!("{index}={pcr}")]);
-    }
-    let mut nsm = Process::on_host(enclave.helper(), &spec, &dir.join("nsm.log"))?;
-    nsm.wait_ready(&Ready::Unix(socket), READY_DEADLINE).await?;
-    Ok(nsm)
-}
-
-async fn start_parent(enclave: &EnclaveBox, options: &WorldOptions, operator: &Operator) -> Result<Process> {
-    let (config, socket) = configs::write_parent(enclave, operator)?;
-    let spec = ProcessSpec::new(options.program("enclaved-parent")?).arg("--config").arg(config);
-    let mut parent = Process::on_host(enclave.helper(), &spec, &enclave.dir().join("parent.log"))?;
-    parent.wait_ready(&Ready::Unix(socket), READY_DEADLINE).await?;
-    Ok(parent)
 }

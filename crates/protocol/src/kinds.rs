@@ -10,6 +10,8 @@ pub const TEE_ROOT: Kind = Kind::Custom(23_793);
 pub const BUILDER_SIGNATURE: Kind = Kind::Custom(23_794);
 /// Launcher's signature over the parent instance, PCR4 (NEC-04).
 pub const LAUNCHER_SIGNATURE: Kind = Kind::Custom(23_795);
+/// Launcher's permission of a fresh start, for one boot key on one machine (NEC-06).
+pub const GENESIS: Kind = Kind::Custom(23_796);
 /// Certificate from a certified key to the next (service → container → app).
 pub const CERTIFICATE: Kind = Kind::Custom(23_797);
 /// Maintainer's signature over a release, PCR0, 1, 2 (NEC-05).

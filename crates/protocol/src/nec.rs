@@ -11,11 +11,13 @@
 //! together: an old signature counts in an old announcement, and nowhere else.
 
 pub mod announcement;
+pub mod approval;
 pub mod builder;
 pub mod certificate;
 pub mod container;
 mod draft;
 mod error;
+pub mod genesis;
 pub mod launcher;
 mod policy;
 pub mod release;
@@ -30,10 +32,12 @@ use nostr::event::Event;
 use serde::{Deserialize, Serialize};
 
 pub use announcement::VerifiedInstance;
+pub use approval::{PolicyApproval, PolicyChange};
 pub use certificate::VerifiedChain;
 pub use container::VerifiedContainer;
 pub use draft::{Draft, DraftError};
 pub use error::NecError;
+pub use genesis::{GenesisError, VerifiedGenesis};
 pub use policy::Policy;
 pub use root::VerifiedRoot;
 pub use version::{Version, VersionFormatError};

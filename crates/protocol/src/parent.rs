@@ -95,6 +95,10 @@ pub struct Meta {
     /// Launcher's signature, kind 23795.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Event>,
+    /// Launcher's permission of a fresh start, kind 23796. It names the record for good: it stays where
+    /// it is for as long as the record is to be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<Event>,
     /// Maintainers' signatures of this release, kind 63794.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<Event>,

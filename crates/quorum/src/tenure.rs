@@ -28,7 +28,9 @@ pub enum Stage {
         /// Until when.
         until_ms: u64,
     },
-    /// Holds the record. It may act while its lease lasts.
+    /// Holds the record. It may act while its lease lasts. One that ran out is no end: nobody else can have
+    /// acted unless a higher epoch was opened, and that would be found by the next renewal. So the holder
+    /// goes on asking, and may act again once a quorum has acknowledged what it asked since.
     Holding {
         /// Until when.
         until_ms: u64,
@@ -49,9 +51,6 @@ pub enum Lost {
     /// The key stores that held the record are gone, and others took their place.
     #[error("the key stores lost everything and founded a new group; write the record again")]
     Regrouped,
-    /// The lease ran out before a quorum renewed it.
-    #[error("the lease ran out: too few key stores answered in time")]
-    Expired,
 }
 
 /// One holder's tenure of one record.
@@ -202,7 +201,6 @@ impl<B: Clone> Tenure<B> {
                 // Our own lease begins with a write after the wait, not with one before it.
                 self.write(None, None, now_ms);
             }
-            Stage::Holding { until_ms } if now_ms >= until_ms => self.lose(Lost::Expired),
             Stage::Preparing
             | Stage::Settling
             | Stage::Waiting { .. }

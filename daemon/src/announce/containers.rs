@@ -7,7 +7,7 @@ use protocol::nec::certificate::{ContainerClaims, for_container};
 use protocol::nec::container::{ContainerEvent, build};
 
 use super::lists::relay_list;
-use super::{AnnounceError, Announcer, certificate_until};
+use super::{AnnounceError, Announcer, certificate_until, may_tell};
 use crate::api::endpoints;
 use crate::context::Context;
 use crate::store::Container;
@@ -59,6 +59,7 @@ impl Announcer {
             service_repo: &ctx.config.repo,
             releases: &self.vouchers.releases,
         };
+        may_tell(ctx)?;
         let now = ctx.clock.now();
         let event = build(&container.keys, &event, now)?;
         self.outbox.publish("container", &event, now).await?;

@@ -3,12 +3,12 @@
 use instance::{Evidence, Vouchers};
 use nostr::event::Kind;
 use protocol::event::{CheckedEvent, SignError, sign};
-use protocol::nec::announcement::{Announcement, PriceTag, WalletTag, build};
+use protocol::nec::announcement::{Announcement, History, PriceTag, WalletTag, build};
 use protocol::nec::{NecError, Policy, VerifiedInstance};
 use protocol::tag;
 
 use super::lists::relay_list;
-use super::{AnnounceError, Announcer};
+use super::{AnnounceError, Announcer, may_tell};
 use crate::context::Context;
 
 const DESCRIPTION: &str = "enclaved: runs Docker containers in an AWS Nitro Enclave, paid over Lightning";
@@ -18,21 +18,23 @@ const DESCRIPTION: &str = "enclaved: runs Docker containers in an AWS Nitro Encl
 pub(super) struct Told {
     units_free: u32,
     wallet: Option<WalletTag>,
+    history: Option<History>,
 }
 
 pub(super) fn told(ctx: &Context) -> Told {
     let units_free = ctx.store.units_free(ctx.config.capacity.units).unwrap_or_default();
-    Told { units_free, wallet: ctx.wallet.tag() }
+    Told { units_free, wallet: ctx.wallet.tag(), history: ctx.history() }
 }
 
 fn announcement(ctx: &Context, evidence: &Evidence, vouchers: &Vouchers) -> Result<CheckedEvent, SignError> {
-    let Told { units_free, wallet } = told(ctx);
+    let Told { units_free, wallet, history } = told(ctx);
     let price = &ctx.config.price;
+    let played = ctx.config.development.as_ref().and_then(|development| development.version.as_deref());
     let announcement = Announcement {
         description: DESCRIPTION,
         repo: &ctx.config.repo,
         name: &ctx.config.name,
-        version: env!("CARGO_PKG_VERSION"),
+        version: played.unwrap_or(env!("CARGO_PKG_VERSION")),
         env: evidence.env,
         relays: &ctx.config.relays,
         open: ctx.config.launch.open && wallet.is_some(),
@@ -43,6 +45,7 @@ fn announcement(ctx: &Context, evidence: &Evidence, vouchers: &Vouchers) -> Resu
         build: vouchers.build.as_ref(),
         instance: vouchers.instance.as_ref(),
         releases: &vouchers.releases,
+        history: history.as_ref(),
     };
     build(&ctx.keys, &announcement, &evidence.root, &evidence.document, ctx.clock.now())
 }
@@ -72,6 +75,7 @@ impl Announcer {
         let evidence = ctx.attestor.current().await?;
         let event = announcement(ctx, &evidence, &self.vouchers)?;
         verify(ctx, &event)?;
+        may_tell(ctx)?;
         let now = ctx.clock.now();
         self.outbox.publish("announcement", &event, now).await?;
         let list = relay_list(&ctx.keys, &ctx.config.relays, &self.outbox.relays().await, now)?;

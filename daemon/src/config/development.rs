@@ -14,6 +14,9 @@ pub struct Development {
     pub addresses: Vec<IpNet>,
     /// Registries that are spoken to without TLS.
     pub plain_http_registries: Vec<String>,
+    /// The version that is announced in place of the program's own: in a world, one program stands for all
+    /// builds.
+    pub version: Option<String>,
     /// A socket that is asked before each named step, so that a test can kill at it.
     pub checkpoints: Option<PathBuf>,
 }

@@ -57,6 +57,131 @@ fn faults_name_their_field() {
     refused(|v| v["unknown"] = json!(1), "unknown field `unknown`");
 }
 
+/// A key of which it matters only that it is one.
+fn key(seed: u8) -> String {
+    nostr::key::Keys::parse(&hex::encode([seed; 32])).unwrap().public_key().to_hex()
+}
+
+fn sealed() -> Value {
+    let mut value = minimal();
+    value["keycrux"] = json!({
+        "repo": "https://example.com/keycrux",
+        "maintainers": [key(1)],
+        "launchers": [key(2), key(3), key(4)],
+        "writes": 2,
+    });
+    value["backup"] = json!({"address": "unix:/run/backup.sock"});
+    value["release"] = json!({"maintainers": [key(5), key(6)], "threshold": 2, "min_delay_secs": 60});
+    value
+}
+
+fn for_aws(mut value: Value) -> Value {
+    value["trust_root"] = json!("aws");
+    value["builtin"][0]["env"] = json!({"NWC_NETWORK": "bitcoin"});
+    value
+}
+
+#[test]
+fn sealed_configuration_has_its_defaults() {
+    let config = load(&sealed()).unwrap();
+    let (keycrux, backup) = (config.keycrux.clone().unwrap(), config.backup.clone().unwrap());
+    assert_eq!((keycrux.lease_secs, keycrux.margin_secs, keycrux.wait_secs), (60, 6, 600));
+    assert_eq!((keycrux.threshold, keycrux.split, keycrux.size().unwrap().writes()), (1, None, 2));
+    assert_eq!((backup.interval_secs, backup.bytes_max), (300, 64 << 30));
+    let policy = config.release.clone().unwrap().policy(&config.repo, protocol::nec::Env::Dev).unwrap();
+    assert_eq!((policy.signers_wanted(), policy.min_delay_secs), (2, 60));
+    // Sealed state has a folder of its own, which is replaced as a whole.
+    assert_eq!(config.data_dir(), Path::new("/data/data"));
+    assert_eq!(load(&minimal()).unwrap().data_dir(), Path::new("/data"));
+}
+
+#[test]
+fn faults_of_sealing_name_their_field() {
+    let check = |change: &dyn Fn(&mut Value), part: &str| {
+        let mut value = sealed();
+        change(&mut value);
+        let error = load(&value).expect_err(part);
+        assert!(error.contains(part), "{error}");
+    };
+    let remove = |name: &'static str| {
+        move |v: &mut Value| {
+            v.as_object_mut().unwrap().remove(name);
+        }
+    };
+    check(&remove("keycrux"), "keycrux: is missing");
+    check(&remove("backup"), "backup: is missing");
+    check(
+        &|v| {
+            remove("keycrux")(v);
+            remove("backup")(v);
+        },
+        "release: means nothing",
+    );
+    check(&|v| v["keycrux"]["repo"] = json!(""), "keycrux.repo");
+    check(&|v| v["keycrux"]["env"] = json!("debug"), "keycrux.env");
+    check(&|v| v["keycrux"]["maintainers"] = json!([]), "keycrux.maintainers");
+    check(&|v| v["keycrux"]["threshold"] = json!(0), "keycrux.threshold");
+    check(&|v| v["keycrux"]["threshold"] = json!(2), "keycrux.threshold");
+    check(&|v| v["keycrux"]["min_version"] = json!("1"), "keycrux.min_version");
+    check(&|v| v["keycrux"]["launchers"] = json!([key(2), key(3)]), "keycrux.writes");
+    check(&|v| v["keycrux"]["writes"] = json!(1), "keycrux.writes");
+    check(&|v| v["keycrux"]["writes"] = json!(4), "keycrux.writes");
+    let many: Vec<_> = (1..=16).map(key).collect();
+    check(&|v| v["keycrux"]["launchers"] = json!(many), "keycrux.launchers");
+    check(&|v| v["keycrux"]["relays"] = json!(["http://x"]), "keycrux.relays");
+    check(&|v| v["keycrux"]["lease_secs"] = json!(2), "keycrux.lease_secs");
+    check(&|v| v["keycrux"]["lease_secs"] = json!(3_601), "keycrux.lease_secs");
+    check(&|v| v["keycrux"]["margin_secs"] = json!(0), "keycrux.margin_secs");
+    check(&|v| v["keycrux"]["margin_secs"] = json!(61), "keycrux.margin_secs");
+    check(&|v| v["keycrux"]["wait_secs"] = json!(66), "keycrux.wait_secs");
+    check(&|v| v["keycrux"]["split"] = json!(1), "keycrux.split");
+    check(&|v| v["keycrux"]["split"] = json!(3), "keycrux.split");
+    check(&|v| v["keycrux"]["launcher"] = json!([]), "unknown field `launcher`");
+    check(&|v| v["release"]["maintainers"] = json!([]), "release.maintainers");
+    check(&|v| v["release"]["threshold"] = json!(3), "release: policy.threshold");
+    check(&|v| v["release"]["min_version"] = json!("x"), "release.min_version");
+    check(&|v| v["release"]["min_delay_secs"] = json!(1_u64 << 40), "release: policy.min_delay_secs");
+    check(&|v| v["release"]["revoked"] = json!(["x"]), "MAJOR.MINOR.PATCH");
+    check(&|v| v["release"]["founders"] = json!({"maintainers": []}), "release.founders");
+    check(&|v| v["release"]["delay"] = json!(1), "unknown field `delay`");
+    check(&|v| v["backup"]["interval_secs"] = json!(0), "backup.interval_secs");
+    check(&|v| v["backup"]["bytes_max"] = json!(0), "backup.bytes_max");
+    check(&|v| v["backup"]["address"] = json!("http://x"), "is not an address");
+    check(&|v| v["backup"]["dir"] = json!("/x"), "unknown field `dir`");
+}
+
+#[test]
+fn root_of_aws_wants_sealed_state_and_no_money_from_nowhere() {
+    load(&for_aws(sealed())).unwrap();
+    let mut alone = for_aws(sealed());
+    alone["keycrux"]["launchers"] = json!([key(2)]);
+    alone["keycrux"]["writes"] = json!(1);
+    assert!(load(&alone).unwrap_err().contains("keycrux.launchers"));
+    alone["trust_root"] = json!("/run/sim-root.der");
+    load(&alone).unwrap();
+    for (name, value) in [("NWC_FAUCET_MSAT", "5"), ("NWC_FAUCET_PUBKEY", "x"), ("NWC_BACKEND", "internal")] {
+        let mut rich = for_aws(sealed());
+        rich["builtin"][0]["env"][name] = json!(value);
+        assert!(load(&rich).unwrap_err().contains("builtin.env"), "{name}");
+    }
+    let mut exempt = for_aws(sealed());
+    exempt["development"] = json!({});
+    assert!(load(&exempt).unwrap_err().contains("development: is refused"));
+    assert!(load(&for_aws(minimal())).unwrap_err().contains("trust_root: aws is refused"));
+}
+
+#[test]
+fn founders_name_the_record_and_not_its_policy() {
+    let mut value = sealed();
+    value["release"]["founders"] = json!({"maintainers": [key(7)]});
+    let config = load(&value).unwrap();
+    let release = config.release.unwrap();
+    let env = protocol::nec::Env::Dev;
+    let (policy, founding) = (release.policy("r", env).unwrap(), release.founding("r", env).unwrap());
+    assert_eq!((policy.release_pubkeys.len(), policy.threshold), (2, Some(2)));
+    assert_eq!((founding.release_pubkeys.len(), founding.threshold), (1, None));
+}
+
 #[test]
 fn development_is_refused_under_the_root_of_aws() {
     refused(|v| v["trust_root"] = json!("aws"), "trust_root: aws is refused");

@@ -34,7 +34,8 @@ pub(super) struct Driver {
     launching: Option<JoinHandle<()>>,
     /// Tells a launch that was prepared ahead that it is paid for.
     paid: Option<oneshot::Sender<()>>,
-    /// What must happen and failed: the process must not run, or the data must go.
+    /// What must happen and did not: the process must not run, or the data must go; or the process must
+    /// run, as soon as this server may act again.
     owed: Option<Effect>,
 }
 
@@ -84,8 +85,10 @@ impl Driver {
     }
 
     async fn wake(&mut self) {
-        if let Some(effect) = self.owed.take() {
-            self.carry_out(effect).await;
+        if let Some(effect) = self.owed.take()
+            && let Some(event) = self.carry_out(effect).await
+        {
+            self.feed(event).await;
         }
         let due = next_wakeup(&self.container.state, &self.policy);
         if due.is_some_and(|at| at <= self.ctx.clock.now()) {
@@ -154,6 +157,11 @@ impl Driver {
                 None
             }
             Effect::Charge { period } => Some(billing::charge(&self.ctx, &self.container, period).await),
+            // Another may have this server's state, and run it already.
+            Effect::Start if !self.ctx.hold.may_act() => {
+                self.owed = Some(Effect::Start);
+                None
+            }
             Effect::Start => Some(self.start().await),
             Effect::Stop => {
                 self.stop().await;
@@ -251,6 +259,8 @@ impl Driver {
             self.owed = Some(Effect::Stop);
             return;
         }
+        // A start that was still owed is not wanted any more.
+        self.owed = None;
         self.ctx.checkpoints.reach(Step::PauseStopped, &subject).await;
     }
 

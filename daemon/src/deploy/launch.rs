@@ -139,6 +139,8 @@ async fn try_launch(
         ctx.runtime.prepare(container).await?;
     }
     ctx.checkpoints.reach(Step::LaunchCreated, subject).await;
+    // Another may have this server's state. Whoever has it in the end starts what was paid.
+    ctx.hold.held().await;
     match ctx.runtime.start(container).await {
         // The engine was cleaned up meanwhile.
         Err(RuntimeError::NotPrepared) if prepared => start(ctx, container).await?,

@@ -62,6 +62,7 @@ async fn create_certificate(
     request: CreateCertificate,
 ) -> Result<CertificateChain, String> {
     let ctx = fleet.context();
+    ctx.hold.require().map_err(|failure| format!("{}: {}", failure.code, failure.message))?;
     let evidence = ctx.attestor.current().await.map_err(|e| internal(&e))?;
     let to_container = certificate(ctx, &evidence, container).map_err(|e| internal(&e))?;
     let until = evidence.document.leaf_not_after();

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use units::Resources;
 
 use super::volume::VolumeMount;
-use super::{Addresses, EngineFacts, LABEL_PUBKEY, RuntimeError, network};
-use crate::store::{Container, Spec};
+use super::{Addresses, EngineFacts, LABEL_BUILTIN, LABEL_PUBKEY, RuntimeError, network};
+use crate::store::{Container, Origin, Spec};
 
 /// What a container writes to its log, in two files of this size.
 const LOG_FILE_SIZE: &str = "512k";
@@ -32,9 +32,12 @@ const STARTUP_NANO_CPUS: i64 = 1_000_000_000;
 /// A billionth of a CPU, of which `cpu_milli` is a thousandth.
 const NANO_PER_MILLI: u64 = 1_000_000;
 
+/// How the engine's names of our containers and networks begin.
+pub(super) const NAME_PREFIX: &str = "encl-";
+
 /// The engine's name of a container, and of its network.
 pub(super) fn container_name(pubkey: &PublicKey) -> String {
-    format!("encl-{}", &pubkey.to_hex()[..24])
+    format!("{NAME_PREFIX}{}", &pubkey.to_hex()[..24])
 }
 
 /// What a plan is made from.
@@ -98,7 +101,7 @@ pub(super) fn container_body(inputs: &Inputs<'_>) -> ContainerCreateBody {
         image: Some(spec.config_digest.clone()),
         cmd: spec.args.clone(),
         env: Some(environment(inputs)),
-        labels: Some(HashMap::from([(LABEL_PUBKEY.to_owned(), container.pubkey().to_hex())])),
+        labels: Some(labels(container)),
         exposed_ports: Some(spec.ports.iter().map(|port| format!("{}/tcp", port.container_port)).collect()),
         host_config: Some(host_config(inputs)),
         networking_config: Some(NetworkingConfig {
@@ -106,6 +109,14 @@ pub(super) fn container_body(inputs: &Inputs<'_>) -> ContainerCreateBody {
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+fn labels(container: &Container) -> HashMap<String, String> {
+    let mut labels = HashMap::from([(LABEL_PUBKEY.to_owned(), container.pubkey().to_hex())]);
+    if let Origin::Builtin(name) = &container.origin {
+        labels.insert(LABEL_BUILTIN.to_owned(), name.clone());
+    }
+    labels
 }
 
 /// A volume's folder in a container. Unlike with `binds`, the engine refuses to start if the folder is

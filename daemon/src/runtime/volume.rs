@@ -10,6 +10,8 @@ use nostr::key::PublicKey;
 use thiserror::Error;
 use tokio::process::Command;
 
+/// Name of the folder of volumes, among the server's data.
+pub const VOLUMES_DIR: &str = "volumes";
 /// `mkfs.ext4` makes nothing smaller.
 const VOLUME_BYTES_MIN: u64 = 1 << 20;
 
@@ -62,7 +64,20 @@ impl Volumes {
     }
 
     fn file(&self, pubkey: &PublicKey) -> PathBuf {
-        self.dir.join(format!("{}.img", pubkey.to_hex()))
+        self.dir.join(file_name(pubkey))
+    }
+
+    /// What there is to copy of a container: its volume's file, and where it is mounted, if it is.
+    pub(super) fn source(
+        &self,
+        pubkey: &PublicKey,
+    ) -> Result<Option<(PathBuf, Option<PathBuf>)>, VolumeError> {
+        let (file, point) = (self.file(pubkey), self.mount_point(pubkey));
+        if !file.exists() {
+            return Ok(None);
+        }
+        let mounted = is_mounted(&point)?.then_some(point);
+        Ok(Some((file, mounted)))
     }
 
     fn mount_point(&self, pubkey: &PublicKey) -> PathBuf {
@@ -149,6 +164,21 @@ impl Volumes {
     }
 }
 
+/// Name of the file that holds a container's volume.
+pub(crate) fn file_name(pubkey: &PublicKey) -> String {
+    format!("{}.img", pubkey.to_hex())
+}
+
+/// Unmounts every volume of the folder.
+pub(super) async fn unmount_below(dir: &Path) -> Result<(), VolumeError> {
+    for point in mount_points(dir)? {
+        if dir == point.parent().unwrap_or(&point) {
+            run("umount", Command::new("umount").arg(&point)).await?;
+        }
+    }
+    Ok(())
+}
+
 fn absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -161,10 +191,14 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, VolumeError> {
 }
 
 fn is_mounted(point: &Path) -> Result<bool, VolumeError> {
-    let mounts = at(point, std::fs::read_to_string("/proc/self/mounts"))?;
+    Ok(mount_points(point)?.iter().any(|mounted| mounted == point))
+}
+
+/// Everything that is mounted here, as far as `for_what` can be looked up.
+fn mount_points(for_what: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    let mounts = at(for_what, std::fs::read_to_string("/proc/self/mounts"))?;
     // Our paths have no white space that this file would escape.
-    let point = point.to_string_lossy();
-    Ok(mounts.lines().any(|line| line.split(' ').nth(1) == Some(point.as_ref())))
+    Ok(mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from).collect())
 }
 
 async fn run(program: &'static str, command: &mut Command) -> Result<(), VolumeError> {

@@ -133,7 +133,9 @@ impl Store {
     /// [`StoreError`].
     pub fn unpaid(&self, created: UnixSecs, limit: u32) -> Result<Vec<Container>, StoreError> {
         let connection = self.lock();
-        let sql = format!("SELECT {COLUMNS} FROM containers WHERE {NEVER_PAID} ORDER BY created_at, rowid LIMIT ?2");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM containers WHERE {NEVER_PAID} ORDER BY created_at, rowid LIMIT ?2"
+        );
         let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_and_then(params![secs(created), limit], read)?;
         rows.collect()

@@ -6,11 +6,11 @@ use protocol::rpc::keycrux::Revoked;
 
 use super::*;
 
-const REPO: &str = "https://example.com/enclaved";
-const NOW: UnixSecs = UnixSecs(1_000_000);
+pub(super) const REPO: &str = "https://example.com/enclaved";
+pub(super) const NOW: UnixSecs = UnixSecs(1_000_000);
 
 /// The first four are maintainers, the others strangers.
-static PEOPLE: LazyLock<Vec<PublicKey>> =
+pub(super) static PEOPLE: LazyLock<Vec<PublicKey>> =
     LazyLock::new(|| (0..6).map(|_| Keys::generate().public_key()).collect());
 
 fn pcr(n: u8) -> Pcr {
@@ -18,21 +18,21 @@ fn pcr(n: u8) -> Pcr {
 }
 
 /// Build `n` on the machine.
-fn build(n: u8) -> Measured {
+pub(super) fn build(n: u8) -> Measured {
     Measured { pcrs: [pcr(n), pcr(n + 100), pcr(n + 200)], pcr4: pcr(4) }
 }
 
-fn version(minor: u64) -> Version {
+pub(super) fn version(minor: u64) -> Version {
     format!("1.{minor}.0").parse().unwrap()
 }
 
-fn release(signer: usize, of: u8, minor: u64) -> Release {
+pub(super) fn release(signer: usize, of: u8, minor: u64) -> Release {
     let signer = PEOPLE[signer];
     Release { signer, repo: REPO.into(), env: Env::Dev, version: Some(version(minor)), pcrs: build(of).pcrs }
 }
 
 /// A record of build 1, release 1.5.0, two of whose three maintainers must sign the next.
-fn record() -> Rules<'static> {
+pub(super) fn record() -> Rules<'static> {
     let policy = Policy {
         repo: Some(REPO.into()),
         release_pubkeys: PEOPLE[..3].iter().copied().collect(),
@@ -44,7 +44,7 @@ fn record() -> Rules<'static> {
     Rules { pcr4: pcr(4), policy, version: current.version.clone(), current: Some(current), pending: &[] }
 }
 
-fn shown(releases: &[Release]) -> Shown {
+pub(super) fn shown(releases: &[Release]) -> Shown {
     Shown::new(Some(REPO.into()), releases.to_vec())
 }
 
@@ -186,16 +186,17 @@ fn any_release() -> impl Strategy<Value = Release> {
     })
 }
 
-fn any_pending() -> impl Strategy<Value = Pending> {
-    let parts = (1..4_u8, 3..9_u64, 0..200_u64);
-    parts.prop_map(|(of, minor, age)| Pending {
-        pcrs: build(of).pcrs,
-        version: Some(version(minor)),
-        first_seen: NOW.minus_secs(age),
-    })
+/// Release `minor` of build `of`, which was first seen so many seconds ago.
+pub(super) fn pending(of: u8, minor: u64, age_secs: u64) -> Pending {
+    let first_seen = NOW.minus_secs(age_secs);
+    Pending { pcrs: build(of).pcrs, version: Some(version(minor)), first_seen }
 }
 
-fn any_policy() -> impl Strategy<Value = Policy> {
+fn any_pending() -> impl Strategy<Value = Pending> {
+    (1..4_u8, 3..9_u64, 0..200_u64).prop_map(|(of, minor, age)| pending(of, minor, age))
+}
+
+pub(super) fn any_policy() -> impl Strategy<Value = Policy> {
     let revoked = prop_oneof![
         (3..9_u64).prop_map(|minor| Revoked::Version(version(minor))),
         (1..4_u8).prop_map(|n| Revoked::Pcr0(pcr(n))),

@@ -6,7 +6,7 @@ use quorum::{Answer, Epoch, GroupId, Head, RecordId, Reply, Request, Stamped};
 use units::UnixSecs;
 
 use super::{Caller, Store, notes};
-use crate::policy::{Grant, Measured, Rules, decide};
+use crate::policy::{Grant, Measured, Rules, decide, judge_change};
 
 /// What `advance` writes.
 #[derive(Debug)]
@@ -146,6 +146,9 @@ impl Store {
         if held.is_none_or(|held| held.policy != body.policy) {
             decide(&Rules::own(&body.policy, grant.build()), &caller.document, &caller.shown, now)?;
         }
+        // What the record's name promises holds from the first write.
+        let in_force = held.map_or_else(|| identity.founding_policy(), |held| held.policy.clone());
+        judge_change(&in_force, &body.policy, &caller.shown)?;
         Ok(())
     }
 

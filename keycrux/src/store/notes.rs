@@ -18,6 +18,10 @@ pub(super) const fn new(pcr4: Pcr, expires_at: UnixSecs) -> Note {
 /// latest versions are kept.
 pub(super) fn remember(note: &mut Note, build: &Measured, refusal: &Refusal, now: UnixSecs) {
     for version in &refusal.unknown {
+        let is_known = |known: &Pending| known.pcrs == build.pcrs && known.version.as_ref() == Some(version);
+        if note.pending.iter().any(is_known) {
+            continue;
+        }
         tracing::info!(%version, pcr0 = %build.pcrs[0], "a release waits");
         note.pending.push(Pending { pcrs: build.pcrs, version: Some(version.clone()), first_seen: now });
     }

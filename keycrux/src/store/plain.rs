@@ -7,7 +7,7 @@ use quorum::RecordId;
 use units::UnixSecs;
 
 use super::{Caller, Store, notes};
-use crate::policy::{Grant, Refusal, Rules, decide};
+use crate::policy::{Grant, Refusal, Rules, decide, judge_change};
 
 /// A record of one key store alone.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ impl Store {
         match self.plain.get_mut(&record) {
             Some(held) => {
                 decide_held(held, caller, now)?;
+                judge_change(&held.body.policy, &policy, &caller.shown)?;
                 if written_ms < held.written_ms {
                     let reason = "the record was written since this request was made; read it first";
                     return Err(Failure::new(Code::RecordNewer, reason));
@@ -120,6 +121,10 @@ impl Store {
 
     pub(super) fn plain_body(&self, record: RecordId) -> Option<(&Body, &Note)> {
         self.plain.get(&record).map(|plain| (&plain.body, &plain.note))
+    }
+
+    pub(super) fn plain_bodies(&self) -> impl Iterator<Item = (RecordId, &Body)> {
+        self.plain.iter().map(|(record, plain)| (*record, &plain.body))
     }
 
     pub(super) fn plain_note_mut(&mut self, record: RecordId) -> Option<&mut Note> {

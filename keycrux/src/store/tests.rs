@@ -205,6 +205,94 @@ fn holder_may_change_its_policy_to_one_that_it_meets() {
 }
 
 #[test]
+fn policy_of_a_record_does_not_get_weaker_without_its_maintainers() {
+    let mut store = alone(Limits::default());
+    let machine = Machine::signed("a", "1.0.0");
+    let strict = Policy { min_delay_secs: 60, ..signed_policy(2) };
+    let first = body(&machine, &strict, Material::Data(data("x")));
+    write(&mut store, &machine.caller(), first.clone(), epoch(1), 1).unwrap();
+    let lax = Body { policy: signed_policy(2), ..first.clone() };
+    assert_eq!(code(write(&mut store, &machine.caller(), lax.clone(), epoch(1), 2)), Code::PolicyWeaker);
+    // Nor in the step in which the next build takes over, which they signed as a build.
+    let next = Machine::signed("b", "1.1.0");
+    let later = NOW.plus_secs(60);
+    assert_eq!(code(store.lease(&next.caller(), &first.identity, epoch(2), NOW)), Code::DelayPending);
+    store.lease(&next.caller(), &first.identity, epoch(2), later).unwrap();
+    let mut taken = lax.clone();
+    taken.lineage.push(Build { pcrs: next.build.pcrs, version: next.version.clone(), since: later });
+    let group = store.origin().unwrap().view.group;
+    let body = Some(Stamped { stamp: Stamp { epoch: epoch(2), seq: 1 }, value: taken });
+    let advance = Advance { epoch: epoch(2), group, body, head: None };
+    assert_eq!(code(store.advance(&next.caller(), &first.identity, advance, later)), Code::PolicyWeaker);
+    let held = |store: &Store| store.entry(first.identity.record_id()).unwrap().body.clone().unwrap().value;
+    assert_eq!(held(&store), first);
+    // Two of the three say that it may.
+    let approving = |by: usize| machine.caller_with_approvals(by, &strict, &lax.policy);
+    let write_in_3 = |store: &mut Store, caller: &Caller| {
+        store.lease(caller, &first.identity, epoch(3), NOW).unwrap();
+        write(store, caller, lax.clone(), epoch(3), 1)
+    };
+    assert_eq!(code(write_in_3(&mut store, &approving(1))), Code::PolicyWeaker);
+    write_in_3(&mut store, &approving(2)).unwrap();
+    assert_eq!(held(&store).policy, lax.policy);
+}
+
+#[test]
+fn first_policy_is_no_weaker_than_the_records_name() {
+    let mut store = alone(Limits::default());
+    let machine = Machine::signed("a", "1.0.0");
+    let mut first = body(&machine, &signed_policy(2), Material::Data(data("x")));
+    first.policy = signed_policy(1);
+    assert_eq!(code(write(&mut store, &machine.caller(), first, epoch(1), 1)), Code::PolicyWeaker);
+    let unsigned = Machine::unsigned("b");
+    let mut exact = body(&unsigned, &Policy::default(), Material::Data(data("x")));
+    exact.policy = signed_policy(1);
+    let refused = write(&mut store, &unsigned.caller(), exact, epoch(1), 1);
+    assert_eq!(code(refused), Code::ReleaseMissing);
+    assert!(store.is_empty());
+}
+
+#[test]
+fn set_does_not_make_a_policy_weaker() {
+    let mut store = alone(Limits::default());
+    let owner = Machine::signed("owner", "1.2.0");
+    let strict = Policy { min_delay_secs: 60, ..signed_policy(1) };
+    store.set(&owner.caller(), data("secret"), Some(strict.clone()), NOW).unwrap();
+    let set = store.set(&owner.caller(), data("lax"), Some(signed_policy(1)), NOW);
+    assert_eq!(code(set), Code::PolicyWeaker);
+    assert_eq!(store.get(&owner.caller(), None, NOW).unwrap(), data("secret"));
+    let stricter = Policy { min_delay_secs: 61, ..strict };
+    store.set(&owner.caller(), data("stricter"), Some(stricter), NOW).unwrap();
+    assert_eq!(store.get(&owner.caller(), None, NOW).unwrap(), data("stricter"));
+}
+
+#[test]
+fn check_tells_of_the_only_record_of_a_machine_or_of_the_one_that_is_named() {
+    let mut store = alone(Limits::default());
+    let machine = Machine::signed("a", "1.0.0");
+    let shown = machine.caller().shown;
+    let ask = |store: &mut Store, which: Which<'_>| store.check(&machine.build, &shown, which, NOW);
+    assert_eq!(code(ask(&mut store, Which::Only)), Code::NotFound);
+    let genesis = |byte| nostr::event::EventId::from_byte_array([byte; 32]);
+    for byte in [1, 2] {
+        let mut fresh = body(&machine, &signed_policy(1), Material::Data(data("x")));
+        fresh.identity = fresh.identity.of_genesis(genesis(byte));
+        write(&mut store, &machine.caller(), fresh.clone(), epoch(1), 1).unwrap();
+        let told = ask(&mut store, Which::Genesis(genesis(byte))).unwrap();
+        assert_eq!((told.allowed, told.record), (true, fresh.identity.record_id()));
+        assert_eq!(ask(&mut store, Which::Named(&fresh.identity)).unwrap(), told);
+        if byte == 1 {
+            assert_eq!(ask(&mut store, Which::Only).unwrap(), told);
+        }
+    }
+    assert_eq!(code(ask(&mut store, Which::Only)), Code::RecordAmbiguous);
+    assert_eq!(code(ask(&mut store, Which::Genesis(genesis(3)))), Code::NotFound);
+    let elsewhere = machine.on("i-0elsewhere");
+    let told = store.check(&elsewhere.build, &shown, Which::Genesis(genesis(1)), NOW);
+    assert_eq!(code(told), Code::NotFound);
+}
+
+#[test]
 fn record_never_gets_older() {
     let mut store = alone(Limits::default());
     let newer = Machine::signed("newer", "1.1.0");

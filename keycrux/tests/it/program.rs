@@ -18,11 +18,19 @@ async fn it_checks_its_configuration_and_says_its_version() {
     assert!(output.status.success(), "{output:?}");
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(shown["records"]["max"], 10_000);
-    world.config = serde_json::json!({"threshold": 7});
-    let path = world.write_config(world.dir.path());
-    let output = keycrux(&["--config", path.to_str().unwrap(), "--check-config"]);
-    assert_eq!(output.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("threshold"), "{output:?}");
+    for (config, said) in [
+        (serde_json::json!({"threshold": 7}), "threshold"),
+        (serde_json::json!({"records": {"max": 0}}), "records"),
+        (serde_json::json!({"group": {"members": [], "writes": 1}}), "group"),
+        (serde_json::json!({"recrods": {}}), "unknown field `recrods`"),
+    ] {
+        world.config = config;
+        let path = world.write_config(world.dir.path());
+        let output = keycrux(&["--config", path.to_str().unwrap(), "--check-config"]);
+        assert_eq!(output.status.code(), Some(64));
+        assert!(output.stdout.is_empty(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{output:?}");
+    }
     let output = keycrux(&["--version"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains(env!("CARGO_PKG_VERSION")), "{output:?}");
 }

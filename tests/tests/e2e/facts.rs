@@ -53,7 +53,7 @@ impl Facts {
     /// # Errors
     /// When something cannot be read, or the wallet's books do not sum to zero.
     pub(crate) async fn of(world: &World) -> Result<Self> {
-        let state = open(&world.state_dir().join("state.db"))?;
+        let state = open(&world.data_dir().join("state.db"))?;
         let count = |sql: &str| -> Result<u32> { Ok(state.query_row(sql, [], |row| row.get(0))?) };
         let copy = tempfile::tempdir()?;
         let wallet = open(&copy_of_wallet_db(world, copy.path())?)?;
@@ -157,7 +157,7 @@ async fn engine(world: &World) -> Result<BTreeSet<String>> {
 }
 
 fn volumes(world: &World) -> Result<BTreeSet<String>> {
-    let entries = std::fs::read_dir(world.state_dir().join("volumes"))?;
+    let entries = std::fs::read_dir(world.data_dir().join("volumes"))?;
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
@@ -168,7 +168,7 @@ fn open(path: &Path) -> Result<Connection> {
 
 /// The key of the built-in wallet's container.
 pub(crate) fn wallet_container(world: &World) -> Result<PublicKey> {
-    let state = open(&world.state_dir().join("state.db"))?;
+    let state = open(&world.data_dir().join("state.db"))?;
     let sql = "SELECT pubkey FROM containers WHERE builtin = 'nwc'";
     Ok(PublicKey::from_byte_array(state.query_row(sql, [], |row| row.get(0))?))
 }
@@ -176,7 +176,7 @@ pub(crate) fn wallet_container(world: &World) -> Result<PublicKey> {
 /// A copy of the wallet's database. Its volume is mounted in the box only, and SQLite does not follow
 /// the way into the box (`/proc/PID/root` is no symbolic link that it could resolve); copying does.
 fn copy_of_wallet_db(world: &World, to: &Path) -> Result<PathBuf> {
-    let volume = world.state_dir().join("volumes").join(wallet_container(world)?.to_hex()).join("0");
+    let volume = world.data_dir().join("volumes").join(wallet_container(world)?.to_hex()).join("0");
     let inside = seen_in_box(world, &volume)?;
     for name in ["wallet.db", "wallet.db-wal"] {
         std::fs::copy(inside.join(name), to.join(name))

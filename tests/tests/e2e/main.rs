@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod backup;
 mod bad_input;
 mod crash;
 mod facts;
@@ -15,6 +16,7 @@ mod liar;
 mod life;
 mod nec;
 mod netns;
+mod operations;
 mod reconfigure;
 mod restart;
 mod rules;

@@ -84,6 +84,7 @@ impl Recipe {
             build: Some(&build),
             instance: Some(&machine),
             releases: &releases,
+            history: None,
         };
         let event = announce(&stage.service, &said, &root, &document, now).unwrap();
         let claims = ContainerClaims { image: IMAGE, manifest_sha256: Some(&"ab".repeat(32)) };

@@ -20,6 +20,7 @@ const ANYHOW: &[(&str, &str)] = &[
     ("containers/echo/", "the smallest guest: an error ends it"),
     ("crates/devnet/", "its errors are read by people"),
     ("daemon/src/server.rs", "puts the parts together: an error ends the start"),
+    ("daemon/src/server/", "a part of it"),
     ("keycrux/src/server.rs", "puts the parts together: an error ends the start"),
     ("daemon/src/builtin.rs", "part of the start: an error ends it"),
 ];

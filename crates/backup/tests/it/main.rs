@@ -1,6 +1,7 @@
 //! Snapshots and restores against stores that keep, lose, change and delay what they were given.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod by_age;
 mod hostile;
 mod round_trip;
 mod store;

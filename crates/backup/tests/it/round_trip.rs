@@ -196,3 +196,24 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn snapshot_after_one_that_the_store_lost_is_the_next_and_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    std::fs::write(&image, noise(1, 3 * MIB)).unwrap();
+    let sources = || vec![Source::file("v", &image).unwrap()];
+    let (mut first, mut lost) = (engine(1), MemoryStore::default());
+    let head = back_up(&mut first, &mut lost, sources()).await;
+    let (mut second, mut store) = (engine(1), MemoryStore::default());
+    assert!(second.adopt(&mut store, head).await.is_err());
+    second.follow(head);
+    assert_eq!(second.head(), Some(head));
+    let next = second.snapshot(&mut store, sources(), NOW).await.unwrap();
+    assert_eq!((next.head().generation, next.stats().sent_objects), (head.generation + 1, 4));
+    let head = next.head();
+    second.acknowledge(&mut store, next).await.unwrap();
+    let into = dir.path().join("r");
+    engine(1).restore(&mut store, head, &into, ROOM, |_| {}).await.unwrap();
+    assert!(std::fs::read(&image).unwrap() == std::fs::read(into.join("v")).unwrap());
+}

@@ -9,7 +9,7 @@ use nostr::nips::nip19::ToBech32;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::world::{REPO, World};
+use crate::world::{KEYCRUX_REPO, REPO, World};
 
 /// A person with a key, a wallet and a list of maintainers.
 pub(super) struct Encli {
@@ -34,7 +34,7 @@ impl Encli {
             key.display(),
             world.trust_root().display().to_string(),
         );
-        std::fs::write(&config, text)?;
+        std::fs::write(&config, text + &keycrux_section(world)?)?;
         Ok(Self { program: world.options().program("encli")?, config, wallet })
     }
 
@@ -82,6 +82,18 @@ impl Encli {
         }
         serde_json::from_str(&printed).with_context(|| format!("encli printed no JSON: {printed}"))
     }
+}
+
+/// Which key stores count, in the person's configuration.
+fn keycrux_section(world: &World) -> Result<String> {
+    let stores = world.key_stores()?;
+    let npubs = |keys: &[Keys]| -> Result<Vec<String>> {
+        Ok(keys.iter().map(|keys| keys.public_key().to_bech32()).collect::<Result<_, _>>()?)
+    };
+    let (maintainers, launchers) = (npubs(stores.maintainers())?, npubs(stores.launchers())?);
+    Ok(format!(
+        "[keycrux]\nref = {KEYCRUX_REPO:?}\nmaintainer = {maintainers:?}\nthreshold = 2\nlauncher = {launchers:?}\n"
+    ))
 }
 
 /// A text in what a command printed.

@@ -56,6 +56,7 @@ pub(super) async fn describe(world: &World, encli: &Encli) -> Result<String> {
         format!("  trust root         {}", world.trust_root().display()),
         format!("  repository         {REPO}"),
         format!("  maintainers        {maintainers} (both signed)"),
+        format!("  key stores         {} (logs in keycrux-*)", world.key_stores()?.launchers().len()),
         format!("  registry           {} (plain HTTP)", world.registry().address()),
         format!("  engine             unix://{}", world.engine().socket().display()),
         format!("  wallet with money  file:{}", faucet.display()),

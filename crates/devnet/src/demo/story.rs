@@ -29,6 +29,16 @@ pub(super) async fn tell(world: &World, encli: &Encli) -> Result<()> {
         server["announced"]["units_free"]
     ));
 
+    say(
+        "the key to what that server keeps is not on its machine, but with key stores in enclaves of their own:",
+    );
+    let machine = world.operator().instance_id();
+    let stores = encli.run(&["keycrux", "has", "--machine", machine]).await?;
+    let stores = stores["key_stores"].as_array().context("no key stores")?;
+    let holding = stores.iter().filter(|store| store["result"]["count"] == 1).count();
+    ensure!(holding >= world.key_stores()?.writes(), "too few key stores have the record: {stores:?}");
+    say(&format!("  {holding} of {} hold it", stores.len()));
+
     say("it launches a container, pays the invoice through its wallet, and waits:");
     let wallet = encli.wallet();
     let deployed = encli

@@ -2,24 +2,26 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::operator::REPO;
-use super::{Operator, World};
-use crate::enclave_box::EnclaveBox;
+use super::{World, sealing};
 
 /// Containers' networks, apart from what the engine gives to others.
 const CONTAINERS: &str = "10.232.0.0/16";
 
 /// Writes the parent's configuration; returns its path and that of the socket.
-pub(super) fn write_parent(enclave: &EnclaveBox, operator: &Operator) -> Result<(PathBuf, PathBuf)> {
-    let (config, socket) = (enclave.dir().join("parent.json"), enclave.dir().join("parent.sock"));
+pub(super) fn write_parent(world: &World) -> Result<(PathBuf, PathBuf)> {
+    let (config, socket) = (world.dir().join("parent.json"), world.dir().join("parent.sock"));
+    let backup =
+        world.options().sealing.is_some().then(|| sealing::parent_section(world.dir(), world.backups()));
     let text = json!({
         "listen": format!("unix:{}", socket.display()),
-        "instance_dir": operator.dir(),
-        "ip": enclave.box_address(),
+        "instance_dir": world.operator().dir(),
+        "ip": world.enclave().box_address(),
         "shutdown_secs": 30,
+        "backup": backup,
     });
     std::fs::write(&config, text.to_string())?;
     Ok((config, socket))
@@ -30,7 +32,7 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
     let options = world.options();
     let dir = world.dir();
     let relay = world.relay_url();
-    let text = json!({
+    let mut text = json!({
         "repo": REPO,
         "relays": [relay],
         "state_dir": world.state_dir(),
@@ -71,6 +73,23 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
             "checkpoints": options.watch_steps.then(|| world.steps_socket()),
         },
     });
+    if let Some(sealing) = &options.sealing {
+        let sections = sealing.sections(world)?.as_object().cloned().unwrap_or_default();
+        text.as_object_mut().context("an object")?.extend(sections);
+    }
     std::fs::write(world.daemon_config(), serde_json::to_string_pretty(&text)?)?;
+    Ok(())
+}
+
+/// Writes the daemon's configuration again, as the build has it that is measured now.
+pub(super) fn rewrite_for_build(world: &World) -> Result<()> {
+    let path = world.daemon_config();
+    let mut text: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+    text["development"]["version"] = world.operator().build().version.clone().into();
+    if let Some(sealing) = &world.options().sealing {
+        let sections = sealing.sections(world)?.as_object().cloned().unwrap_or_default();
+        text.as_object_mut().context("an object")?.extend(sections);
+    }
+    std::fs::write(path, serde_json::to_string_pretty(&text)?)?;
     Ok(())
 }

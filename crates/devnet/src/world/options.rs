@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+use super::SealingOptions;
 use crate::helper::HelperBinary;
 
 /// Numbers of a world, small enough to watch a container's whole life.
@@ -33,6 +34,8 @@ pub struct WorldOptions {
     pub rate_per_sec: u32,
     /// Announce named steps, and wait for a [`super::StepWatch`] at each.
     pub watch_steps: bool,
+    /// How state survives; without it, it lies in clear on the disk.
+    pub sealing: Option<SealingOptions>,
     /// The daemon's `RUST_LOG`.
     pub log: String,
 }
@@ -54,6 +57,7 @@ impl WorldOptions {
             faucet_msat: 100_000_000,
             rate_per_sec: 1_000,
             watch_steps: false,
+            sealing: None,
             log: "info".to_owned(),
         }
     }
@@ -66,13 +70,26 @@ impl WorldOptions {
         Self { unit_hour_msat, period_secs, grace_secs: 3, ..Self::new(helper) }
     }
 
+    /// The same with key stores and backups.
+    #[must_use]
+    pub fn sealed(self, sealing: SealingOptions) -> Self {
+        Self { sealing: Some(sealing), ..self }
+    }
+
+    /// The folder with our programs.
+    ///
+    /// # Errors
+    /// When the helper is in none.
+    pub fn programs(&self) -> Result<PathBuf> {
+        Ok(self.helper.path().parent().context("the helper is in no directory")?.to_owned())
+    }
+
     /// The path of one of our programs.
     ///
     /// # Errors
     /// When it is not built.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
-        let dir = self.helper.path().parent().context("the helper is in no directory")?;
-        let path = dir.join(name);
+        let path = self.programs()?.join(name);
         ensure!(path.is_file(), "{} is not there: run `cargo build`", path.display());
         Ok(path)
     }

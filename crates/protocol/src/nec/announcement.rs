@@ -9,7 +9,7 @@ use attestation::Pcr;
 use nostr::key::PublicKey;
 use units::UnixSecs;
 
-pub use build::{Announcement, PriceTag, WalletTag, build};
+pub use build::{Announcement, History, PriceTag, Upgrade, WalletTag, build};
 pub use claims::{Claims, Form};
 
 use super::{Env, NecError, Policy, VerifiedRoot, all_embedded, builder, embedded, launcher, release, tags};

@@ -4,7 +4,7 @@ use attestation::{VerifiedDocument, pcr_digest};
 use nostr::key::{Keys, PublicKey};
 use units::UnixSecs;
 
-use super::announcement::Claims;
+use super::announcement::{Claims, Form};
 use super::{Draft, Env, NecError, tags};
 use crate::event::{CheckedEvent, SignError};
 use crate::kinds::LAUNCHER_SIGNATURE;
@@ -23,6 +23,19 @@ pub fn draft(instance_id: &str, env: Env, now: UnixSecs) -> Draft {
 /// [`SignError`].
 pub fn build(keys: &Keys, instance_id: &str, env: Env, now: UnixSecs) -> Result<CheckedEvent, SignError> {
     draft(instance_id, env, now).sign(keys)
+}
+
+/// Checks a launcher's event against the document of the machine itself, before there is an
+/// announcement, and returns the launcher.
+///
+/// # Errors
+/// [`NecError::Launcher`].
+pub fn of_machine(
+    event: &CheckedEvent,
+    document: &VerifiedDocument,
+    env: Env,
+) -> Result<PublicKey, NecError> {
+    verify(event, document, &Claims { form: Form::Current, repo: None, env, version: None })
 }
 
 /// Checks a launcher's event against the document of the instance that shows it, and returns the

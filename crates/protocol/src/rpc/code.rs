@@ -97,6 +97,8 @@ codes! {
     PaymentPending = "payment_pending",
     /// Payments out of the server are switched off.
     PayoutsDisabled = "payouts_disabled",
+    /// The server cannot show that it alone has its state; it does nothing until it can.
+    NotHolding = "not_holding",
     /// The server is looking up too many images at once.
     ServerBusy = "server_busy",
     /// Too many requests.
@@ -113,6 +115,8 @@ codes! {
     PcrMismatch = "pcr_mismatch",
     /// The policy cannot be used, or its own author does not meet it.
     PolicyInvalid = "policy_invalid",
+    /// The policy is weaker than the one that it would replace, and too few of its maintainers approve.
+    PolicyWeaker = "policy_weaker",
     /// Too few of the record's maintainers signed this build.
     ReleaseMissing = "release_missing",
     /// The signatures are for another repository.

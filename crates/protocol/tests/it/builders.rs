@@ -1,16 +1,18 @@
 //! Builders make today what they made when the kept events were made: ids are hashes of every byte.
 
-use attestation::{Expectations, VerifiedDocument, VerifyAt, verify};
+use attestation::{Expectations, Pcr, VerifiedDocument, VerifyAt, verify};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nostr::event::Event;
 use nostr::key::Keys;
 use protocol::event::{CheckedEvent, tag_value, tags_named};
-use protocol::nec::announcement::{self, Announcement};
+use protocol::nec::announcement::{self, Announcement, History, Upgrade};
 use protocol::nec::certificate::{ContainerClaims, for_app, for_container};
 use protocol::nec::container::{self, ContainerEvent};
 use protocol::nec::{Env, VerifiedChain, builder, launcher, release, root};
 use protocol::rpc::enclaved::Endpoint;
+use protocol::rpc::keycrux::Build;
+use protocol::tag;
 use units::{ComputeUnits, Msat, UnixSecs};
 
 use crate::fixtures::{INDEX, read};
@@ -88,9 +90,51 @@ fn announcement_is_made_as_before() {
         build: Some(&of("build")[0]),
         instance: Some(&of("instance")[0]),
         releases: &releases,
+        history: None,
     };
     let made = announcement::build(&keys(1), &said, &kept.root, &kept.document, AT).unwrap();
     same(&made, &kept.announcement);
+}
+
+#[test]
+fn history_is_written_as_nec_07_has_it() {
+    let kept = kept();
+    let pcrs = [1, 2, 3].map(|byte| Pcr::from_bytes([byte; 48]));
+    let builds = [Some("1.0.0".parse().unwrap()), None].map(|version| Build { pcrs, version, since: AT });
+    let upgrade = Upgrade {
+        version: "1.1.0".parse().unwrap(),
+        pcr0: pcrs[0],
+        seen_at: AT,
+        not_before: UnixSecs(2_000_000_000),
+    };
+    let history = History { genesis: Some(kept.root.id), lineage: builds.to_vec(), upgrades: vec![upgrade] };
+    let said = Announcement {
+        description: "",
+        repo: REPO,
+        name: "",
+        version: VERSION,
+        env: Env::Dev,
+        relays: &[],
+        open: true,
+        price: None,
+        units_free: None,
+        wallet: None,
+        limits_not_enforced: &[],
+        build: None,
+        instance: None,
+        releases: &[],
+        history: Some(&history),
+    };
+    let made = announcement::build(&keys(1), &said, &kept.root, &kept.document, AT).unwrap();
+    let tags: Vec<_> = made.tags.iter().map(|tag| tag.as_slice().to_vec()).collect();
+    let [one, two, three] = ["01", "02", "03"].map(|byte| byte.repeat(48));
+    let expected = [
+        tag!["genesis", kept.root.id.to_hex()],
+        tag!["lineage", one, two, three, "1.0.0", "1750000000"],
+        tag!["lineage", one, two, three, "", "1750000000"],
+        tag!["upgrade", "1.1.0", one, "1750000000", "2000000000"],
+    ];
+    assert_eq!(tags[tags.len() - 4..], expected);
 }
 
 #[test]

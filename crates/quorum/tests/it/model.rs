@@ -54,6 +54,7 @@ pub(crate) struct Holder {
     next_digest: [u8; 32],
     writing: Option<Head>,
     writing_body: bool,
+    lapsed: bool,
 }
 
 #[derive(Clone)]
@@ -81,6 +82,8 @@ pub(crate) struct Tally {
     pub(crate) founded: u32,
     pub(crate) found_head: u32,
     pub(crate) regrouped: u32,
+    /// Leases that ran out and were renewed all the same.
+    pub(crate) revived: u32,
 }
 
 pub(crate) struct Model {
@@ -141,6 +144,7 @@ impl Model {
             next_digest: self.rng.bytes(),
             writing: None,
             writing_body: false,
+            lapsed: false,
         });
     }
 
@@ -201,6 +205,12 @@ impl Model {
             }
         }
         let (holding, now_ms) = (matches!(holder.tenure.stage(), Stage::Holding { .. }), self.now_ms);
+        let may_act = holder.tenure.may_act(now_ms);
+        if holding && !may_act {
+            holder.lapsed = true;
+        } else if may_act && std::mem::take(&mut holder.lapsed) {
+            self.tally.revived += 1;
+        }
         self.tally.held += u32::from(holding && holder.tenure.is_idle());
         if let Stage::Lost(why) = holder.tenure.stage() {
             self.tally.fenced += u32::from(matches!(why, Lost::Fenced { .. }));

@@ -36,10 +36,12 @@ fn check(members: usize, writes: usize, seeds: u64) {
         sum.founded += tally.founded;
         sum.found_head += tally.found_head;
         sum.regrouped += tally.regrouped;
+        sum.revived += tally.revived;
     }
     println!("{members}/{writes}: {seeds} schedules of {STEPS} steps: {sum:?}");
     let seeds = u32::try_from(seeds).unwrap();
     assert!(sum.heads > seeds && sum.merged > seeds / 2 && sum.fenced > seeds / 2, "too little happened");
+    assert!(sum.revived > seeds / 8, "no lease that ran out was renewed");
     assert!(sum.found_head > seeds / 2, "too few holders found a head");
 }
 

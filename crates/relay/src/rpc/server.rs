@@ -11,7 +11,7 @@ use protocol::event::CheckedEvent;
 use protocol::rpc::{Code, Failure, MESSAGE_BYTES_MAX, Reply, Request};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use units::{Clock, Stopwatch};
+use units::{Clock, Stopwatch, UnixSecs};
 
 use super::envelope::Envelope;
 use super::rate::{RateLimit, RateLimiter};
@@ -55,6 +55,9 @@ pub struct ServerOptions {
     pub clock: Arc<dyn Clock>,
     /// How often one key may ask.
     pub rate: RateLimit,
+    /// When its memory of commands was put back to what it was at an earlier time, if it ever was: what
+    /// was asked for before may have been done by then, and is not remembered.
+    pub recovered_at: Option<UnixSecs>,
 }
 
 /// Answers requests from relays.
@@ -171,6 +174,13 @@ impl<H: Handler> RpcServer<H> {
                 format!("the request is {age_secs} s off this server's clock or has expired; sign a new one"),
             ));
         }
+        if self.options.recovered_at.is_some_and(|at| event.created_at() < at) {
+            return refuse(Failure::new(
+                Code::StaleRequest,
+                "the request was made before this server came back from its backup; look at what became of \
+                 it, and sign a new one",
+            ));
+        }
         if self.handler.is_read(&request.method) {
             let key = RequestKey::new(&event.pubkey, &request.id, &request.body_sha256());
             let method = request.method.clone();
@@ -214,7 +224,14 @@ fn is_reply(text: &str) -> bool {
 
 /// Failures that say nothing of the command itself.
 const fn is_passing(code: Code) -> bool {
-    matches!(code, Code::WalletUnavailable | Code::RateLimited | Code::PaymentPending | Code::Internal)
+    matches!(
+        code,
+        Code::WalletUnavailable
+            | Code::RateLimited
+            | Code::PaymentPending
+            | Code::NotHolding
+            | Code::Internal
+    )
 }
 
 fn log_failure(error: &RequestLogError) -> Failure {

@@ -54,6 +54,10 @@ struct Service {
 
 impl Service {
     async fn start(keys: &Keys, dir: &Path, relay: &TestRelay) -> Self {
+        Self::recovered(keys, dir, relay, None).await
+    }
+
+    async fn recovered(keys: &Keys, dir: &Path, relay: &TestRelay, recovered_at: Option<UnixSecs>) -> Self {
         let pool = connected(&[relay.url()]).await;
         let (effects, stuck) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let handler = Counter { effects: Arc::clone(&effects), stuck: Arc::clone(&stuck) };
@@ -64,6 +68,7 @@ impl Service {
             log: RequestLog::open(&dir.join("requests.db")).unwrap(),
             clock: Arc::new(SystemClock),
             rate: RateLimit { per_sec: 1, burst: 20 },
+            recovered_at,
         };
         let server = RpcServer::new(options, handler);
         let requests = server.subscribe().await.unwrap();
@@ -224,6 +229,19 @@ async fn bad_requests_are_answered_with_their_code() {
     raw.send(&raw.event(add, now().minus_secs(10_000))).await;
     raw.silence().await;
     assert_eq!(service.effects(), 0);
+}
+
+#[tokio::test]
+async fn request_of_before_a_recovery_is_refused_and_has_no_effect() {
+    let (relay, dir, keys) = (TestRelay::start().await, tempfile::tempdir().unwrap(), Keys::generate());
+    let at = now();
+    let service = Service::recovered(&keys, dir.path(), &relay, Some(at)).await;
+    let mut raw = RawClient::new(&keys, &relay).await;
+    for (id, made, expected) in [(1, at.minus_secs(1), json!("stale_request")), (2, at, json!(null))] {
+        raw.send(&raw.event(&format!(r#"{{"id":"{id}","method":"add"}}"#), made)).await;
+        assert_eq!(raw.reply().await["code"], expected, "{id}");
+    }
+    assert_eq!(service.effects(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use attestation::{Expectations, Pcr, VerifyAt, pcr_digest, verify};
 use attestation_sim::{Forge, SimRoot, image_pcrs};
 use nostr::key::{Keys, PublicKey};
 use protocol::nec::release::Release;
-use protocol::nec::{Env, Version};
+use protocol::nec::{Env, PolicyApproval, PolicyChange, Version};
 use protocol::rpc::keycrux::Policy;
 use units::UnixSecs;
 
@@ -57,6 +57,16 @@ impl Machine {
     pub(super) fn on(&self, instance_id: &str) -> Self {
         let build = Measured { pcr4: pcr_digest(instance_id.as_bytes()), ..self.build };
         Self { build, ..self.clone() }
+    }
+
+    /// It asks, and shows besides that so many maintainers approve another policy.
+    pub(super) fn caller_with_approvals(&self, by: usize, from: &Policy, to: &Policy) -> Caller {
+        let change = PolicyChange { from: from.digest().unwrap(), to: to.digest().unwrap() };
+        let approval =
+            |signer: &PublicKey| PolicyApproval { signer: *signer, repo: REPO.into(), env: Env::Dev, change };
+        let caller = self.caller();
+        let approvals = MAINTAINERS.iter().take(by).map(approval).collect();
+        Caller { shown: caller.shown.with_approvals(approvals), ..caller }
     }
 
     /// It asks, and shows the signatures of all maintainers if it is signed.

@@ -3,7 +3,7 @@
 use nostr::event::Kind;
 
 use super::events::{AFTER_SIGNING, flip};
-use super::{ACCEPTED, Family, Form, REFUSED};
+use super::{ACCEPTED, Family, Form, document};
 use crate::draft::Draft;
 use crate::stage::{IMAGE, NOW};
 
@@ -118,20 +118,6 @@ fn attestation() -> Family {
     add("expired", "expired", |it| it.set("expiration", NOW.0 - 1));
     add("outlives the leaf", "event_invalid", |it| it.set("expiration", LEAF_END + 1));
     add("prod, said dev", "event_invalid", |it| it.set("t", "prod"));
-    faults.add("document of another key", "public_key_mismatch", |recipe, _| {
-        recipe.forge.payload.public_key = Some(vec![7; 32]);
-    });
-    faults.add("another root of the same name", "chain_untrusted", |recipe, _| {
-        recipe.issuer = Some(crate::foreign_root::of_the_same_name());
-    });
-    faults.add("leaf ended", "certificate_expired", |recipe, _| {
-        recipe.forge.chain.leaf.not_after = NOW.minus_secs(1);
-    });
-    faults.add("document flipped", REFUSED, |recipe, _| {
-        recipe.document.push(Box::new(|it: &mut Vec<u8>| {
-            let at = it.len() / 2;
-            it[at] ^= 1;
-        }));
-    });
+    document::add_a_few(&mut faults);
     faults
 }

@@ -9,6 +9,25 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use super::{ACCEPTED, Family, Form, REFUSED};
 use crate::stage::NOW;
 
+/// A few faults of the document for another event that carries it: that it is looked at there, too.
+pub(super) fn add_a_few(faults: &mut Family) {
+    faults.add("document of another key", "public_key_mismatch", |recipe, _| {
+        recipe.forge.payload.public_key = Some(vec![7; 32]);
+    });
+    faults.add("leaf ended", "certificate_expired", |recipe, _| {
+        recipe.forge.chain.leaf.not_after = NOW.minus_secs(1);
+    });
+    faults.add("document flipped", REFUSED, |recipe, _| {
+        recipe.document.push(Box::new(|it: &mut Vec<u8>| {
+            let at = it.len() / 2;
+            it[at] ^= 1;
+        }));
+    });
+    faults.add("another root of the same name", "chain_untrusted", |recipe, _| {
+        recipe.issuer = Some(crate::foreign_root::of_the_same_name());
+    });
+}
+
 pub(super) fn families() -> Vec<Family> {
     vec![payload(), key(), debug(), cose(), flips(), base64()]
 }

@@ -4,7 +4,7 @@ use attestation::{Pcr, pcr_digest};
 use nostr::event::Kind;
 
 use super::signatures::certificates;
-use super::{ACCEPTED, Family, Form, REFUSED};
+use super::{ACCEPTED, Family, Form, document};
 use crate::draft::Draft;
 use crate::recipe::Recipe;
 use crate::stage::NOW;
@@ -35,21 +35,7 @@ fn itself() -> Family {
     faults.add("published by a stranger", "public_key_mismatch", |recipe, stage| {
         recipe.event.keys = stage.stranger.clone();
     });
-    faults.add("document of another key", "public_key_mismatch", |recipe, _| {
-        recipe.forge.payload.public_key = Some(vec![7; 32]);
-    });
-    faults.add("leaf ended", "certificate_expired", |recipe, _| {
-        recipe.forge.chain.leaf.not_after = NOW.minus_secs(1);
-    });
-    faults.add("document flipped", REFUSED, |recipe, _| {
-        recipe.document.push(Box::new(|it: &mut Vec<u8>| {
-            let at = it.len() / 2;
-            it[at] ^= 1;
-        }));
-    });
-    faults.add("another root of the same name", "chain_untrusted", |recipe, _| {
-        recipe.issuer = Some(crate::foreign_root::of_the_same_name());
-    });
+    document::add_a_few(&mut faults);
     faults.add("debug mode", "debug_mode", |recipe, _| {
         (0..3).for_each(|index| recipe.set_pcr(index, Pcr::ZERO));
         recipe.event.drop("release");

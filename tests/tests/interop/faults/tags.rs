@@ -11,7 +11,7 @@ use crate::stage::NOW;
 const LEAF_END: u64 = NOW.0 + 3 * 3_600;
 
 pub(super) fn families() -> Vec<Family> {
-    vec![expirations(), registers(), repositories(), uses(), versions()]
+    vec![expirations(), registers(), repositories(), uses(), versions(), history()]
 }
 
 fn expirations() -> Family {
@@ -44,6 +44,20 @@ fn expirations() -> Family {
     faults.add("of both: now", ACCEPTED, |recipe, _| {
         recipe.root.set("expiration", NOW);
         recipe.event.set("expiration", NOW);
+    });
+    faults
+}
+
+/// What a server tells whose state outlives its builds (NEC-07): readers that do not know it read over it.
+fn history() -> Family {
+    let mut faults = Family::new(Form::Announcement, "history");
+    faults.add("of two builds, with a genesis and an upgrade", ACCEPTED, |recipe, _| {
+        let (id, [one, two]) =
+            ("ab".repeat(32), ["one", "two"].map(|of| pcr_digest(of.as_bytes()).to_string()));
+        recipe.event.add(&["genesis", &id]);
+        recipe.event.add(&["lineage", &one, &one, &one, "0.9.0", "1750000000"]);
+        recipe.event.add(&["lineage", &two, &two, &two, "", "1750000001"]);
+        recipe.event.add(&["upgrade", "9.0.0", &one, "1750000000", "1750086400"]);
     });
     faults
 }

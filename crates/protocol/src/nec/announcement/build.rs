@@ -1,7 +1,7 @@
 //! Building announcements.
 
-use attestation::VerifiedDocument;
-use nostr::event::Event;
+use attestation::{Pcr, VerifiedDocument};
+use nostr::event::{Event, EventId};
 use nostr::key::{Keys, PublicKey};
 use serde::{Deserialize, Serialize};
 use units::{Msat, UnixSecs};
@@ -9,7 +9,8 @@ use units::{Msat, UnixSecs};
 use super::ANNOUNCED_PCRS;
 use crate::event::{CheckedEvent, SignError, expiration, sign, tags_named};
 use crate::kinds::ANNOUNCEMENT;
-use crate::nec::Env;
+use crate::nec::{Env, Version};
+use crate::rpc::keycrux::Build;
 use crate::tag;
 
 /// What a service announces of itself, beside its evidence.
@@ -43,6 +44,47 @@ pub struct Announcement<'a> {
     pub instance: Option<&'a Event>,
     /// The maintainers' signatures.
     pub releases: &'a [Event],
+    /// What became of it and what will, of a service whose state outlives its builds.
+    pub history: Option<&'a History>,
+}
+
+/// What became of a service whose state outlives its builds, and what will (NEC-07).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct History {
+    /// The launcher's permission of the fresh start with which state and service key began.
+    pub genesis: Option<EventId>,
+    /// The builds that had the service key, oldest first; this one is the last.
+    pub lineage: Vec<Build>,
+    /// Releases that wait for their delay to end.
+    pub upgrades: Vec<Upgrade>,
+}
+
+/// `["upgrade", version, PCR0, seen at, not before]`: a release that will get state and key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Upgrade {
+    /// Its version.
+    pub version: Version,
+    /// Its image.
+    pub pcr0: Pcr,
+    /// When its delay began.
+    pub seen_at: UnixSecs,
+    /// When it ends.
+    pub not_before: UnixSecs,
+}
+
+impl History {
+    fn tags(&self) -> Vec<Vec<String>> {
+        let genesis = self.genesis.iter().map(|id| tag!["genesis", id.to_hex()]);
+        let lineage = self.lineage.iter().map(|build| {
+            let [pcr0, pcr1, pcr2] = &build.pcrs;
+            let version = build.version.as_ref().map(ToString::to_string).unwrap_or_default();
+            tag!["lineage", pcr0, pcr1, pcr2, version, build.since]
+        });
+        let upgrades = self.upgrades.iter().map(|upgrade| {
+            tag!["upgrade", upgrade.version, upgrade.pcr0, upgrade.seen_at, upgrade.not_before]
+        });
+        genesis.chain(lineage).chain(upgrades).collect()
+    }
 }
 
 /// `["price", unit-hour in msat, period in seconds]`.
@@ -124,5 +166,6 @@ pub fn build(
         tags.push(tag!["release", release.as_json()]);
         tags.push(tag!["p", release.pubkey.to_hex(), "releaser"]);
     }
+    tags.extend(a.history.iter().flat_map(|history| history.tags()));
     sign(keys, ANNOUNCEMENT, now, tags, a.description.to_owned())
 }

@@ -1,7 +1,7 @@
 //! Parameters and results of the methods.
 
 use attestation::Pcr;
-use nostr::event::Event;
+use nostr::event::{Event, EventId};
 use quorum::{Epoch, GroupId, Head, Origin, RecordId, Stamped};
 use serde::{Deserialize, Serialize};
 use units::UnixSecs;
@@ -19,7 +19,7 @@ pub struct Input {
     /// The repository that it claims to be built from.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// Release signatures, kind 63794.
+    /// Release signatures and approvals of policies, kind 63794.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub release_signatures: Vec<Event>,
 }
@@ -171,9 +171,12 @@ pub struct CheckParams {
     /// The registers of a build that does not run yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<HypotheticalBuild>,
-    /// Which record. Left out, as `get` would find it.
+    /// Which record, by all of its name …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// … or by the fresh start that founded it. With neither, the only one that the machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<EventId>,
     /// What the build would show.
     #[serde(default)]
     pub input: Input,
@@ -201,6 +204,8 @@ pub struct CheckReply {
     /// The version under which the build was signed.
     #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// The record that this is about: what several key stores say of different ones does not add up.
+    pub record: RecordId,
     /// When the delay of this release ends, if nothing but the delay refuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<UnixSecs>,

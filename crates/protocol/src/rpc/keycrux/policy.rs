@@ -7,9 +7,12 @@ use std::str::FromStr;
 use attestation::Pcr;
 use nostr::key::PublicKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::text;
+use crate::canonical::{self, CanonicalError};
+use crate::nec::approval::PolicyDigest;
 use crate::nec::{Env, Version, VersionFormatError};
 
 /// Maintainers of one record. A record travels in one event with all else that belongs to it.
@@ -124,6 +127,14 @@ impl Policy {
             return Err(PolicyFault::Threshold);
         }
         Ok(())
+    }
+
+    /// What approvals name it by: the SHA-256 of its canonical JSON.
+    ///
+    /// # Errors
+    /// [`CanonicalError`] for a delay that JSON readers disagree on, which [`Self::check`] refuses.
+    pub fn digest(&self) -> Result<PolicyDigest, CanonicalError> {
+        Ok(Sha256::digest(canonical::to_bytes(self)?).into())
     }
 
     /// True if the policy refuses this build, or this version of it, by name.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use attestation::{Pcr, VerifiedDocument};
+use nostr::event::EventId;
 use nostr::key::PublicKey;
 use quorum::{RecordId, Stamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -33,6 +34,10 @@ pub struct Identity {
     pub pcr4: Pcr,
     /// How it was founded.
     pub founded: Founding,
+    /// The launcher's permission of the fresh start that founded it (`protocol::nec::genesis`), so that
+    /// one machine may have several records in the course of time, and a new one never touches an old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<EventId>,
 }
 
 /// Who may found a record.
@@ -72,7 +77,13 @@ impl Identity {
             },
             Some(_) | None => Founding::Exact { pcrs },
         };
-        Self { pcr4, founded }
+        Self { pcr4, founded, genesis: None }
+    }
+
+    /// The identity of the record that this fresh start founds.
+    #[must_use]
+    pub fn of_genesis(self, genesis: EventId) -> Self {
+        Self { genesis: Some(genesis), ..self }
     }
 
     /// The policy that is part of the name; none if only one build may found the record.
@@ -110,6 +121,12 @@ impl Identity {
                 release_pubkeys.iter().for_each(|key| hasher.update(key.to_bytes()));
             }
         }
+        let name: [u8; 32] = hasher.finalize().into();
+        let Some(genesis) = &self.genesis else { return RecordId(name) };
+        let mut hasher = Sha256::new();
+        hasher.update(b"enclaved/keycrux/record/genesis/1");
+        hasher.update(name);
+        hasher.update(genesis.as_bytes());
         RecordId(hasher.finalize().into())
     }
 }

@@ -1,4 +1,5 @@
 use attestation::Pcr;
+use nostr::event::EventId;
 use nostr::key::{Keys, PublicKey};
 use quorum::Stamp;
 use serde_json::json;
@@ -87,6 +88,24 @@ fn records_are_named_by_machine_and_founding() {
     assert_eq!(Identity::new(pcr(4), one, &identity.founding_policy()), identity);
     let pinned = "603e52343832d07cfdfbf21d575fce8a46a2afd84351a570e7c5a39aa68250d6";
     assert_eq!(hex::encode(identity.record_id().0), pinned);
+    // A fresh start has a record of its own, whatever else is the same.
+    let genesis = |byte| identity.clone().of_genesis(EventId::from_byte_array([byte; 32]));
+    assert_ne!(genesis(1).record_id(), genesis(2).record_id());
+    assert_ne!(genesis(1).record_id(), identity.record_id());
+    let pinned = "8d642a34b59942e0452ab8b6b1371943eda5f126cd814baa84972d2a06257e12";
+    assert_eq!(hex::encode(genesis(1).record_id().0), pinned);
+}
+
+#[test]
+fn identity_without_a_genesis_is_written_as_before() {
+    let identity = Identity::new(pcr(4), [pcr(1); 3], &Policy::default());
+    let value = serde_json::to_value(&identity).unwrap();
+    assert!(value.get("genesis").is_none(), "{value}");
+    assert_eq!(serde_json::from_value::<Identity>(value).unwrap(), identity);
+    let fresh = identity.of_genesis(EventId::from_byte_array([0xab; 32]));
+    let value = serde_json::to_value(&fresh).unwrap();
+    assert_eq!(value["genesis"], "ab".repeat(32));
+    assert_eq!(serde_json::from_value::<Identity>(value).unwrap(), fresh);
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! Holds the server's own containers still while nobody knows whether it may act: the wallet pays in its
+//! name, and takes orders from others than the daemon, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nostr::key::PublicKey;
+
+use crate::context::Context;
+use crate::runtime::Why;
+
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// What is under way when the end of a lease comes near must be over by then. A lease is renewed at a third
+/// of it, so this much is left only if nothing renews it.
+const SHARE_OF_LEASE: u32 = 6;
+
+/// Holds the built-ins still whenever the lease is about to end, until it is renewed; until the future is
+/// dropped.
+pub async fn watch(ctx: Arc<Context>) {
+    let Some(keycrux) = &ctx.config.keycrux else { return std::future::pending().await };
+    let margin = keycrux.lease() / SHARE_OF_LEASE;
+    let mut held: Vec<PublicKey> = Vec::new();
+    loop {
+        let lasts = ctx.hold.lasts(margin);
+        if !lasts && held.is_empty() {
+            held = freeze(&ctx).await;
+        } else if lasts && !held.is_empty() {
+            held = thaw(&ctx, held).await;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn freeze(ctx: &Context) -> Vec<PublicKey> {
+    tracing::error!(
+        "the key stores do not answer: the wallet is held still, and nothing is done until they do"
+    );
+    metrics::gauge!("holding").set(0.0);
+    let containers = ctx.store.containers().unwrap_or_else(|e| {
+        tracing::error!("containers not read: {e}");
+        Vec::new()
+    });
+    let mut held = Vec::new();
+    for builtin in containers.iter().filter(|container| container.is_builtin()) {
+        let pubkey = builtin.pubkey();
+        match ctx.runtime.freeze(&pubkey, Why::Lapse).await {
+            Ok(()) => held.push(pubkey),
+            Err(e) => tracing::error!(container = %pubkey, "not held still: {e}; trying again"),
+        }
+    }
+    held
+}
+
+/// Those that could not be let go on.
+async fn thaw(ctx: &Context, held: Vec<PublicKey>) -> Vec<PublicKey> {
+    let mut left = Vec::new();
+    for pubkey in held {
+        if let Err(e) = ctx.runtime.thaw(&pubkey, Why::Lapse).await {
+            tracing::error!(container = %pubkey, "not let go on: {e}; trying again");
+            left.push(pubkey);
+        }
+    }
+    if left.is_empty() {
+        metrics::gauge!("holding").set(1.0);
+        tracing::info!("the key stores answer: going on");
+    }
+    left
+}

@@ -1,0 +1,136 @@
+//! Processes that are held still for a moment: while their volume is copied, or while nobody may act.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::Docker;
+use nix::unistd::syncfs;
+use nostr::key::PublicKey;
+use tokio::sync::Mutex;
+use units::Stopwatch;
+
+use super::error::is_status;
+use super::{Runtime, RuntimeError, VolumeError, plan};
+use crate::store::Container;
+
+/// Why a process is held still. It goes on when no reason is left.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Why {
+    /// Its volume is being copied.
+    Copy,
+    /// This server may not act, and so its wallet may not pay.
+    Lapse,
+}
+
+/// What is held still, and why.
+#[derive(Debug, Default)]
+pub(super) struct Freezer(Mutex<HashMap<PublicKey, BTreeSet<Why>>>);
+
+impl Freezer {
+    async fn freeze(&self, docker: &Docker, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
+        let mut frozen = self.0.lock().await;
+        let reasons = frozen.entry(*pubkey).or_default();
+        if reasons.is_empty() {
+            pause(docker, &plan::container_name(pubkey)).await?;
+        }
+        reasons.insert(why);
+        Ok(())
+    }
+
+    async fn thaw(&self, docker: &Docker, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
+        let mut frozen = self.0.lock().await;
+        let Some(reasons) = frozen.get_mut(pubkey) else { return Ok(()) };
+        if !reasons.contains(&why) {
+            return Ok(());
+        }
+        if reasons.len() == 1 {
+            unpause(docker, &plan::container_name(pubkey)).await?;
+            frozen.remove(pubkey);
+        } else {
+            reasons.remove(&why);
+        }
+        Ok(())
+    }
+}
+
+/// Holds a container's process still, if it runs.
+pub(super) async fn pause(docker: &Docker, name: &str) -> Result<(), RuntimeError> {
+    match docker.pause_container(name).await {
+        Ok(()) => Ok(()),
+        // It does not run, it is paused already, or there is none.
+        Err(e) if is_status(&e, 409) || is_status(&e, 404) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Lets a container's process go on.
+pub(super) async fn unpause(docker: &Docker, name: &str) -> Result<(), RuntimeError> {
+    match docker.unpause_container(name).await {
+        Ok(()) => Ok(()),
+        // It is not paused, or it is gone.
+        Err(e) if is_status(&e, 409) || is_status(&e, 404) => Ok(()),
+        // How the engine answers for one that is not paused.
+        Err(e) if is_status(&e, 500) => {
+            tracing::debug!(name, "not let go on: {e}");
+            Ok(())
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl Runtime {
+    /// Holds a container's process still.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn freeze(&self, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
+        self.freezer.freeze(&self.docker, pubkey, why).await
+    }
+
+    /// Lets a container's process go on, unless another reason is left.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]; it is still held then.
+    pub async fn thaw(&self, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
+        self.freezer.thaw(&self.docker, pubkey, why).await
+    }
+
+    /// Copies a container's volume to the new file `to`, if it has one, with its process held still and
+    /// everything that it wrote on the file; returns for how long. `held` runs while it is.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]; the process goes on all the same.
+    pub async fn copy_volume(
+        &self,
+        container: &Container,
+        to: &Path,
+        held: impl Future<Output = ()>,
+    ) -> Result<Option<Duration>, RuntimeError> {
+        // Nothing is started or wiped meanwhile: whoever runs is held, and nobody begins to.
+        let _alone = self.comings_and_goings.write().await;
+        let pubkey = container.pubkey();
+        let Some((file, mounted)) = self.volumes.source(&pubkey)? else { return Ok(None) };
+        let took = Stopwatch::start();
+        self.freeze(&pubkey, Why::Copy).await?;
+        let copied = copy(file, mounted, to.to_owned()).await;
+        held.await;
+        self.thaw(&pubkey, Why::Copy).await?;
+        copied?;
+        Ok(Some(took.elapsed()))
+    }
+}
+
+async fn copy(file: PathBuf, mounted: Option<PathBuf>, to: PathBuf) -> Result<(), VolumeError> {
+    let path = file.clone();
+    let copying = tokio::task::spawn_blocking(move || {
+        if let Some(point) = mounted {
+            // What the container wrote may still lie in the kernel's memory of the mounted file system.
+            syncfs(File::open(point)?)?;
+        }
+        backup::copy_frozen(&file, &to).map(drop)
+    });
+    let copied = copying.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+    copied.map_err(|source| VolumeError::Io { path, source })
+}
