@@ -37,10 +37,10 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     let serving = tokio::spawn(serve_echo(world.pool().await?, service.clone()));
     let world = Arc::new(world);
     let (ping_1, _) = run(Ping::clients(&world, 1).await?, CALLS_ALONE).await?;
-    let (echo_1, _) = run(Echo::clients(&world, &service, 1).await?, CALLS_ALONE).await?;
+    let (echo_1, _) = run(Echo::clients(pools(&world, 1).await?, &service).await?, CALLS_ALONE).await?;
     let (ping_64, ping_per_sec) = run(Ping::clients(&world, TOGETHER).await?, CALLS_TOGETHER).await?;
     let (echo_64, echo_per_sec) =
-        run(Echo::clients(&world, &service, TOGETHER).await?, CALLS_TOGETHER).await?;
+        run(Echo::clients(pools(&world, TOGETHER).await?, &service).await?, CALLS_TOGETHER).await?;
     serving.abort();
     let Ok(world) = Arc::try_unwrap(world) else { bail!("somebody still holds the world") };
     world.stop().await?;
@@ -63,13 +63,21 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     Ok(vec![("rpc.p50_vs_echo_1", p50), ("rpc.p99_vs_echo_64", p99), ("rpc.per_sec_64", per_sec)])
 }
 
+async fn pools(world: &World, count: usize) -> Result<Vec<Pool>> {
+    let mut pools = Vec::new();
+    for _ in 0..count {
+        pools.push(world.pool().await?);
+    }
+    Ok(pools)
+}
+
 /// Somebody who asks and waits for the answer.
-trait Caller: Send + 'static {
+pub(crate) trait Caller: Send + 'static {
     fn call(&mut self) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Lets every client make so many calls, all at the same time; returns their times and calls a second.
-async fn run<C: Caller>(clients: Vec<C>, calls: usize) -> Result<(Samples, f64)> {
+pub(crate) async fn run<C: Caller>(clients: Vec<C>, calls: usize) -> Result<(Samples, f64)> {
     let mut tasks = JoinSet::new();
     for mut client in clients {
         tasks.spawn(async move {
@@ -116,7 +124,8 @@ impl Caller for Ping {
     }
 }
 
-struct Echo {
+/// A client of [`serve_echo`].
+pub(crate) struct Echo {
     pool: Pool,
     keys: Keys,
     service: PublicKey,
@@ -125,10 +134,11 @@ struct Echo {
 }
 
 impl Echo {
-    async fn clients(world: &World, service: &Keys, count: usize) -> Result<Vec<Self>> {
+    /// One client for each of these connections.
+    pub(crate) async fn clients(pools: Vec<Pool>, service: &Keys) -> Result<Vec<Self>> {
         let mut clients = Vec::new();
-        for _ in 0..count {
-            let (pool, keys) = (world.pool().await?, Keys::generate());
+        for pool in pools {
+            let keys = Keys::generate();
             let filter = Filter::new().kind(ECHO).author(service.public_key()).pubkey(keys.public_key());
             let replies = pool.subscribe(filter).await?;
             clients.push(Self { pool, keys, service: service.public_key(), replies, asked: 0 });
@@ -160,7 +170,8 @@ impl Caller for Echo {
     }
 }
 
-async fn serve_echo(pool: Pool, keys: Keys) -> Result<()> {
+/// Signs every event back, until the relay is gone.
+pub(crate) async fn serve_echo(pool: Pool, keys: Keys) -> Result<()> {
     let mut requests = pool.subscribe(Filter::new().kind(ECHO).pubkey(keys.public_key())).await?;
     while let Some(request) = requests.next().await {
         if tag_value(&request, "p") != Some(&keys.public_key().to_hex()) {

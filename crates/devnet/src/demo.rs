@@ -61,8 +61,11 @@ impl DemoArgs {
 async fn play(keeper: bool) -> Result<()> {
     let took = Stopwatch::start();
     say("starting a world of real processes:");
-    let options =
-        WorldOptions { log: "info".into(), ..WorldOptions::hasty(HelperBinary::find()?, PERIOD_SECS) };
+    let options = WorldOptions {
+        log: "info".into(),
+        lightning_addresses: true,
+        ..WorldOptions::hasty(HelperBinary::find()?, PERIOD_SECS)
+    };
     let world = World::start(options, |step| say(&format!("  {step}"))).await?;
     let keys = Keys::generate();
     world.fund(&keys, POCKET_MONEY).await?;

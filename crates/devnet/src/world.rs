@@ -11,6 +11,7 @@
 mod clients;
 mod configs;
 mod guests;
+mod lnurl;
 mod operator;
 mod options;
 mod steps;
@@ -55,6 +56,8 @@ pub struct World {
     faucet: Keys,
     daemon: Option<Process>,
     daemon_starts: u32,
+    /// Carries requests to the wallet's Lightning addresses.
+    forward: Option<Process>,
     parent: Process,
     nsm: Process,
     engine: Engine,
@@ -93,6 +96,7 @@ impl World {
             faucet: Keys::generate(),
             daemon: None,
             daemon_starts: 0,
+            forward: None,
             parent,
             nsm,
             engine,
@@ -106,6 +110,9 @@ impl World {
         say("daemon, wallet");
         world.start_daemon().await?;
         world.wait_for_wallet().await?;
+        if world.options.lightning_addresses {
+            world.forward_lightning().await?;
+        }
         Ok(world)
     }
 
@@ -260,6 +267,7 @@ impl World {
     /// # Errors
     /// What did not end, or what was left.
     pub async fn stop(mut self) -> Result<()> {
+        let forward = lnurl::stop(self.forward.take()).await;
         let daemon = self.stop_daemon().await;
         let parent = self.parent.stop(STOP_GRACE).await.map(drop);
         let nsm = self.nsm.stop(STOP_GRACE).await.map(drop);
@@ -267,7 +275,7 @@ impl World {
         let registry = self.registry.stop().await;
         let relay = self.relay.stop(STOP_GRACE).await.map(drop);
         let enclave = self.enclave.stop().await;
-        daemon.and(parent).and(nsm).and(engine).and(registry).and(relay).and(enclave)
+        forward.and(daemon).and(parent).and(nsm).and(engine).and(registry).and(relay).and(enclave)
     }
 }
 
