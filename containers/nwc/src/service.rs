@@ -218,9 +218,7 @@ impl Wallet {
                 return self.make_for(caller, terms, now).map(|(handled, _)| handled);
             }
             Request::AddPubkey(wanted) => return self.admit(caller, wanted.pubkey, now),
-            Request::ChooseName(wanted) => {
-                ResultBody::ChooseName(self.choose_name(wallet, wanted.name, now)?)
-            }
+            Request::ChooseName(wanted) => return self.choose_name(caller, wanted.name, now),
             Request::PayInvoice(wanted) => return self.pay(caller, wanted, now),
             Request::Unknown(name) => {
                 return Ok(Handled::now(Response::not_implemented(&Method::Unknown(name))));

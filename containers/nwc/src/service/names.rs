@@ -5,11 +5,12 @@
 
 use ledger::Account;
 use nostr::key::PublicKey;
-use protocol::nwc::Named;
+use protocol::nwc::{Method, Named, Response, ResultBody};
 use units::UnixSecs;
 
-use super::Wallet;
+use super::caller::Caller;
 use super::refusal::Refusal;
+use super::{Handled, Wallet};
 use crate::store::name;
 
 /// Fewest and most characters.
@@ -108,26 +109,26 @@ pub(super) fn check(name: &str) -> Result<(), NameError> {
 }
 
 impl Wallet {
+    /// Gives the caller a name, once for each request: a request that comes again brings no older name back.
     pub(super) fn choose_name(
         &self,
-        caller: &PublicKey,
+        caller: &Caller,
         name: String,
         now: UnixSecs,
-    ) -> Result<Named, Refusal> {
+    ) -> Result<Handled, Refusal> {
         let Some(addresses) = &self.addresses else { return Err(NameError::NotServed.into()) };
         check(&name)?;
-        let lud16 = addresses.of(&name);
-        let caller = *caller;
-        self.store.write(move |tx| {
+        let (key, lud16) = (caller.wallet, addresses.of(&name));
+        let (handled, _) = self.once::<()>(caller, &Method::ChooseName, now, move |tx, _| {
             let view = tx.view();
             match name::key_of(view, &name)? {
-                Some(owner) if owner == caller => {}
+                Some(owner) if owner == key => {}
                 Some(_) => return Err(NameError::Taken.into()),
                 None => {
-                    if !view.exists(Account::User(caller.to_bytes()))? {
+                    if !view.exists(Account::User(key.to_bytes()))? {
                         return Err(NameError::NeverPaid.into());
                     }
-                    let (of_key, total) = name::counts(view, &caller, TOTAL_MAX)?;
+                    let (of_key, total) = name::counts(view, &key, TOTAL_MAX)?;
                     if of_key >= PER_KEY_MAX {
                         return Err(NameError::TooMany.into());
                     }
@@ -136,10 +137,10 @@ impl Wallet {
                     }
                 }
             }
-            name::choose(tx, &caller, &name, now)?;
-            Ok::<_, Refusal>(())
+            name::choose(tx, &key, &name, now)?;
+            Ok((Handled::now(Response::done(ResultBody::ChooseName(Named { lud16 }))), None))
         })?;
-        Ok(Named { lud16 })
+        Ok(handled)
     }
 
     /// The Lightning address of a key: with its newest name, or with its npub; none if none are served.

@@ -308,6 +308,22 @@ fn a_paid_key_chooses_a_name_and_is_paid_under_it() {
 }
 
 #[test]
+fn name_of_a_repeated_request_does_not_come_back() {
+    let world = World::new();
+    let alice = person(1);
+    world.give(alice, 1);
+    let choose = |event: u8, name: &str| {
+        let request = Request::ChooseName(ChooseName { name: name.to_owned() });
+        world.handle_event(alice, event, request, NOW).text().unwrap()
+    };
+    let first = choose(1, "alice");
+    choose(2, "alice.b");
+    assert_eq!(choose(1, "alice"), first);
+    let shown = world.call(alice, &GetInfo {}, NOW).unwrap().lud16;
+    assert_eq!(shown.as_deref(), Some("alice.b@wallet.example:8080"));
+}
+
+#[test]
 fn closed_wallet_has_addresses_for_admitted_keys_only() {
     let world = World::with(Setup { admin: Some(person(5)), ..Setup::new() });
     assert!(world.offer(&npub(person(6))).unwrap_err().is_not_found());
