@@ -17,6 +17,8 @@ pub(crate) struct Bill {
     pub(crate) payee: String,
     /// What it is for, in words.
     pub(crate) description: Option<String>,
+    /// The hash that it carries instead.
+    pub(crate) description_hash: Option<[u8; 32]>,
     /// The payment's name, hex.
     pub(crate) payment_hash: String,
     /// The last second in which it can be paid.
@@ -62,11 +64,11 @@ impl Bill {
         if amount == Some(0) {
             return Err(invalid("for nothing at all"));
         }
-        let description = match invoice.description() {
+        let (description, description_hash) = match invoice.description() {
             Bolt11InvoiceDescriptionRef::Direct(text) => {
-                Some(text.to_string()).filter(|text| !text.is_empty())
+                (Some(text.to_string()).filter(|text| !text.is_empty()), None)
             }
-            Bolt11InvoiceDescriptionRef::Hash(_) => None,
+            Bolt11InvoiceDescriptionRef::Hash(hash) => (None, Some(*AsRef::<[u8; 32]>::as_ref(&hash.0))),
         };
         let ends = invoice.duration_since_epoch().saturating_add(invoice.expiry_time());
         Ok(Self {
@@ -74,6 +76,7 @@ impl Bill {
             amount: amount.map(Msat::new),
             payee: invoice.get_payee_pub_key().to_string(),
             description,
+            description_hash,
             payment_hash: invoice.payment_hash().to_string(),
             expires_at: UnixSecs(ends.as_secs()),
             network: network(&invoice.currency()),

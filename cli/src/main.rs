@@ -17,6 +17,7 @@ mod files;
 mod find;
 mod image;
 mod key;
+mod lnurl;
 mod output;
 mod progress;
 mod remote;

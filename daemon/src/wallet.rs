@@ -250,6 +250,15 @@ impl Wallet {
         Err(WalletError::Silent(format!("it lists more than {} transactions", PAGES_MAX * PAGE)))
     }
 
+    /// The Lightning address of the account of `keys`; none if the wallet serves none.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn lightning_address(&self, keys: &Keys) -> Result<Option<String>, WalletError> {
+        let connection = self.connection()?;
+        Ok(connection.client.call(keys, &GetInfo {}, ANSWER_WAIT).await?.lud16)
+    }
+
     /// The balance of the account of `keys`.
     ///
     /// # Errors

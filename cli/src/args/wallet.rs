@@ -22,10 +22,12 @@ pub(crate) enum WalletCommand {
     /// Makes an invoice that pays into a wallet.
     #[command(after_help = "Example:\n  encli wallet invoice 1000 --wallet file:wallet")]
     Invoice(WalletInvoice),
-    /// Pays an invoice.
-    #[command(after_help = "Example:\n  encli wallet pay lnbc… --wallet file:wallet")]
+    /// Pays an invoice, a Lightning address, or whoever has one in a Nostr profile.
+    #[command(after_help = "Examples:\n  encli wallet pay lnbc… --wallet file:wallet\n  \
+                            encli wallet pay alice@wallet.example --sats 21 --comment thanks --wallet file:wallet\n  \
+                            encli wallet pay npub1… --sats 21 --zap --wallet file:wallet")]
     Pay(WalletPay),
-    /// Lists a wallet's invoices and payments, newest first.
+    /// Lists a wallet's invoices and payments, newest first, with the balance after each.
     #[command(after_help = "Example:\n  encli wallet history --limit 5 --wallet file:wallet")]
     History(WalletHistory),
 }
@@ -71,12 +73,18 @@ pub(crate) struct WalletInvoice {
 /// `encli wallet pay`.
 #[derive(Args, Debug)]
 pub(crate) struct WalletPay {
-    /// The BOLT11 invoice; `-` for standard input.
-    #[arg(value_name = "INVOICE", value_parser = values::text)]
-    pub(crate) invoice: String,
-    /// How much, in satoshi, for an invoice that leaves it open.
+    /// A BOLT11 invoice (`-` for standard input), a Lightning address, or an npub.
+    #[arg(value_name = "INVOICE|ADDRESS|NPUB", value_parser = values::text)]
+    pub(crate) target: String,
+    /// How much, in satoshi, for an address, or for an invoice that leaves it open.
     #[arg(long, value_name = "SATS", value_parser = values::sats)]
     pub(crate) sats: Option<i64>,
+    /// A note for whoever has the address.
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
+    pub(crate) comment: Option<String>,
+    /// Pay in public, signed with your key: a zap (NIP-57).
+    #[arg(long)]
+    pub(crate) zap: bool,
     #[command(flatten)]
     pub(crate) wallet: WalletChoice,
 }

@@ -1,25 +1,28 @@
 //! `encli wallet`.
 
+mod history;
+mod pay;
+
 use nostr::key::PublicKey;
 use nostr::types::RelayUrl;
 use protocol::nec::VerifiedInstance;
-use protocol::nwc::{
-    ConnectionUri, GetBalance, GetInfo, ListTransactions, MakeInvoice, Transaction, TransactionState,
-    TransactionType,
-};
+use protocol::nwc::{ConnectionUri, GetBalance, GetInfo, MakeInvoice};
 use relay::Pool;
 use serde::Serialize;
 use units::{Msat, UnixSecs};
 use zeroize::Zeroizing;
 
-use super::container::{given_bill, msat, show_code};
-use crate::args::{WalletChoice, WalletCreate, WalletHistory, WalletInvoice, WalletPay};
+use super::container::{msat, show_code};
+use crate::args::{WalletChoice, WalletCreate, WalletInvoice};
 use crate::bill::Bill;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Page, Table, View, time};
+use crate::output::{Page, View};
 use crate::wallet::Wallet;
 use crate::{files, find, key, secrets};
+
+pub(crate) use history::history;
+pub(crate) use pay::pay;
 
 /// A wallet that was made.
 #[derive(Debug, Serialize)]
@@ -27,6 +30,9 @@ pub(crate) struct Created {
     wallet_service: PublicKey,
     instance_pubkey: PublicKey,
     pubkey: PublicKey,
+    /// Its Lightning address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lud16: Option<String>,
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connection: Option<String>,
@@ -49,15 +55,17 @@ pub(crate) async fn create(ctx: &Context, args: &WalletCreate) -> Result<Created
     let pool = ctx.pool_of(&instance.announced().relays).await?;
     let relays = relays(&pool, &instance.announced().relays).await;
     let secret = Zeroizing::new(keys.secret_key().to_secret_bytes());
-    let uri = ConnectionUri::new(tag.service, relays, secret, None).map_err(|e| {
-        Failure::refused("wallet_invalid", format!("the server's wallet cannot be used: {e}"))
-    })?;
-    let wallet = Wallet::over(ctx, &uri, pool).await?;
-    {
+    let uri_with = |lud16| {
+        ConnectionUri::new(tag.service, relays.clone(), secret.clone(), lud16).map_err(|e| {
+            Failure::refused("wallet_invalid", format!("the server's wallet cannot be used: {e}"))
+        })
+    };
+    let wallet = Wallet::over(ctx, &uri_with(None)?, pool).await?;
+    let lud16 = {
         let _doing = ctx.progress.begin("greeting the wallet");
-        wallet.call(&GetInfo {}).await?;
-    }
-    let connection = uri.reveal();
+        wallet.call(&GetInfo {}).await?.lud16
+    };
+    let connection = uri_with(lud16.clone())?.reveal();
     if let Some(path) = &args.out {
         files::write_private(path, &connection)?;
     }
@@ -65,6 +73,7 @@ pub(crate) async fn create(ctx: &Context, args: &WalletCreate) -> Result<Created
         wallet_service: tag.service,
         instance_pubkey: instance.service(),
         pubkey: keys.public_key(),
+        lud16,
         file: args.out.as_ref().map(|path| path.display().to_string()),
         connection: args.show.then(|| connection.to_string()),
         pinned: instance.is_pinned(),
@@ -113,6 +122,7 @@ impl View for Created {
         page.good("A wallet was made. Whoever has the connection string has the money.");
         page.key("server", &self.instance_pubkey);
         page.key("wallet", &self.wallet_service);
+        page.maybe("address", self.lud16.as_ref());
         page.maybe("file", self.file.as_ref());
         if let Some(file) = &self.file {
             page.line(format!("Use it with `--wallet file:{file}`."));
@@ -194,136 +204,5 @@ impl View for Invoice {
         page.time("pay until", self.expires_at);
         page.field("invoice", &self.invoice);
         show_code(page, &self.invoice);
-    }
-}
-
-/// A payment that was made.
-#[derive(Debug, Serialize)]
-pub(crate) struct Payment {
-    payment_hash: String,
-    amount_msat: Msat,
-    fees_msat: Msat,
-    preimage: String,
-}
-
-/// Pays an invoice.
-///
-/// # Errors
-/// [`Failure`].
-pub(crate) async fn pay(ctx: &Context, args: &WalletPay) -> Result<Payment, Failure> {
-    let bill = given_bill(&args.invoice)?;
-    bill.check_open(ctx.now())?;
-    let chosen = args.sats.map(msat).transpose()?;
-    let amount = match (bill.amount, chosen) {
-        (Some(asked), None) => asked,
-        (None, Some(chosen)) => chosen,
-        (Some(asked), Some(chosen)) if asked == chosen => asked,
-        (Some(asked), Some(_)) => {
-            let message = format!("the invoice asks for {asked} sat; leave --sats out");
-            return Err(Failure::usage("usage", message));
-        }
-        (None, None) => {
-            return Err(Failure::usage("usage", "the invoice leaves its amount open; say it with --sats"));
-        }
-    };
-    let wallet = connect(ctx, &args.wallet).await?;
-    let _doing = ctx.progress.begin(format!("paying {amount} sat"));
-    let open_amount = if bill.amount.is_none() { Some(amount) } else { None };
-    let paid = wallet.pay(&bill, open_amount).await?;
-    Ok(Payment {
-        payment_hash: bill.payment_hash,
-        amount_msat: amount,
-        fees_msat: paid.fees_paid,
-        preimage: paid.preimage.to_hex(),
-    })
-}
-
-impl View for Payment {
-    fn show(&self, page: &mut Page) {
-        page.good("Paid.");
-        page.sats("amount", self.amount_msat);
-        page.sats("fees", self.fees_msat);
-        page.field("proof", &self.preimage);
-    }
-}
-
-/// What went in and out.
-#[derive(Debug, Serialize)]
-pub(crate) struct History {
-    transactions: Vec<Entry>,
-}
-
-#[derive(Debug, Serialize)]
-struct Entry {
-    direction: TransactionType,
-    state: Option<TransactionState>,
-    amount_msat: Msat,
-    fees_msat: Msat,
-    description: Option<String>,
-    payment_hash: String,
-    created_at: UnixSecs,
-    settled_at: Option<UnixSecs>,
-}
-
-/// Lists the newest transactions.
-///
-/// # Errors
-/// [`Failure`].
-pub(crate) async fn history(ctx: &Context, args: &WalletHistory) -> Result<History, Failure> {
-    let wallet = connect(ctx, &args.wallet).await?;
-    let _doing = ctx.progress.begin("asking the wallet");
-    let call = ListTransactions {
-        limit: Some(args.limit),
-        unpaid: args.unpaid.then_some(true),
-        ..ListTransactions::default()
-    };
-    let listed = wallet.call(&call).await?;
-    Ok(History { transactions: listed.transactions.into_iter().map(Entry::from).collect() })
-}
-
-impl From<Transaction> for Entry {
-    fn from(transaction: Transaction) -> Self {
-        Self {
-            direction: transaction.direction,
-            state: transaction.state,
-            amount_msat: transaction.amount,
-            fees_msat: transaction.fees_paid,
-            description: transaction.description,
-            payment_hash: transaction.payment_hash.to_hex(),
-            created_at: transaction.created_at,
-            settled_at: transaction.settled_at,
-        }
-    }
-}
-
-impl View for History {
-    fn show(&self, page: &mut Page) {
-        if self.transactions.is_empty() {
-            page.line("No payments yet.");
-            return;
-        }
-        let mut table = Table::new(&["WHEN", "WAY", "SAT", "FEES", "STATE", "FOR"]);
-        for entry in &self.transactions {
-            let way = match entry.direction {
-                TransactionType::Incoming => "in",
-                TransactionType::Outgoing => "out",
-            };
-            let state = entry.state.map(|state| match state {
-                TransactionState::Pending => "pending",
-                TransactionState::Settled => "settled",
-                TransactionState::Accepted => "accepted",
-                TransactionState::Expired => "expired",
-                TransactionState::Failed => "failed",
-            });
-            table.row([
-                time::both_ways(entry.settled_at.unwrap_or(entry.created_at), page.now()),
-                way.to_owned(),
-                entry.amount_msat.to_string(),
-                entry.fees_msat.to_string(),
-                state.unwrap_or("-").to_owned(),
-                entry.description.clone().unwrap_or_default(),
-            ]);
-        }
-        page.table(&table);
     }
 }

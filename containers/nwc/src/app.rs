@@ -54,8 +54,13 @@ impl App {
             admin: config.admin,
             faucet: config.faucet,
             limits: config.limits,
+            fees: config.fees,
         };
-        let wallet = Arc::new(Wallet::start(parts, now)?);
+        let mut wallet = Wallet::start(parts, now)?;
+        if let Some(lnurl) = &config.lnurl {
+            wallet = wallet.with_addresses(lnurl.site.clone(), keys.service());
+        }
+        let wallet = Arc::new(wallet);
         Ok(Self { keys, wallet, lock })
     }
 }

@@ -1,12 +1,15 @@
 //! Configuration: the environment, read and checked whole before anything else happens.
 
 mod env;
+mod limits;
+mod lnurl;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use nostr::key::PublicKey;
 use nostr::types::url::RelayUrl;
 use protocol::guest::{ENDPOINT_VARIABLE, INTERNAL_RELAY_VARIABLE, TOKEN_VARIABLE};
@@ -15,18 +18,16 @@ use units::Msat;
 use zeroize::Zeroizing;
 
 use crate::lightning::Network;
+use crate::service::Fees;
 use env::Variables;
+
+pub use limits::Limits;
+pub use lnurl::LnurlConfig;
 
 /// What is logged if nothing is configured. The migration library reports every start.
 const LOG_FILTER: &str = "info,rusqlite_migration=warn";
 /// Most relays that the wallet listens on.
 const RELAYS_MAX: usize = 16;
-/// The longest that an invoice may be payable, whatever is configured: a year.
-const EXPIRY_SECS_LIMIT: u32 = 365 * 24 * 3_600;
-/// The longest that an invoice is honoured after its expiry, whatever is configured: a week.
-const LATE_ACCEPT_SECS_LIMIT: u32 = 7 * 24 * 3_600;
-/// Most open invoices, whatever is configured; they are rows of a table and entries of five indexes.
-const OPEN_INVOICES_LIMIT: u32 = 10_000_000;
 /// The largest invoice, whatever is configured: a million bitcoin, below what BOLT11 can say.
 const INVOICE_MSAT_LIMIT: i64 = 100_000_000_000_000_000;
 
@@ -47,9 +48,16 @@ pub struct Config {
     pub faucet: Option<Faucet>,
     /// What the wallet allows.
     pub limits: Limits,
+    /// `NWC_FEE_…`: what it costs.
+    pub fees: Fees,
     /// `ENCLAVED_ENDPOINT`, `ENCLAVED_TOKEN`, `ENCLAVED_INTERNAL_RELAY`: the server that runs this
     /// wallet as a built-in, which sets them.
     pub host: Option<HostVariables>,
+    /// `NWC_LNURL_LISTEN` and `NWC_LNURL_URL`: development only.
+    pub lnurl: Option<LnurlConfig>,
+    /// `NWC_RELAY_ADDRESSES`: networks that relays of zap requests may be in besides the public internet;
+    /// development only.
+    pub relay_exceptions: Vec<IpNet>,
     /// `NWC_METRICS`: loopback address for health and metrics.
     pub metrics: Option<SocketAddr>,
     /// `LOG_FORMAT`: `text` (if absent) or `json`.
@@ -91,41 +99,6 @@ pub struct Faucet {
     pub amount: Msat,
 }
 
-/// Bounds on what strangers can make the wallet do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// `NWC_MAX_INVOICE_MSAT`: the largest invoice.
-    pub invoice_max: Msat,
-    /// `NWC_DEFAULT_EXPIRY_SECS`: for invoices that do not ask for an expiry.
-    pub expiry_default_secs: u32,
-    /// `NWC_MAX_EXPIRY_SECS`: what longer wishes are cut to.
-    pub expiry_max_secs: u32,
-    /// `NWC_LATE_ACCEPT_SECS`: how long after its expiry an invoice is still honoured, as receivers on
-    /// Lightning do for payments that were already under way.
-    pub late_accept_secs: u32,
-    /// `NWC_MAX_OPEN_INVOICES_PER_KEY`: for one payee, counted apart for those it asked for itself and
-    /// those that others asked for, so that strangers cannot use up its own.
-    pub open_per_key: u32,
-    /// `NWC_MAX_OPEN_INVOICES_UNFUNDED`: for all payees together who were never paid.
-    pub open_unfunded: u32,
-    /// `NWC_MAX_OPEN_INVOICES`: for all payees together.
-    pub open_total: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            invoice_max: Msat::new(100_000_000_000),
-            expiry_default_secs: 600,
-            expiry_max_secs: 86_400,
-            late_accept_secs: 0,
-            open_per_key: 1_000,
-            open_unfunded: 10_000,
-            open_total: 100_000,
-        }
-    }
-}
-
 /// What is wrong with the configuration. Names the variable.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{variable} {problem}")]
@@ -158,6 +131,8 @@ impl Config {
             (text == "internal").then_some(Backend::Internal).ok_or("must be internal")
         })?;
         let network = variables.required("NWC_NETWORK", |text| text.parse::<Network>())?;
+        let lnurl = lnurl::parse(&mut variables, network)?;
+        let relay_exceptions = lnurl::parse_exceptions(&mut variables, network)?;
         if backend == Backend::Internal && network != Network::Regtest {
             // Invoices that look payable on a real network but are not would lose other people's money.
             return Err(ConfigError::new("NWC_NETWORK", "must be regtest with NWC_BACKEND=internal"));
@@ -165,7 +140,8 @@ impl Config {
         let data_dir = variables.optional("NWC_DATA_DIR", parse_dir)?;
         let admin = variables.optional("NWC_ADMIN_PUBKEY", parse_pubkey)?;
         let faucet = parse_faucet(&mut variables)?;
-        let limits = parse_limits(&mut variables)?;
+        let limits = limits::parse(&mut variables)?;
+        let fees = limits::parse_fees(&mut variables)?;
         let host = parse_host(&mut variables)?;
         let metrics = variables.optional("NWC_METRICS", |text| match text.parse::<SocketAddr>() {
             Ok(address) if address.ip().is_loopback() => Ok(address),
@@ -189,7 +165,10 @@ impl Config {
             admin,
             faucet,
             limits,
+            fees,
             host,
+            lnurl,
+            relay_exceptions,
             metrics,
             log_json: log_json.unwrap_or(false),
             log_filter: log_filter.unwrap_or_else(|| LOG_FILTER.to_owned()),
@@ -214,18 +193,19 @@ impl fmt::Display for Config {
             writeln!(f, "NWC_FAUCET_PUBKEY={}", faucet.pubkey)?;
             writeln!(f, "NWC_FAUCET_MSAT={}", faucet.amount.msat())?;
         }
-        let limits = &self.limits;
-        writeln!(f, "NWC_MAX_INVOICE_MSAT={}", limits.invoice_max.msat())?;
-        writeln!(f, "NWC_DEFAULT_EXPIRY_SECS={}", limits.expiry_default_secs)?;
-        writeln!(f, "NWC_MAX_EXPIRY_SECS={}", limits.expiry_max_secs)?;
-        writeln!(f, "NWC_LATE_ACCEPT_SECS={}", limits.late_accept_secs)?;
-        writeln!(f, "NWC_MAX_OPEN_INVOICES_PER_KEY={}", limits.open_per_key)?;
-        writeln!(f, "NWC_MAX_OPEN_INVOICES_UNFUNDED={}", limits.open_unfunded)?;
-        writeln!(f, "NWC_MAX_OPEN_INVOICES={}", limits.open_total)?;
+        limits::write(f, &self.limits, &self.fees)?;
         if let Some(host) = &self.host {
             writeln!(f, "{ENDPOINT_VARIABLE}={}", host.endpoint)?;
             writeln!(f, "{TOKEN_VARIABLE}=***")?;
             writeln!(f, "{INTERNAL_RELAY_VARIABLE}={}", host.internal_relay)?;
+        }
+        if let Some(lnurl) = &self.lnurl {
+            writeln!(f, "NWC_LNURL_LISTEN={}", lnurl.listen)?;
+            writeln!(f, "NWC_LNURL_URL={}", lnurl.site)?;
+        }
+        if !self.relay_exceptions.is_empty() {
+            let nets: Vec<String> = self.relay_exceptions.iter().map(IpNet::to_string).collect();
+            writeln!(f, "NWC_RELAY_ADDRESSES={}", nets.join(","))?;
         }
         if let Some(metrics) = &self.metrics {
             writeln!(f, "NWC_METRICS={metrics}")?;
@@ -296,44 +276,6 @@ fn parse_host(variables: &mut Variables) -> Result<Option<HostVariables>, Config
             Err(ConfigError::new(missing, "is missing beside the server's other variables"))
         }
     }
-}
-
-fn parse_limits(variables: &mut Variables) -> Result<Limits, ConfigError> {
-    let defaults = Limits::default();
-    let mut number = |name: &str, min: u32, max: u32, default: u32| {
-        let parse = |text: &str| {
-            let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-            number.ok_or_else(|| format!("must be a whole number from {min} to {max}"))
-        };
-        variables.optional(name, parse).map(|number| number.unwrap_or(default))
-    };
-    let open = OPEN_INVOICES_LIMIT;
-    let mut limits = Limits {
-        expiry_default_secs: number(
-            "NWC_DEFAULT_EXPIRY_SECS",
-            1,
-            EXPIRY_SECS_LIMIT,
-            defaults.expiry_default_secs,
-        )?,
-        expiry_max_secs: number("NWC_MAX_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, defaults.expiry_max_secs)?,
-        late_accept_secs: number(
-            "NWC_LATE_ACCEPT_SECS",
-            0,
-            LATE_ACCEPT_SECS_LIMIT,
-            defaults.late_accept_secs,
-        )?,
-        open_per_key: number("NWC_MAX_OPEN_INVOICES_PER_KEY", 1, open, defaults.open_per_key)?,
-        open_unfunded: number("NWC_MAX_OPEN_INVOICES_UNFUNDED", 1, open, defaults.open_unfunded)?,
-        open_total: number("NWC_MAX_OPEN_INVOICES", 1, open, defaults.open_total)?,
-        ..defaults
-    };
-    if let Some(invoice_max) = variables.optional("NWC_MAX_INVOICE_MSAT", parse_msat)? {
-        limits.invoice_max = invoice_max;
-    }
-    if limits.expiry_default_secs > limits.expiry_max_secs {
-        return Err(ConfigError::new("NWC_DEFAULT_EXPIRY_SECS", "must not exceed NWC_MAX_EXPIRY_SECS"));
-    }
-    Ok(limits)
 }
 
 #[cfg(test)]

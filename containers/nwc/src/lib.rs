@@ -19,5 +19,7 @@ pub mod home;
 pub mod keys;
 pub mod lightning;
 pub mod service;
+pub mod site;
 pub mod store;
 pub mod transport;
+pub mod web;

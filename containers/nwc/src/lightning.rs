@@ -68,6 +68,8 @@ pub struct InvoiceTerms {
     pub created_at: UnixSecs,
     /// How long payers may try.
     pub expiry_secs: u32,
+    /// Blocks that the last hop must leave us; none: as the backend likes.
+    pub min_cltv_delta: Option<u32>,
 }
 
 /// An invoice could not be made.
@@ -130,6 +132,8 @@ pub enum NodeEvent {
         payment_hash: PaymentHash,
         /// How much.
         amount: Msat,
+        /// The height of the chain before which it must be taken, if the node knows.
+        deadline: Option<u32>,
     },
     /// Money that we claimed has arrived.
     Received {
@@ -160,6 +164,22 @@ pub trait LightningBackend: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`CannotPay`] with the reason for the payer.
     fn check_payable(&self, invoice: &Bolt11) -> Result<(), CannotPay>;
+
+    /// What the node could pay out in all, less what it must keep (channel reserves, money for anchors):
+    /// none if there is no node. Does not block.
+    fn assets(&self) -> Option<Msat> {
+        None
+    }
+
+    /// The height of the node's chain; none if there is none. Does not block.
+    fn block_height(&self) -> Option<u32> {
+        None
+    }
+
+    /// How money locked in for us is decided about; none if nothing can be.
+    fn claims(&self) -> Option<&dyn HtlcClaims> {
+        None
+    }
 
     /// Hands over a payment whose intent is on the disk.
     fn pay(&self, payment: &OutgoingPayment) -> Dispatch;

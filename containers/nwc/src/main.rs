@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use guard::AddressGuard;
 use nostr::key::{Keys, SecretKey};
 use nwc::app::App;
 use nwc::config::Config;
 use nwc::keys::WalletKeys;
 use nwc::service::Wallet;
 use nwc::transport::{Host, Parts, Transport};
-use relay::request_log::RequestLog;
 use service::{EXIT_USAGE, Readiness, Termination, VERSION};
 use tracing_subscriber::EnvFilter;
 use transport::GuestClient;
@@ -46,6 +46,28 @@ Environment:
   NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [1000]
   NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who were never paid [10000]
   NWC_MAX_OPEN_INVOICES            of all payees [100000]
+  NWC_MAX_BALANCE_MSAT             what one wallet may hold [1000000000000]
+  NWC_MAX_WALLETS                  wallets in all [10000]
+  NWC_MAX_ANON_EXPIRY_SECS         longest expiry if another key asks than is paid [600]
+  NWC_MAX_IN_FLIGHT_PER_KEY, NWC_MAX_IN_FLIGHT
+                                   payments on their way [10, 200]
+  NWC_MAX_HOLDS_PER_KEY, NWC_MAX_HOLDS, NWC_MAX_HOLD_SECS
+                                   hold invoices with money locked in, and for how long [10, 200, 86400]
+  NWC_MAX_CONNECTIONS_PER_KEY, NWC_MAX_CONNECTIONS
+                                   further keys of a wallet [16, 1000]
+  NWC_RATE_PER_SEC, NWC_RATE_BURST requests of one key [20, 100]
+  NWC_RELAY_RATE_PER_SEC, NWC_RELAY_RATE_BURST
+                                   requests through one relay [2000, 5000]
+  NWC_MAX_HISTORY                  how far lists page by offset [10000]
+  NWC_MAX_REPLY_BYTES              longest list in a reply [40000]
+  NWC_FEE_RESERVE_PPM, NWC_FEE_RESERVE_MSAT
+                                   set aside for routing, and at least [10000, 10000]
+  NWC_FEE_PAYMENT_MSAT, NWC_FEE_PAYMENT_PPM
+                                   what a payment costs [0, 0]
+  NWC_FEE_HOLDING_MSAT, NWC_FEE_HOLDING_SECS
+                                   what holding money costs, once a period [nothing]
+  NWC_LNURL_LISTEN, NWC_LNURL_URL  development: where Lightning addresses are served, and their URL
+  NWC_RELAY_ADDRESSES              development: networks that relays of zap requests may be in
   NWC_METRICS                      loopback address for health and metrics
   ENCLAVED_ENDPOINT, ENCLAVED_TOKEN, ENCLAVED_INTERNAL_RELAY
                                    set by the server that runs this wallet as a built-in
@@ -115,8 +137,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let App { keys, wallet, lock } = App::open(config, clock.now())?;
     tracing::info!(service = %keys.service_pubkey(), node = %keys.node_id(), network = %config.network, "wallet open");
-    let transport = Transport::new(transport_parts(config, &keys, &wallet, clock)?).await?;
-    readiness.set(true);
+    let transport = Transport::new(transport_parts(config, &keys, &wallet, Arc::clone(&clock))?).await?;
+    if let Some(lnurl) = &config.lnurl {
+        let address = nwc::web::serve(lnurl.listen, Arc::clone(&wallet), clock).await?;
+        tracing::warn!(%address, url = %lnurl.site, "Lightning addresses are served, for development");
+    }
+    let watching = tokio::spawn(follow_solvency(wallet.solvent(), readiness));
     let outcome = tokio::select! {
         _ = termination.wait() => Ok(()),
         served = transport.run() => served.context("the relays"),
@@ -124,10 +150,21 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             Err(anyhow::anyhow!("a commit failed")).context("the wallet's database stopped; starting again opens it afresh")
         }
     };
+    watching.abort();
     // Whatever was queued is written before the lock is given up.
     drop(wallet);
     drop(lock);
     outcome
+}
+
+/// Ready means: takes requests and can pay what it owes.
+async fn follow_solvency(mut solvent: tokio::sync::watch::Receiver<bool>, readiness: Readiness) {
+    loop {
+        readiness.set(*solvent.borrow_and_update());
+        if solvent.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn transport_parts(
@@ -145,7 +182,7 @@ fn transport_parts(
         keys: Keys::new(SecretKey::from_slice(keys.service().as_slice())?),
         relays: config.relays.clone(),
         host,
-        log: RequestLog::open(&config.data_dir.join("requests.db"))?,
+        guard: AddressGuard::with_exceptions(config.relay_exceptions.clone()),
         clock,
     })
 }

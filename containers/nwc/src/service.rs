@@ -9,12 +9,21 @@
 //! - what is refused changes nothing; only a definite failure returns money that was set aside.
 
 mod answer;
+mod budget;
+mod caller;
+mod connections;
 mod fees;
 mod history;
+mod hold;
+mod limits;
+mod lnurl;
+mod names;
 mod node;
 mod pay;
+mod receipts;
 mod receive;
 mod refusal;
+mod upkeep;
 mod wire;
 mod zap;
 
@@ -25,17 +34,24 @@ use nostr::key::PublicKey;
 use protocol::nwc::{
     Balance, Info, Method, Notification, PaymentHash, Registered, Request, Response, ResultBody,
 };
+use tokio::sync::watch;
 use units::UnixSecs;
+use zeroize::Zeroizing;
 
 use crate::config::{Faucet, Limits};
 use crate::entropy::Entropy;
 use crate::lightning::LightningBackend;
+use crate::site::Site;
 use crate::store::{self, Access, AuditError, Store, StoreError, invoice, payment};
 
+pub use crate::store::{Connection, LateAnswer, RequestEvent, Scheme};
 pub use answer::{Answer, Handled, Notice, ZapReceipt};
-pub use fees::FeeReserve;
+use caller::Caller;
+pub use fees::{FeeReserve, Fees, HoldingFee, PaymentFee};
+pub use lnurl::{Asked, InvoiceQuery, LnurlError, PayInvoiceOffer, PayOffer, Verified};
 pub use node::{NodeOutcome, NodeReport};
 use refusal::Refusal;
+pub use upkeep::Solvency;
 
 /// The name under which the wallet introduces itself.
 const ALIAS: &str = "enclaved wallet";
@@ -57,6 +73,8 @@ pub struct Parts {
     pub faucet: Option<Faucet>,
     /// Bounds.
     pub limits: Limits,
+    /// What it costs.
+    pub fees: Fees,
 }
 
 /// The wallet.
@@ -68,7 +86,12 @@ pub struct Wallet {
     service_pubkey: PublicKey,
     access: Access,
     limits: Limits,
-    fee_reserve: FeeReserve,
+    fees: Fees,
+    /// Keys that pay nothing for holding money: the house's own.
+    exempt: Vec<PublicKey>,
+    connections: watch::Sender<Arc<Vec<Connection>>>,
+    solvent: watch::Sender<bool>,
+    addresses: Option<lnurl::Addresses>,
 }
 
 /// Why a wallet does not start.
@@ -112,7 +135,7 @@ impl Wallet {
     /// # Errors
     /// [`StartError`].
     pub fn start(parts: Parts, now: UnixSecs) -> Result<Self, StartError> {
-        let Parts { store, backend, entropy, service_pubkey, admin, faucet, limits } = parts;
+        let Parts { store, backend, entropy, service_pubkey, admin, faucet, limits, fees } = parts;
         store.audit()?;
         let released = store.write(move |tx| payment::release_undispatched(tx, now))?;
         if !released.is_empty() {
@@ -121,40 +144,81 @@ impl Wallet {
         if let Some(faucet) = faucet {
             store.write(move |tx| store::fill(tx, &faucet, now).map_err(StartError::from))?;
         }
-        let always = std::iter::once(service_pubkey).chain(faucet.map(|faucet| faucet.pubkey)).collect();
+        let always: Vec<_> =
+            std::iter::once(service_pubkey).chain(faucet.map(|faucet| faucet.pubkey)).collect();
+        let exempt = always.iter().copied().chain(admin).collect();
+        let connections = store.read(|view| store::connection::all(view).map_err(StoreError::from))?;
         let access = admin.map_or(Access::Open, |admin| Access::Admitted { admin, always });
-        Ok(Self {
+        let wallet = Self {
             store,
             backend,
             entropy,
             service_pubkey,
             access,
             limits,
-            fee_reserve: FeeReserve::default(),
-        })
+            fees,
+            exempt,
+            connections: watch::Sender::new(Arc::new(connections)),
+            solvent: watch::Sender::new(true),
+            addresses: None,
+        };
+        // What the node was not told before the last end, and whether payments may go on.
+        wallet.tell_node()?;
+        wallet.watch_solvency()?;
+        Ok(wallet)
+    }
+
+    /// Gives every key a Lightning address at `site`. `secret` is the service key's; what proves that a
+    /// verification URL is ours is derived from it.
+    #[must_use]
+    pub fn with_addresses(self, site: Site, secret: &Zeroizing<[u8; 32]>) -> Self {
+        let addresses = Some(lnurl::Addresses::new(site, &self.service_pubkey, secret));
+        Self { addresses, ..self }
     }
 
     /// Does what `caller` asks. Blocks until the result is on the disk.
     #[must_use]
     pub fn handle(&self, caller: &PublicKey, request: Request, now: UnixSecs) -> Handled {
-        let method = request.method();
-        self.dispatch(caller, request, now)
-            .unwrap_or_else(|refusal| Handled::now(Response::refused(&method, refusal.into_error(&method))))
+        self.answer(Ok(Caller::owner(*caller)), request, now)
     }
 
-    fn dispatch(&self, caller: &PublicKey, request: Request, now: UnixSecs) -> Result<Handled, Refusal> {
+    /// Does what an event asks for, once: the same event again gets the same answer and changes nothing.
+    #[must_use]
+    pub fn handle_event(&self, event: &RequestEvent, request: Request, now: UnixSecs) -> Handled {
+        self.answer(self.caller(event, now), request, now)
+    }
+
+    fn answer(&self, caller: Result<Caller, Refusal>, request: Request, now: UnixSecs) -> Handled {
+        let method = request.method();
+        let done = caller.and_then(|caller| {
+            caller.check(&method)?;
+            self.dispatch(&caller, request, now)
+        });
+        done.unwrap_or_else(|refusal| Handled::now(Response::refused(&method, refusal.into_error(&method))))
+    }
+
+    fn dispatch(&self, caller: &Caller, request: Request, now: UnixSecs) -> Result<Handled, Refusal> {
+        let wallet = &caller.wallet;
         let body = match request {
-            Request::GetInfo(_) => ResultBody::GetInfo(self.info()),
-            Request::GetBalance(_) => ResultBody::GetBalance(self.balance(caller)?),
-            Request::MakeInvoice(terms) => ResultBody::MakeInvoice(self.make_invoice(caller, terms, now)?),
-            Request::MakeInvoiceFor(terms) => {
-                ResultBody::MakeInvoiceFor(self.make_invoice_for(caller, terms, now)?)
-            }
-            Request::LookupInvoice(wanted) => ResultBody::LookupInvoice(self.lookup(caller, &wanted, now)?),
+            Request::GetInfo(_) => ResultBody::GetInfo(self.info(caller)?),
+            Request::GetBalance(_) => ResultBody::GetBalance(self.balance(wallet)?),
+            Request::LookupInvoice(wanted) => ResultBody::LookupInvoice(self.lookup(wallet, &wanted, now)?),
             Request::ListTransactions(wanted) => {
-                ResultBody::ListTransactions(self.list(caller, &wanted, now)?)
+                ResultBody::ListTransactions(self.list(wallet, &wanted, now)?)
             }
-            Request::AddPubkey(wanted) => ResultBody::AddPubkey(self.admit(caller, wanted.pubkey, now)?),
+            Request::GetBudget(_) => ResultBody::GetBudget(self.budget(caller, now)?),
+            Request::ListConnections(_) => ResultBody::ListConnections(self.list_connections(caller, now)?),
+            Request::MakeInvoice(terms) => return self.make_invoice(caller, terms, now),
+            Request::MakeHoldInvoice(terms) => return self.make_hold_invoice(caller, terms, now),
+            Request::SettleHoldInvoice(wanted) => return self.settle_hold_invoice(caller, wanted, now),
+            Request::CancelHoldInvoice(wanted) => return self.cancel_hold_invoice(caller, wanted, now),
+            Request::CreateConnection(wanted) => return self.create_connection(caller, wanted, now),
+            Request::RevokeConnection(wanted) => return self.revoke_connection(caller, wanted, now),
+            Request::MakeInvoiceFor(terms) => {
+                return self.make_for(caller, terms, now).map(|(handled, _)| handled);
+            }
+            Request::AddPubkey(wanted) => return self.admit(caller, wanted.pubkey, now),
+            Request::ChooseName(wanted) => return self.choose_name(caller, wanted.name, now),
             Request::PayInvoice(wanted) => return self.pay(caller, wanted, now),
             Request::Unknown(name) => {
                 return Ok(Handled::now(Response::not_implemented(&Method::Unknown(name))));
@@ -163,15 +227,18 @@ impl Wallet {
         Ok(Handled::now(Response::done(body)))
     }
 
-    fn info(&self) -> Info {
-        Info {
+    fn info(&self, caller: &Caller) -> Result<Info, Refusal> {
+        let hears = caller.connection.as_ref().is_none_or(|one| one.notifications);
+        Ok(Info {
             alias: Some(ALIAS.to_owned()),
             pubkey: Some(self.backend.node_id().to_string()),
             network: Some(self.backend.network().to_string()),
-            methods: Method::NIP.to_vec(),
-            notifications: Notification::TYPES.map(str::to_owned).to_vec(),
+            block_height: self.backend.block_height(),
+            methods: caller.allowed(&Method::NIP),
+            notifications: if hears { Notification::TYPES.map(str::to_owned).to_vec() } else { Vec::new() },
+            lud16: self.address_of(&caller.wallet)?,
             ..Info::default()
-        }
+        })
     }
 
     fn balance(&self, caller: &PublicKey) -> Result<Balance, Refusal> {
@@ -179,14 +246,17 @@ impl Wallet {
         Ok(Balance { balance })
     }
 
-    fn admit(&self, caller: &PublicKey, key: PublicKey, now: UnixSecs) -> Result<Registered, Refusal> {
+    fn admit(&self, caller: &Caller, key: PublicKey, now: UnixSecs) -> Result<Handled, Refusal> {
         match &self.access {
-            Access::Admitted { admin, .. } if admin == caller => {}
+            Access::Admitted { admin, .. } if *admin == caller.wallet && caller.connection.is_none() => {}
             Access::Admitted { .. } => return Err(Refusal::NotAdmin),
             Access::Open => return Err(Refusal::OpenToAll),
         }
-        self.store.write(move |tx| store::register(tx, &key, now).map_err(Refusal::from))?;
-        Ok(Registered {})
+        let (handled, _) = self.once::<()>(caller, &Method::AddPubkey, now, move |tx, _| {
+            store::register(tx, &key, now)?;
+            Ok((Handled::now(Response::done(ResultBody::AddPubkey(Registered {}))), None))
+        })?;
+        Ok(handled)
     }
 
     /// Withdraws an open invoice of `payee`. False if it has none with this hash that can be paid.
@@ -200,6 +270,24 @@ impl Wallet {
         now: UnixSecs,
     ) -> Result<bool, StoreError> {
         self.store.write(move |tx| invoice::cancel(tx, &payee, hash, now).map_err(StoreError::from))
+    }
+
+    /// The connections that hear of a wallet's payments besides its owner.
+    #[must_use]
+    pub fn listeners(&self, owner: &PublicKey, now: UnixSecs) -> Vec<Connection> {
+        connections::listeners(&self.connections.borrow(), owner, now)
+    }
+
+    /// The wallet's bounds.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What it costs.
+    #[must_use]
+    pub const fn fees(&self) -> &Fees {
+        &self.fees
     }
 
     /// The wallet's file.

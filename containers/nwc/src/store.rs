@@ -13,26 +13,37 @@
 
 mod access;
 mod audit;
+mod connections;
 mod faucet;
 mod history;
+mod holding;
+mod holds;
 mod identity;
 mod invoices;
+mod names;
 mod payments;
 mod readers;
+mod receipts;
+mod requests;
 mod sql;
+mod totals;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ledger::{Ledger, LedgerTx, OpenError, PostError, View};
 use rusqlite_migration::{M, Migrations};
 
 pub use access::Access;
 pub use audit::AuditError;
+pub use connections::Connection;
 pub use history::{Filter, Item};
+pub use holds::HoldUntil;
 pub use identity::Identity;
 pub use invoices::{Invoice, InvoiceState, NewInvoice, OpenCounts};
 pub use payments::{NewPayment, Payment, PaymentEvent, PaymentState, Step};
+pub use requests::{LateAnswer, RequestEvent, Scheme};
 
 pub(crate) use access::register;
 pub(crate) use faucet::fill;
@@ -41,10 +52,38 @@ pub(crate) use payments::HoldError;
 
 use readers::Readers;
 use writer::Writer;
+pub use writer::{Interruption, Moment};
 
 /// Reading and writing of invoices.
 pub(crate) mod invoice {
     pub(crate) use super::invoices::{begin_claim, by_hash, cancel, insert, open_counts, receive, sweep};
+}
+
+/// Reading and writing of connections.
+pub(crate) mod connection {
+    pub(crate) use super::connections::{all, by_id, counts, insert, revoke, spent};
+}
+
+/// Hold invoices.
+pub(crate) mod held {
+    pub(crate) use super::holds::{
+        NodeIntent, accept, cancel, claim, counts, intents, overdue, reveal, told,
+    };
+}
+
+/// Requests that were acted on.
+pub(crate) mod request {
+    pub(crate) use super::requests::{Known, answer_waiting, known, record_answered, record_waiting};
+}
+
+/// The fee for holding money.
+pub(crate) mod fee {
+    pub(crate) use super::holding::{Round, charge};
+}
+
+/// Sums and counts.
+pub(crate) mod total {
+    pub(crate) use super::totals::{accounts, accounts_to_come, coming_in, in_flight, open_invoices, owed};
 }
 
 /// Reading and writing of payments.
@@ -55,6 +94,16 @@ pub(crate) mod payment {
     };
 }
 
+/// Reading and writing of names.
+pub(crate) mod name {
+    pub(crate) use super::names::{choose, counts, key_of, name_of};
+}
+
+/// Reading and writing of zap receipts.
+pub(crate) mod receipt {
+    pub(crate) use super::receipts::{Waiting, due, next_due, tried, waiting};
+}
+
 /// Reading of both.
 pub(crate) mod transaction {
     pub(crate) use super::history::{list, lookup};
@@ -62,7 +111,13 @@ pub(crate) mod transaction {
 
 /// The file's tables in the order in which they were introduced. A later step of either kind is appended.
 fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(ledger::SCHEMA_V1), M::up(include_str!("store/schema_v1.sql"))])
+    Migrations::new(vec![
+        M::up(ledger::SCHEMA_V1),
+        M::up(include_str!("store/schema_v1.sql")),
+        M::up(include_str!("store/schema_v2.sql")),
+        // After every step that writes the table of invoices anew: it has a trigger on it.
+        M::up(include_str!("store/schema_zaps.sql")),
+    ])
 }
 
 /// The wallet's file, opened. When it is dropped, what was queued is written first.
@@ -102,9 +157,20 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_interrupted(path, None)
+    }
+
+    /// The same, for tests that end the program at chosen moments.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_interrupted(
+        path: &Path,
+        interruption: Option<Arc<dyn Interruption>>,
+    ) -> Result<Self, OpenError> {
         let ledger = Ledger::open_with(path, &migrations())?;
         let readers = Readers::open(path)?;
-        Ok(Self { writer: Writer::start(ledger), readers })
+        Ok(Self { writer: Writer::start(ledger, interruption), readers })
     }
 
     /// Runs `change` in a transaction on the writer's thread and waits until it is on the disk. If it

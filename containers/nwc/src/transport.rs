@@ -6,31 +6,38 @@
 mod cipher;
 mod home;
 mod info;
+mod keyring;
+mod receipts;
 mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use guard::AddressGuard;
 use nostr::event::Kind;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::url::RelayUrl;
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::guest::TOKEN_HEADER;
-use protocol::kinds::{NWC_NOTIFICATION, NWC_NOTIFICATION_NIP04};
+use protocol::kinds::{NWC_NOTIFICATION, NWC_NOTIFICATION_NIP04, NWC_REPLY};
 use protocol::tag;
-use relay::request_log::RequestLog;
 use relay::{Pool, PoolError};
 use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use transport::GuestClient;
 use units::Clock;
 
-use crate::service::{Notice, Wallet};
-use cipher::Cipher;
+use crate::service::{Notice, RequestEvent, Scheme, Wallet};
+use keyring::Keyring;
 use requests::Requests;
 
 /// How long to wait for a relay before the wallet says that it is there; a relay that comes later is
 /// used all the same.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two rounds of what is done unasked: locked-in money is sent back this soon after its time.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The wallet cannot be on relays.
 #[derive(Debug, Error)]
@@ -63,8 +70,8 @@ pub struct Parts {
     pub relays: Vec<RelayUrl>,
     /// The server around us, if there is one.
     pub host: Option<Host>,
-    /// What was answered before.
-    pub log: RequestLog,
+    /// Which relays of zap requests may be connected to.
+    pub guard: AddressGuard,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -74,8 +81,12 @@ pub struct Parts {
 pub struct Transport {
     wallet: Arc<Wallet>,
     keys: Keys,
+    relays: Vec<RelayUrl>,
     host: Option<Host>,
-    log: RequestLog,
+    guard: AddressGuard,
+    /// Told when a zap is paid.
+    zapped: Notify,
+    keyring: Keyring,
     clock: Arc<dyn Clock>,
     pool: Pool,
 }
@@ -86,13 +97,16 @@ impl Transport {
     /// # Errors
     /// [`TransportError::Pool`].
     pub async fn new(parts: Parts) -> Result<Arc<Self>, TransportError> {
-        let Parts { wallet, keys, relays, host, log, clock } = parts;
-        let mut builder = Pool::builder().relays(relays.iter().map(ToString::to_string));
+        let Parts { wallet, keys, relays, host, guard, clock } = parts;
+        let mut builder =
+            Pool::builder().authenticate_as(&keys).relays(relays.iter().map(ToString::to_string));
         if let Some(host) = &host {
             builder = builder.relay_with_header(&host.internal_relay, TOKEN_HEADER, host.guest.token())?;
         }
         let pool = builder.build().await?;
-        Ok(Arc::new(Self { wallet, keys, host, log, clock, pool }))
+        let zapped = Notify::new();
+        let keyring = Keyring::new(keys.clone(), &wallet.connections().borrow());
+        Ok(Arc::new(Self { wallet, keys, relays, host, guard, zapped, keyring, clock, pool }))
     }
 
     /// Serves until the relays are gone for good.
@@ -100,18 +114,15 @@ impl Transport {
     /// # Errors
     /// [`TransportError`] if it cannot begin.
     pub async fn run(self: Arc<Self>) -> Result<(), TransportError> {
-        let subscription = Requests::subscribe(&self).await?;
-        if !self.pool.wait_connected(CONNECT_WAIT).await {
-            tracing::warn!("no relay answers yet");
+        // They end with this function, and if it is dropped.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(info::keep_announced(Arc::clone(&self)));
+        tasks.spawn(receipts::keep_published(Arc::clone(&self)));
+        tasks.spawn(keep_up(Arc::clone(&self)));
+        if let Some(host) = self.host.clone() {
+            tasks.spawn(home::keep_told(Arc::clone(&self), host));
         }
-        let announcing = tokio::spawn(info::keep_announced(Arc::clone(&self)));
-        let telling = self.host.clone().map(|host| tokio::spawn(home::keep_told(Arc::clone(&self), host)));
-        Requests::new(Arc::clone(&self)).run(subscription).await;
-        announcing.abort();
-        if let Some(telling) = telling {
-            telling.abort();
-        }
-        Ok(())
+        Requests::new(self).run().await
     }
 
     async fn publish(&self, what: &str, event: &CheckedEvent) {
@@ -121,42 +132,77 @@ impl Transport {
         }
     }
 
-    /// Sends what somebody is to be told unasked.
+    /// Sends what is to be sent, side by side.
+    async fn notify_all(&self, notices: Vec<Notice>) {
+        futures_util::future::join_all(notices.into_iter().map(|notice| self.notify(notice))).await;
+    }
+
     async fn notify(&self, notice: Notice) {
         match notice {
             Notice::Wallet { to, notification } => {
                 let text = notification.to_json();
-                for (cipher, kind) in
-                    [(Cipher::Nip44, NWC_NOTIFICATION), (Cipher::Nip04, NWC_NOTIFICATION_NIP04)]
-                {
-                    match self.sealed(cipher, kind, &to, &text, Vec::new()) {
-                        Ok(event) => self.publish("notification", &event).await,
-                        Err(e) => tracing::error!("a notification could not be made: {e}"),
-                    }
-                }
+                let owner = (self.keys.clone(), to);
+                let listeners = self.wallet.listeners(&to, self.clock.now());
+                let through = listeners
+                    .iter()
+                    .filter_map(|one| self.keyring.get(&one.service).map(|keys| (keys, one.client)));
+                let told = std::iter::once(owner).chain(through);
+                let told = told.map(|(keys, to)| self.notify_one(keys, to, &text));
+                futures_util::future::join_all(told).await;
             }
-            Notice::Zap(receipt) => {
-                tracing::info!(
-                    relays = receipt.relays.len(),
-                    "zap receipts are not published by this version"
-                );
+            Notice::Late(answer) => {
+                let Some(keys) = self.keyring.get(&answer.to.service) else { return };
+                self.reply(&keys, &answer.to, &answer.text).await;
             }
+            Notice::Zap => self.zapped.notify_one(),
+        }
+    }
+
+    /// Both kinds, because both encryptions are announced and clients listen to one of them.
+    async fn notify_one(&self, keys: Keys, to: PublicKey, text: &str) {
+        let send = async |scheme, kind| match self.sealed(scheme, &keys, kind, &to, text, Vec::new()) {
+            Ok(event) => self.publish("notification", &event).await,
+            Err(e) => tracing::error!("a notification could not be made: {e}"),
+        };
+        tokio::join!(send(Scheme::Nip44, NWC_NOTIFICATION), send(Scheme::Nip04, NWC_NOTIFICATION_NIP04));
+    }
+
+    /// Answers a request.
+    async fn reply(&self, keys: &Keys, request: &RequestEvent, text: &str) {
+        let tags = vec![tag!["e", request.event.to_hex()]];
+        match self.sealed(request.scheme, keys, NWC_REPLY, &request.client, text, tags) {
+            Ok(reply) => self.publish("reply", &reply).await,
+            Err(e) => tracing::error!("a reply could not be made: {e}"),
         }
     }
 
     /// An event for `to`, encrypted and signed.
     fn sealed(
         &self,
-        cipher: Cipher,
+        scheme: Scheme,
+        keys: &Keys,
         kind: Kind,
         to: &PublicKey,
         text: &str,
         more_tags: Vec<Vec<String>>,
     ) -> Result<CheckedEvent, SealError> {
-        let content = cipher.encrypt(&self.keys, to, text).map_err(SealError::Encrypt)?;
+        let content = scheme.encrypt(keys, to, text).map_err(SealError::Encrypt)?;
         let mut tags = vec![tag!["p", to.to_hex()]];
         tags.extend(more_tags);
-        Ok(sign(&self.keys, kind, self.clock.now(), tags, content)?)
+        Ok(sign(keys, kind, self.clock.now(), tags, content)?)
+    }
+}
+
+/// Does the wallet's upkeep until the task is aborted.
+async fn keep_up(transport: Arc<Transport>) {
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        let (wallet, now) = (Arc::clone(&transport.wallet), transport.clock.now());
+        match tokio::task::spawn_blocking(move || wallet.upkeep(now)).await {
+            Ok(Ok(notices)) => transport.notify_all(notices).await,
+            Ok(Err(e)) => tracing::error!("the wallet's upkeep failed: {e}"),
+            Err(e) => tracing::error!("the wallet's upkeep ended: {e}"),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod rpc;
 mod samples;
 mod summary;
 mod verify;
+mod wallet;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Name {
     Rpc,
     /// Attestation documents, against other verifiers and the bare signature checks.
     Verify,
+    /// Payments and balances over a relay, against bare commits and a bare echo.
+    Wallet,
 }
 
 #[tokio::main]
@@ -72,6 +75,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted(Name::Verify) {
         summary.add(verify::measure()?);
+    }
+    if wanted(Name::Wallet) {
+        summary.add(wallet::measure(&HelperBinary::find()?).await?);
     }
     summary.write(&args.out)?;
     summary.print();

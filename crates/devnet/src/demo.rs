@@ -64,7 +64,10 @@ async fn play(keeper: bool) -> Result<()> {
     let took = Stopwatch::start();
     say("starting a world of real processes:");
     let sealing = SealingOptions { interval_secs: SNAPSHOT_SECS, ..SealingOptions::default() };
-    let options = WorldOptions::hasty(HelperBinary::find()?, PERIOD_SECS).sealed(sealing);
+    let options = WorldOptions {
+        lightning_addresses: true,
+        ..WorldOptions::hasty(HelperBinary::find()?, PERIOD_SECS).sealed(sealing)
+    };
     let world = World::start(options, |step| say(&format!("  {step}"))).await?;
     let keys = Keys::generate();
     world.fund(&keys, POCKET_MONEY).await?;

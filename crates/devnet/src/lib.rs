@@ -13,6 +13,7 @@
 //! | [`docker`] | the private Docker engine |
 //! | [`registry`] | an OCI registry and what is pushed to it |
 //! | [`image_build`] | OCI images made from files |
+//! | [`forward`] | carries connections to the wallet in its container |
 //! | [`relay_process`] | a Nostr relay as a process of its own |
 //! | [`demo`] | the demonstration |
 //! | [`world`] | all of it together: relay, simulated NSM, parent, registry, engine, daemon, wallet |
@@ -28,6 +29,7 @@
 pub mod demo;
 pub mod docker;
 pub mod enclave_box;
+pub mod forward;
 pub mod helper;
 pub mod image_build;
 mod lines;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use devnet::demo::DemoArgs;
+use devnet::forward::ForwardArgs;
 use devnet::helper::Helper;
 use devnet::relay_process::RelayArgs;
 
@@ -21,6 +22,9 @@ enum Command {
     Helper(Helper),
     /// Plays a stranger's container from being found to being stopped.
     Demo(DemoArgs),
+    /// Carries connections from one address to another.
+    #[command(hide = true)]
+    Forward(ForwardArgs),
     /// Serves a Nostr relay that keeps its events in memory.
     Relay(RelayArgs),
 }
@@ -30,6 +34,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Helper(helper) => helper.run(),
         Command::Demo(args) => args.run(),
+        Command::Forward(args) => args.run(),
         Command::Relay(args) => args.run(),
     }
 }

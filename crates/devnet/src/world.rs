@@ -14,6 +14,7 @@ mod configs;
 mod guests;
 mod host;
 mod key_stores;
+mod lnurl;
 mod loss;
 mod operator;
 mod options;
@@ -67,6 +68,8 @@ pub struct World {
     daemon_starts: u32,
     host: Host,
     key_stores: Option<KeyStores>,
+    /// Carries requests to the wallet's Lightning addresses.
+    forward: Option<Process>,
     engine: Engine,
     registry: Registry,
     relay: Process,
@@ -104,6 +107,7 @@ impl World {
             daemon_starts: 0,
             host,
             key_stores: None,
+            forward: None,
             engine,
             registry,
             relay,
@@ -118,6 +122,9 @@ impl World {
         say("daemon, wallet");
         world.start_daemon().await?;
         world.wait_for_wallet().await?;
+        if world.options.lightning_addresses {
+            world.forward_lightning().await?;
+        }
         Ok(world)
     }
 
@@ -352,6 +359,7 @@ impl World {
     /// # Errors
     /// What did not end, or what was left.
     pub async fn stop(mut self) -> Result<()> {
+        let forward = lnurl::stop(self.forward.take()).await;
         let daemon = self.stop_daemon().await;
         let host = self.stop_host().await;
         let key_stores = match self.key_stores.take() {
@@ -362,6 +370,6 @@ impl World {
         let registry = self.registry.stop().await;
         let relay = self.relay.stop(STOP_GRACE).await.map(drop);
         let enclave = self.enclave.stop().await;
-        daemon.and(host).and(key_stores).and(engine).and(registry).and(relay).and(enclave)
+        forward.and(daemon).and(host).and(key_stores).and(engine).and(registry).and(relay).and(enclave)
     }
 }

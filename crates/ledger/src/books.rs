@@ -163,6 +163,24 @@ impl<'t> LedgerTx<'t> {
         self.connection
     }
 
+    /// Runs a part of the transaction. If it fails, what it wrote is undone and the rest goes on.
+    ///
+    /// # Errors
+    /// Those of `part`, and SQLite's.
+    pub fn attempt<T, E: From<rusqlite::Error>>(
+        &self,
+        part: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let run = |sql: &str| self.connection.prepare_cached(sql)?.execute([]).map(drop);
+        run("SAVEPOINT attempt")?;
+        let outcome = part(self);
+        if outcome.is_err() {
+            run("ROLLBACK TO attempt")?;
+        }
+        run("RELEASE attempt")?;
+        outcome
+    }
+
     /// Reads, including what this transaction wrote.
     #[must_use]
     pub const fn view(&self) -> View<'t> {

@@ -23,6 +23,11 @@ pub const ENCLAVED_RPC: Kind = Kind::Custom(29_425);
 /// RPC with a keycrux service, ephemeral.
 pub const KEYCRUX_RPC: Kind = Kind::Custom(29_525);
 
+/// NIP-57 zap request: signed by the payer, carried by an LNURL request, never published.
+pub const ZAP_REQUEST: Kind = Kind::ZapRequest;
+/// NIP-57 zap receipt.
+pub const ZAP_RECEIPT: Kind = Kind::ZapReceipt;
+
 /// NIP-47 info event of a wallet service.
 pub const NWC_INFO: Kind = Kind::Custom(13_194);
 /// The reference's announcement of a wallet service.

@@ -18,8 +18,10 @@
 
 mod bytes;
 mod call;
+mod connection;
 mod error;
 mod fields;
+mod hold;
 mod method;
 mod notification;
 mod params;
@@ -30,14 +32,20 @@ mod uri;
 
 pub use bytes::{DescriptionHash, NotHex32, PaymentHash, Preimage};
 pub use call::{Call, CallError};
+pub use connection::{
+    Budget, BudgetRenewal, Connected, ConnectionItem, Connections, CreateConnection, GetBudget,
+    ListConnections, RevokeConnection,
+};
 pub use error::{ErrorCode, WalletError};
+pub use hold::{CLTV_DELTA_MAX, CancelHoldInvoice, Done, MakeHoldInvoice, SettleHoldInvoice};
 pub use method::Method;
 pub use notification::{MalformedNotification, Notification};
 pub use params::{
-    AddPubkey, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, MakeInvoiceFor, PayInvoice,
+    AddPubkey, ChooseName, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, MakeInvoiceFor,
+    PayInvoice,
 };
 pub use request::{RefusedRequest, Request};
-pub use response::{Balance, Info, Paid, Registered, Response, ResultBody, Transactions};
+pub use response::{Balance, Info, Named, Paid, Registered, Response, ResultBody, Transactions};
 pub use transaction::{METADATA_CHARS_MAX, Metadata, Transaction, TransactionState, TransactionType};
 pub use uri::{ConnectionUri, ConnectionUriError};
 
@@ -49,6 +57,8 @@ pub const INVOICE_CHARS_MAX: usize = 7_089;
 pub const DESCRIPTION_BYTES_MAX: usize = 639;
 /// The longest zap request, in bytes: ten times a usual one.
 pub const ZAP_REQUEST_BYTES_MAX: usize = 8_192;
+/// The longest name of a Lightning address that is read, in bytes; wallets may allow less.
+pub const NAME_BYTES_MAX: usize = 64;
 /// The most transactions in one reply (NIP-47: larger pages may not fit into an event).
 pub const LIST_LIMIT_MAX: u32 = 20;
 

@@ -17,6 +17,7 @@ use nostr::types::Url;
 use nostr_sdk::error::Error;
 use nostr_sdk::transport::websocket::{WebSocketSink, WebSocketStream, WebSocketTransport};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -39,8 +40,9 @@ const DOUBLINGS_MAX: u32 = 8;
 pub(crate) type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// Makes the pool's connections.
-#[derive(Default)]
 pub(crate) struct Dialer {
+    /// Connections made so far.
+    connected: watch::Sender<u64>,
     guard: Option<AddressGuard>,
     relays: Mutex<HashMap<Url, Arc<Mutex<Attempts>>>>,
     headers: Mutex<HashMap<Url, Headers>>,
@@ -60,7 +62,11 @@ impl fmt::Debug for Dialer {
 
 impl Dialer {
     pub(crate) fn new(guard: Option<AddressGuard>) -> Self {
-        Self { guard, ..Self::default() }
+        Self { connected: watch::Sender::new(0), guard, relays: Mutex::default(), headers: Mutex::default() }
+    }
+
+    pub(crate) fn connected(&self) -> watch::Receiver<u64> {
+        self.connected.subscribe()
     }
 
     pub(crate) fn set_headers(&self, url: Url, headers: Headers) {
@@ -116,6 +122,7 @@ impl WebSocketTransport for Dialer {
             match self.dial(url).await {
                 Ok(stream) => {
                     lock(&attempts).connected = Some(Stopwatch::start());
+                    self.connected.send_modify(|made| *made += 1);
                     let (sink, stream) = stream.split();
                     Ok((
                         Box::pin(TextSink(sink)) as WebSocketSink,

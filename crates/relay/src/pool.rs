@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use guard::AddressGuard;
 use nostr::filter::Filter;
+use nostr::key::Keys;
 use nostr::message::SubscriptionId;
 use nostr::types::{RelayUrl, Url};
+use nostr_sdk::authenticator::SignerAuthenticator;
 use nostr_sdk::client::Client;
 use nostr_sdk::relay::RelayStatus as SdkStatus;
 use protocol::event::CheckedEvent;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use crate::PublishReport;
 use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
+use crate::rpc::RateLimit;
 use crate::subscription::{QUEUE_MAX, Route, Routes, Subscription, dispatch};
 
 /// The dialer waits before an attempt, not the library, which would wait at least a second.
@@ -64,9 +67,17 @@ pub struct RelayStatus {
 pub struct PoolBuilder {
     guard: Option<AddressGuard>,
     relays: Vec<(String, Headers)>,
+    identity: Option<Keys>,
 }
 
 impl PoolBuilder {
+    /// Proves to relays that ask for it (NIP-42) that we are the holder of `keys`.
+    #[must_use]
+    pub fn authenticate_as(mut self, keys: &Keys) -> Self {
+        self.identity = Some(keys.clone());
+        self
+    }
+
     /// Lets every connection pass the address guard. For relays that a stranger named.
     #[must_use]
     pub fn guard(mut self, guard: AddressGuard) -> Self {
@@ -103,11 +114,14 @@ impl PoolBuilder {
     /// [`PoolError`] if an address cannot be read.
     pub async fn build(self) -> Result<Pool, PoolError> {
         let dialer = Arc::new(Dialer::new(self.guard));
-        let client = Client::builder()
+        let mut client = Client::builder()
             .websocket_transport(Arc::clone(&dialer))
             .connect_timeout(CONNECT_WAIT_MAX)
-            .notification_channel_size(NOTIFICATIONS_MAX)
-            .build();
+            .notification_channel_size(NOTIFICATIONS_MAX);
+        if let Some(keys) = self.identity {
+            client = client.authenticator(SignerAuthenticator::new(keys));
+        }
+        let client = client.build();
         let routes: Routes = Arc::new(Mutex::default());
         let dispatching = tokio::spawn(dispatch(client.clone(), Arc::clone(&routes)));
         let connections = Arc::new(Connections { client, routes, dispatching });
@@ -205,15 +219,41 @@ impl Pool {
         relays.values().map(status).collect()
     }
 
+    /// Counts the connections that were made; told with each, so also after every reconnect.
+    #[must_use]
+    pub fn connected(&self) -> watch::Receiver<u64> {
+        self.dialer.connected()
+    }
+
     /// Subscribes on every relay of the pool, now and after each reconnect.
     ///
     /// # Errors
     /// [`PoolError`] if the pool has no relay.
     pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, PoolError> {
+        self.subscribe_routed(filter.clone(), |events| Route::new(filter, events)).await
+    }
+
+    /// The same, with a bound on what each relay may deliver; what is beyond it is dropped unread.
+    ///
+    /// # Errors
+    /// [`PoolError`] if the pool has no relay.
+    pub async fn subscribe_limited(
+        &self,
+        filter: Filter,
+        limit: RateLimit,
+    ) -> Result<Subscription, PoolError> {
+        self.subscribe_routed(filter.clone(), |events| Route::new(filter, events).limited(limit)).await
+    }
+
+    async fn subscribe_routed(
+        &self,
+        filter: Filter,
+        route: impl FnOnce(mpsc::Sender<CheckedEvent>) -> Route,
+    ) -> Result<Subscription, PoolError> {
         let id = SubscriptionId::generate();
         let (events, receiver) = mpsc::channel(QUEUE_MAX);
         // The route stands before the first event can come.
-        crate::dialer::lock(&self.connections.routes).insert(id.clone(), Route::new(filter.clone(), events));
+        crate::dialer::lock(&self.connections.routes).insert(id.clone(), route(events));
         let subscription =
             Subscription { id: id.clone(), events: receiver, connections: Arc::clone(&self.connections) };
         self.connections.client.subscribe(filter).with_id(id).await.map_err(PoolError::Library)?;

@@ -15,6 +15,7 @@ use units::Stopwatch;
 
 use crate::dialer::lock;
 use crate::pool::Connections;
+use crate::rpc::{RateLimit, RateLimiter};
 
 /// Events that wait for their reader. A reader that falls behind by so much loses events, as it would
 /// behind a relay that drops slow readers; RPC clients repeat their requests.
@@ -64,11 +65,24 @@ pub(crate) struct Route {
     filter: Filter,
     events: mpsc::Sender<CheckedEvent>,
     delivered: HashMap<EventId, Stopwatch>,
+    /// What each relay may deliver, by its address, and since when that is counted.
+    limiter: Option<(RateLimiter<String>, Stopwatch)>,
 }
 
 impl Route {
     pub(crate) fn new(filter: Filter, events: mpsc::Sender<CheckedEvent>) -> Self {
-        Self { filter, events, delivered: HashMap::new() }
+        Self { filter, events, delivered: HashMap::new(), limiter: None }
+    }
+
+    pub(crate) fn limited(mut self, limit: RateLimit) -> Self {
+        self.limiter = Some((RateLimiter::new(limit), Stopwatch::start()));
+        self
+    }
+
+    fn has_rate(&mut self, relay: &str) -> bool {
+        let Some((limiter, since)) = &mut self.limiter else { return true };
+        let now_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        limiter.allow(&relay.to_owned(), now_ms)
     }
 
     fn is_copy(&self, id: &EventId) -> bool {
@@ -93,9 +107,9 @@ pub(crate) async fn dispatch(client: Client, routes: Routes) {
     let mut notifications = client.notifications();
     while let Some(notification) = notifications.next().await {
         match notification {
-            ClientNotification::Message { message, .. } => {
+            ClientNotification::Message { relay_url, message } => {
                 if let RelayMessage::Event { subscription_id, event } = *message {
-                    route(&routes, &subscription_id, event.into_owned());
+                    route(&routes, relay_url.as_str(), &subscription_id, event.into_owned());
                 }
             }
             ClientNotification::Event { .. } => {}
@@ -105,12 +119,16 @@ pub(crate) async fn dispatch(client: Client, routes: Routes) {
     lock(&routes).clear();
 }
 
-fn route(routes: &Routes, id: &SubscriptionId, event: Event) {
+fn route(routes: &Routes, relay: &str, id: &SubscriptionId, event: Event) {
     {
-        let routes = lock(routes);
-        let Some(route) = routes.get(id) else { return };
+        let mut routes = lock(routes);
+        let Some(route) = routes.get_mut(id) else { return };
         // A copy is not worth a signature check; an event under its id that is no copy is a forgery.
         if route.is_copy(&event.id) {
+            return;
+        }
+        if !route.has_rate(relay) {
+            metrics::counter!("relay_events_refused_total", "reason" => "relay_rate").increment(1);
             return;
         }
     }

@@ -11,4 +11,5 @@ mod foreign_root;
 mod npm;
 mod recipe;
 mod stage;
+mod wallet;
 mod world;

@@ -1,4 +1,5 @@
-//! The npm packages: `nostr-enclaves`, the validator of the reference, and `s3rver`, an S3 server.
+//! The npm packages: `nostr-enclaves`, the validator of the reference; `@getalby/sdk`, a wallet client,
+//! with the WebSocket that older Nodes lack; and `s3rver`, an S3 server.
 //!
 //! Their versions and the hashes of all that they need are in `npm/package-lock.json`; `npm ci` fetches
 //! them into the build folder, once for each such file. How the validator's root is replaced stands in
@@ -100,7 +101,8 @@ fn judge_in_one(package: &Path, root: &str, cases: &[Question]) -> Result<Vec<An
     Ok(answers)
 }
 
-fn sources() -> PathBuf {
+/// The folder of our own scripts and of the lock file.
+pub(crate) fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/npm")
 }
 

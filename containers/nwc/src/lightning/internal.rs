@@ -85,7 +85,7 @@ impl LightningBackend for InternalBackend {
             .amount_milli_satoshis(amount_msat)
             .duration_since_epoch(Duration::from_secs(terms.created_at.0))
             .expiry_time(Duration::from_secs(terms.expiry_secs.into()))
-            .min_final_cltv_expiry_delta(MIN_FINAL_CLTV_EXPIRY_DELTA)
+            .min_final_cltv_expiry_delta(terms.min_cltv_delta.map_or(MIN_FINAL_CLTV_EXPIRY_DELTA, u64::from))
             .build_signed(|message| self.secp.sign_ecdsa_recoverable(message, &self.secret))
             .map_err(|error| failed(&error))?;
         Ok(invoice.to_string())

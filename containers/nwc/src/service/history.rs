@@ -12,12 +12,6 @@ use super::{Wallet, wire};
 use crate::lightning::Bolt11;
 use crate::store::{Filter, transaction};
 
-/// The largest list in a reply, in bytes of JSON. NIP-44 pads 40,000 bytes to 40,960 and base64 makes
-/// 54,700 characters of them, which leaves room for the event around it below the 64 KiB that relays take.
-const LIST_BYTES_MAX: usize = 40_000;
-/// The farthest page by offset: SQLite steps over every row before it.
-const OFFSET_MAX: u32 = 10_000;
-
 impl Wallet {
     pub(super) fn lookup(
         &self,
@@ -44,8 +38,10 @@ impl Wallet {
         now: UnixSecs,
     ) -> Result<Transactions, Refusal> {
         let offset = wanted.offset.unwrap_or(0);
-        if offset > OFFSET_MAX {
-            return Err(Refusal::PageTooFar { field: "offset", max: OFFSET_MAX });
+        // SQLite steps over every row before it.
+        let offset_max = self.limits.history_max;
+        if offset > offset_max {
+            return Err(Refusal::PageTooFar { field: "offset", max: offset_max });
         }
         let filter = Filter {
             from: wanted.from.unwrap_or_default(),
@@ -57,7 +53,10 @@ impl Wallet {
             outgoing: wanted.direction != Some(TransactionType::Incoming),
         };
         let items = self.store.read(|view| transaction::list(view, caller, &filter))?;
-        Ok(fit(items.iter().map(|item| wire::item(item, now)), LIST_BYTES_MAX))
+        Ok(fit(
+            items.iter().map(|item| wire::item(item, now)),
+            usize::try_from(self.limits.reply_bytes_max).unwrap_or(usize::MAX),
+        ))
     }
 }
 

@@ -8,9 +8,11 @@ use units::{Msat, UnixSecs};
 
 use super::Wallet;
 use super::answer::Notice;
-use super::pay::{paid, received_notices, sent_notice};
-use crate::lightning::{HtlcClaims, NodeEvent};
-use crate::store::{Invoice, InvoiceState, Payment, StoreError, invoice, payment};
+use super::pay::{accepted_notice, late, paid, received_notices, sent_notice};
+use super::refusal::Refusal;
+use super::{hold, limits};
+use crate::lightning::{Bolt11, HtlcClaims, NodeEvent};
+use crate::store::{HoldUntil, Invoice, InvoiceState, StoreError, held, invoice, payment};
 
 /// What a report led to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -35,6 +37,8 @@ pub enum NodeOutcome {
     FalseProof,
     /// Money locked in for us was taken.
     Claimed,
+    /// Money is locked in for a hold invoice, and stays so until its payee decides.
+    Accepted,
     /// Money locked in for us was sent back.
     Rejected,
 }
@@ -55,8 +59,8 @@ impl Wallet {
                 self.on_settled(payment_hash, preimage, fee, now)
             }
             NodeEvent::PaymentFailed { payment_hash, reason } => self.on_failed(payment_hash, reason, now),
-            NodeEvent::Claimable { payment_hash, amount } => {
-                self.on_claimable(payment_hash, amount, claims, now)
+            NodeEvent::Claimable { payment_hash, amount, deadline } => {
+                self.on_claimable(Locked { hash: payment_hash, amount, deadline }, claims, now)
             }
             NodeEvent::Received { payment_hash, amount } => self.on_received(payment_hash, amount, now),
         }
@@ -73,55 +77,104 @@ impl Wallet {
             tracing::error!(payment_hash = %hash, "the node reports a payment with a false proof");
             return Ok(NodeReport { outcome: NodeOutcome::FalseProof, ..NodeReport::default() });
         }
-        let settled: Option<Payment> = self.store.write(move |tx| {
-            let Some(sent) = payment::sent_by_hash(tx.view(), hash)? else { return Ok(None) };
-            payment::settle_external(tx, sent, preimage, fee, now)
+        let settled = self.store.write(move |tx| {
+            let Some(sent) = payment::sent_by_hash(tx.view(), hash)? else { return Ok(Err(Unknown)) };
+            let Some(payment) = payment::settle_external(tx, sent, preimage, fee, now)? else {
+                return Ok(Ok(None));
+            };
+            let answer = paid(&payment).map(|response| (payment.payer, hash, response));
+            let mut notices = match &answer {
+                Some((payer, _, response)) => late(tx, payer, hash, response)?,
+                None => Vec::new(),
+            };
+            notices.push(sent_notice(&payment));
+            Ok::<_, StoreError>(Ok(Some(NodeReport { outcome: NodeOutcome::Done, answer, notices })))
         })?;
-        let Some(payment) = settled else { return Ok(NodeReport::default()) };
-        let answer = paid(&payment).map(|response| (payment.payer, hash, response));
-        Ok(NodeReport { outcome: NodeOutcome::Done, answer, notices: vec![sent_notice(&payment)] })
+        match settled {
+            Ok(report) => Ok(report.unwrap_or_default()),
+            Err(Unknown) => {
+                // Money left that the books do not know of: they may be older than the node.
+                metrics::counter!("wallet_unknown_payments_total").increment(1);
+                tracing::error!(payment_hash = %hash, "the node made a payment that is not in the books; were they restored from a backup?");
+                Ok(NodeReport::default())
+            }
+        }
     }
 
     fn on_failed(&self, hash: PaymentHash, reason: String, now: UnixSecs) -> Result<NodeReport, StoreError> {
         let text = reason.clone();
-        let payer: Option<PublicKey> = self.store.write(move |tx| {
+        let ours = self.backend.node_id();
+        let report = self.store.write(move |tx| {
             let Some(sent) = payment::live_by_hash(tx.view(), hash)? else { return Ok(None) };
-            let failed = payment::fail(tx, &sent, &text, now)?;
-            Ok::<_, StoreError>(failed.then_some(sent.payer))
+            // A payment to a hold invoice of ours never went to the node; it cannot know of its end.
+            if Bolt11::parse(&sent.bolt11).is_ok_and(|invoice| invoice.payee() == ours) {
+                return Ok(None);
+            }
+            if !payment::fail(tx, &sent, &text, now)? {
+                return Ok(None);
+            }
+            let error = WalletError::new(ErrorCode::PaymentFailed, format!("the payment failed: {reason}"));
+            let response = Response::refused(&Method::PayInvoice, error);
+            let notices = late(tx, &sent.payer, hash, &response)?;
+            let answer = Some((sent.payer, hash, response));
+            Ok::<_, StoreError>(Some(NodeReport { outcome: NodeOutcome::Done, answer, notices }))
         })?;
-        let Some(payer) = payer else { return Ok(NodeReport::default()) };
-        let error = WalletError::new(ErrorCode::PaymentFailed, format!("the payment failed: {reason}"));
-        let answer = Some((payer, hash, Response::refused(&Method::PayInvoice, error)));
-        Ok(NodeReport { outcome: NodeOutcome::Done, answer, notices: Vec::new() })
+        Ok(report.unwrap_or_default())
     }
 
     /// The decision who is paid: the row is stepped out of `open` first, and only then is the money
     /// taken. If the program ends in between, the node asks again and gets the same answer.
     fn on_claimable(
         &self,
-        hash: PaymentHash,
-        amount: Msat,
+        locked: Locked,
         claims: &dyn HtlcClaims,
         now: UnixSecs,
     ) -> Result<NodeReport, StoreError> {
-        let preimage: Option<Preimage> = self.store.write(move |tx| {
-            let Some(found) = invoice::by_hash(tx.view(), hash)? else { return Ok(None) };
-            let in_time = now <= found.accept_until && amount >= found.amount;
-            let claimed =
-                found.state == InvoiceState::Claiming || in_time && invoice::begin_claim(tx, &found)?;
-            Ok::<_, StoreError>(found.preimage.filter(|_| claimed))
-        })?;
-        let outcome = match preimage {
-            Some(preimage) => {
-                claims.claim(hash, &preimage);
-                NodeOutcome::Claimed
+        let hash = locked.hash;
+        let (limits, height) = (self.limits, self.backend.block_height());
+        let decision = self.store.write(move |tx| {
+            let Some(found) = invoice::by_hash(tx.view(), hash)? else { return Ok(Decision::Reject) };
+            match found.state {
+                InvoiceState::Claiming => return Ok(Decision::claim(found.preimage)),
+                // Told again after a crash; the payee has not decided yet.
+                InvoiceState::Accepted if matches!(found.settle_by, Some(HoldUntil::Height(_))) => {
+                    return Ok(Decision::Keep(None));
+                }
+                InvoiceState::Open if now <= found.accept_until && locked.amount >= found.amount => {}
+                InvoiceState::Open
+                | InvoiceState::Accepted
+                | InvoiceState::Settled
+                | InvoiceState::Expired
+                | InvoiceState::Cancelled => return Ok(Decision::Reject),
             }
-            None => {
+            if is_refused(limits::check_room(tx.view(), &found.payee, locked.amount, &limits))? {
+                return Ok(Decision::Reject);
+            }
+            if found.hold_secs.is_none() {
+                invoice::begin_claim(tx, &found)?;
+                return Ok(Decision::claim(found.preimage));
+            }
+            let until = locked.deadline.map(hold::settle_height);
+            let in_time = until.is_some_and(|until| height.is_some_and(|height| height < until));
+            let refused = is_refused(limits::check_holds(tx.view(), &found.payee, &limits))?;
+            let (Some(until), true, false) = (until, in_time, refused) else { return Ok(Decision::Reject) };
+            held::accept(tx, &found, HoldUntil::Height(until))?;
+            Ok::<_, StoreError>(Decision::Keep(invoice::by_hash(tx.view(), hash)?.map(Box::new)))
+        })?;
+        let (outcome, notices) = match decision {
+            Decision::Claim(preimage) => {
+                claims.claim(hash, &preimage);
+                (NodeOutcome::Claimed, Vec::new())
+            }
+            Decision::Keep(accepted) => {
+                (NodeOutcome::Accepted, accepted.iter().map(|one| accepted_notice(one, now)).collect())
+            }
+            Decision::Reject => {
                 claims.reject(hash);
-                NodeOutcome::Rejected
+                (NodeOutcome::Rejected, Vec::new())
             }
         };
-        Ok(NodeReport { outcome, ..NodeReport::default() })
+        Ok(NodeReport { outcome, answer: None, notices })
     }
 
     fn on_received(&self, hash: PaymentHash, amount: Msat, now: UnixSecs) -> Result<NodeReport, StoreError> {
@@ -131,5 +184,39 @@ impl Wallet {
         })?;
         let Some(invoice) = received else { return Ok(NodeReport::default()) };
         Ok(NodeReport { outcome: NodeOutcome::Done, answer: None, notices: received_notices(&invoice) })
+    }
+}
+
+/// Money locked in for us.
+#[derive(Clone, Copy, Debug)]
+struct Locked {
+    hash: PaymentHash,
+    amount: Msat,
+    deadline: Option<u32>,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+enum Decision {
+    Claim(Preimage),
+    /// With the invoice if that is news.
+    Keep(Option<Box<Invoice>>),
+    Reject,
+}
+
+impl Decision {
+    fn claim(preimage: Option<Preimage>) -> Self {
+        preimage.map_or(Self::Reject, Self::Claim)
+    }
+}
+
+/// A settled payment that the books do not know of.
+struct Unknown;
+
+/// Whether a bound refuses; a fault of the store stays one.
+fn is_refused(checked: Result<(), Refusal>) -> Result<bool, StoreError> {
+    match checked {
+        Ok(()) => Ok(false),
+        Err(refusal) => refusal.into_fault().map_or(Ok(true), Err),
     }
 }

@@ -4,93 +4,134 @@
 //! settled in the ledger, hold and settlement in one transaction. Any other goes to the backend, with
 //! amount and fee reserve set aside and the intent on the disk before the hand-over.
 
-use std::ops::ControlFlow;
-
 use ledger::LedgerTx;
 use nostr::key::PublicKey;
-use protocol::nwc::{Metadata, Notification, Paid, PayInvoice, Response, ResultBody};
+use protocol::nwc::{Metadata, Method, Notification, Paid, PayInvoice, PaymentHash, Response, ResultBody};
 use units::{Msat, UnixSecs};
 
-use super::answer::{Handled, Notice, ZapReceipt};
+use super::answer::{Handled, Notice};
+use super::caller::Caller;
+use super::connections::check_budget;
+use super::fees::Fees;
 use super::refusal::Refusal;
-use super::{Wallet, wire, zap};
+use super::{Wallet, limits, upkeep, wire};
+use crate::config::Limits;
 use crate::lightning::{Bolt11, Dispatch, OutgoingPayment};
-use crate::store::{HoldError, Invoice, InvoiceState, NewPayment, Payment, invoice, payment};
+use crate::store::{
+    self, Connection, HoldError, HoldUntil, Invoice, InvoiceState, NewPayment, Payment, StoreError, invoice,
+    payment, request,
+};
+
+/// What payments are bound by.
+#[derive(Clone, Copy, Debug)]
+struct Policy {
+    limits: Limits,
+    fees: Fees,
+}
 
 impl Wallet {
-    pub(super) fn pay(
-        &self,
-        caller: &PublicKey,
-        wanted: PayInvoice,
-        now: UnixSecs,
-    ) -> Result<Handled, Refusal> {
+    pub(super) fn pay(&self, caller: &Caller, wanted: PayInvoice, now: UnixSecs) -> Result<Handled, Refusal> {
         let invoice = Bolt11::parse(&wanted.invoice).map_err(Refusal::Bolt11)?;
         if invoice.network() != self.backend.network() {
             return Err(Refusal::Network { theirs: invoice.network(), ours: self.backend.network() });
         }
         let amount = amount_to_pay(invoice.amount(), wanted.amount)?;
         let mut new = NewPayment {
-            payer: *caller,
+            payer: caller.wallet,
             payment_hash: invoice.payment_hash(),
             bolt11: invoice.text().to_owned(),
             amount,
             reserve: Msat::ZERO,
+            service_fee: self.fees.payment.of(amount),
             description: invoice.description().map(str::to_owned),
             description_hash: invoice.description_hash(),
             metadata: wanted.metadata.as_ref().map(Metadata::to_json),
             expires_at: invoice.expires_at(),
+            connection: caller.connection_id(),
         };
+        let policy = Policy { limits: self.limits, fees: self.fees };
         if invoice.payee() == self.backend.node_id() {
-            return self.store.write(move |tx| pay_internally(tx, new, now));
+            let (handled, _) = self.once::<()>(caller, &Method::PayInvoice, now, move |tx, through| {
+                Ok((pay_internally(tx, through, new, &policy, now)?, None))
+            })?;
+            return Ok(handled);
         }
-        new.reserve = self.fee_reserve.of(amount);
-        self.pay_over_lightning(invoice, new, now)
+        new.reserve = policy.fees.reserve.of(amount);
+        self.pay_over_lightning(caller, invoice, new, policy, now)
     }
 
     fn pay_over_lightning(
         &self,
+        caller: &Caller,
         invoice: Bolt11,
         new: NewPayment,
+        policy: Policy,
         now: UnixSecs,
     ) -> Result<Handled, Refusal> {
         let outgoing = OutgoingPayment { amount: new.amount, max_fee: new.reserve, invoice };
         let payable = self.backend.check_payable(&outgoing.invoice).map_err(Refusal::CannotPay);
         let expired = now > outgoing.invoice.expires_at();
-        let begun = self.store.write(move |tx| {
+        let node = self.backend.assets();
+        let (handled, begun) = self.once(caller, &Method::PayInvoice, now, move |tx, through| {
             // What is already known comes first: a paid invoice stays paid when it expires.
             if let Some(known) = already(tx, &new)? {
-                return Ok::<_, Refusal>(ControlFlow::Break(known));
+                return Ok((known, None));
             }
             if expired {
                 return Err(Refusal::Expired);
             }
             payable?;
-            let held = hold(tx, new, now)?;
+            if !upkeep::solvency(tx.view(), node)?.is_solvent() {
+                return Err(Refusal::PayoutsStopped);
+            }
+            limits::check_in_flight(tx.view(), &new.payer, &policy.limits)?;
+            let held = hold(tx, through, new, now)?;
             payment::dispatch(tx, &held)?;
-            Ok(ControlFlow::Continue(held))
+            Ok((Handled::when_settled(held.payment_hash), Some(held)))
         })?;
-        let begun = match begun {
-            ControlFlow::Continue(begun) => begun,
-            ControlFlow::Break(known) => return Ok(known),
-        };
-        let hash = begun.payment_hash;
+        let Some(begun) = begun else { return Ok(handled) };
         match self.backend.pay(&outgoing) {
-            Dispatch::Sent => {}
+            Dispatch::Sent => Ok(handled),
             // The only answer after which the money may go back.
             Dispatch::Refused(reason) => {
-                let text = reason.to_string();
-                self.store.write(move |tx| {
+                let refusal = Refusal::CannotPay(reason);
+                let text = refusal.to_string();
+                let refused = Response::refused(&Method::PayInvoice, refusal.into_error(&Method::PayInvoice));
+                let response = refused.clone();
+                let mut notices = self.store.write(move |tx| {
                     let current = payment::reload(tx, &begun)?;
-                    payment::fail(tx, &current, &text, now)
+                    payment::fail(tx, &current, &text, now)?;
+                    Ok::<_, StoreError>(late(tx, &begun.payer, begun.payment_hash, &response)?)
                 })?;
-                return Err(Refusal::CannotPay(reason));
+                // Who asks now is answered now; the others waited.
+                notices.retain(|notice| !is_to(notice, caller));
+                Ok(Handled { notices, ..Handled::now(refused) })
             }
             Dispatch::Unknown(error) => {
+                let hash = begun.payment_hash;
                 tracing::warn!(payment_hash = %hash, error, "a payment may or may not have been sent");
+                Ok(handled)
             }
         }
-        Ok(Handled::when_settled(hash))
     }
+}
+
+fn is_to(notice: &Notice, caller: &Caller) -> bool {
+    match notice {
+        Notice::Late(answer) => Some(answer.to) == caller.event,
+        Notice::Wallet { .. } | Notice::Zap => false,
+    }
+}
+
+/// Answers the requests that wait for this payment.
+pub(super) fn late(
+    tx: &LedgerTx<'_>,
+    payer: &PublicKey,
+    hash: PaymentHash,
+    response: &Response,
+) -> rusqlite::Result<Vec<Notice>> {
+    let answers = request::answer_waiting(tx, payer, hash, &response.to_json())?;
+    Ok(answers.into_iter().map(Notice::Late).collect())
 }
 
 /// The amount to pay. A request may repeat the invoice's amount but not change it: the ledger would
@@ -103,7 +144,13 @@ fn amount_to_pay(invoice: Option<Msat>, requested: Option<Msat>) -> Result<Msat,
     }
 }
 
-fn pay_internally(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<Handled, Refusal> {
+fn pay_internally(
+    tx: &LedgerTx<'_>,
+    through: Option<&Connection>,
+    new: NewPayment,
+    policy: &Policy,
+    now: UnixSecs,
+) -> Result<Handled, Refusal> {
     if let Some(known) = already(tx, &new)? {
         return Ok(known);
     }
@@ -113,17 +160,51 @@ fn pay_internally(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<H
     match invoice.state {
         InvoiceState::Open if now <= invoice.accept_until => {}
         InvoiceState::Open | InvoiceState::Expired => return Err(Refusal::Expired),
-        InvoiceState::Claiming | InvoiceState::Settled => return Err(Refusal::PaidByOther),
+        InvoiceState::Accepted | InvoiceState::Claiming | InvoiceState::Settled => {
+            return Err(Refusal::PaidByOther);
+        }
         InvoiceState::Cancelled => return Err(Refusal::Cancelled),
     }
     if invoice.payee == new.payer {
         return Err(Refusal::OwnInvoice);
     }
-    let held = hold(tx, new, now)?;
+    limits::check_room(tx.view(), &invoice.payee, invoice.amount, &policy.limits)?;
+    if let Some(secs) = invoice.hold_secs {
+        return lock_in(tx, through, new, invoice, now.plus_secs(secs.into()), policy, now);
+    }
+    let held = hold(tx, through, new, now)?;
     let (paid, invoice) = payment::settle_internal(tx, held, invoice, now)?;
     let mut notices = received_notices(&invoice);
     notices.push(sent_notice(&paid));
     Ok(Handled { notices, ..answer(&paid) })
+}
+
+/// Sets the money aside for a hold invoice of ours and waits for its payee.
+fn lock_in(
+    tx: &LedgerTx<'_>,
+    through: Option<&Connection>,
+    new: NewPayment,
+    invoice: Invoice,
+    until: UnixSecs,
+    policy: &Policy,
+    now: UnixSecs,
+) -> Result<Handled, Refusal> {
+    limits::check_in_flight(tx.view(), &new.payer, &policy.limits)?;
+    limits::check_holds(tx.view(), &invoice.payee, &policy.limits)?;
+    let held = hold(tx, through, new, now)?;
+    payment::dispatch(tx, &held)?;
+    if !store::held::accept(tx, &invoice, HoldUntil::Time(until))? {
+        return Err(Refusal::PaidByOther);
+    }
+    let accepted = invoice::by_hash(tx.view(), invoice.payment_hash)?.ok_or(Refusal::NotFound)?;
+    let notices = vec![accepted_notice(&accepted, now)];
+    Ok(Handled { notices, ..Handled::when_settled(held.payment_hash) })
+}
+
+/// What is told to the payee of a hold invoice that money is locked in for.
+pub(super) fn accepted_notice(invoice: &Invoice, now: UnixSecs) -> Notice {
+    let notification = Notification::HoldInvoiceAccepted(wire::incoming(invoice, now));
+    Notice::Wallet { to: invoice.payee, notification }
 }
 
 /// What became of this hash before: paid or being paid by this payer, or by another.
@@ -136,7 +217,14 @@ fn already(tx: &LedgerTx<'_>, new: &NewPayment) -> Result<Option<Handled>, Refus
     Ok(Some(answer(&live)))
 }
 
-fn hold(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<Payment, Refusal> {
+fn hold(
+    tx: &LedgerTx<'_>,
+    through: Option<&Connection>,
+    new: NewPayment,
+    now: UnixSecs,
+) -> Result<Payment, Refusal> {
+    let total = new.amount.plus(new.reserve).and_then(|sum| sum.plus(new.service_fee)).ok();
+    check_budget(tx, through, total, now)?;
     payment::hold(tx, new, now).map_err(|error| match error {
         HoldError::Insufficient => Refusal::Insufficient,
         HoldError::Overflow => Refusal::AmountOutOfRange,
@@ -165,14 +253,8 @@ pub(super) fn received_notices(invoice: &Invoice) -> Vec<Notice> {
     let paid_at = invoice.settled_at.unwrap_or_default();
     let notification = Notification::PaymentReceived(wire::incoming(invoice, paid_at));
     let mut notices = vec![Notice::Wallet { to: invoice.payee, notification }];
-    if let (Some(request), Some(preimage)) = (&invoice.zap_request, &invoice.preimage) {
-        notices.push(Notice::Zap(ZapReceipt {
-            relays: zap::relays(request),
-            request: request.clone(),
-            bolt11: invoice.bolt11.clone(),
-            preimage: preimage.clone(),
-            paid_at,
-        }));
+    if invoice.zap_request.is_some() {
+        notices.push(Notice::Zap);
     }
     notices
 }

@@ -2,16 +2,19 @@
 
 use nostr::key::PublicKey;
 use protocol::nwc::{
-    DescriptionHash, MakeInvoice, MakeInvoiceFor, Metadata, PaymentHash, Preimage, Transaction,
+    DescriptionHash, MakeInvoice, MakeInvoiceFor, Metadata, Method, PaymentHash, Preimage, Response,
+    ResultBody, Transaction,
 };
 use sha2::{Digest, Sha256};
 use units::UnixSecs;
 
+use super::answer::Handled;
+use super::caller::Caller;
 use super::refusal::Refusal;
-use super::{Wallet, wire, zap};
+use super::{Wallet, limits as bounds, wire, zap};
 use crate::config::Limits;
 use crate::lightning::{InvoiceTerms, Purpose};
-use crate::store::{Access, NewInvoice, OpenCounts, invoice};
+use crate::store::{Access, NewInvoice, OpenCounts, invoice, payment};
 
 use ledger::{Account, LedgerTx};
 
@@ -19,48 +22,116 @@ use ledger::{Account, LedgerTx};
 /// shrinks.
 const SWEEP: u32 = 8;
 
+/// What makes an invoice a hold invoice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    pub(super) payment_hash: PaymentHash,
+    pub(super) secs: u32,
+    pub(super) min_cltv_delta: Option<u32>,
+}
+
+/// An invoice to be made.
+#[derive(Debug)]
+struct Wanted {
+    payee: PublicKey,
+    terms: MakeInvoice,
+    zap_request: Option<String>,
+    hold: Option<Hold>,
+    method: Method,
+    body: fn(Transaction) -> ResultBody,
+}
+
 impl Wallet {
     pub(super) fn make_invoice(
         &self,
-        caller: &PublicKey,
+        caller: &Caller,
         terms: MakeInvoice,
         now: UnixSecs,
-    ) -> Result<Transaction, Refusal> {
-        self.make(caller, *caller, terms, None, now)
+    ) -> Result<Handled, Refusal> {
+        let body = ResultBody::MakeInvoice;
+        let wanted = Wanted {
+            payee: caller.wallet,
+            terms,
+            zap_request: None,
+            hold: None,
+            method: Method::MakeInvoice,
+            body,
+        };
+        self.make(caller, wanted, now).map(|(handled, _)| handled)
+    }
+
+    pub(super) fn make_held(
+        &self,
+        caller: &Caller,
+        hold: Hold,
+        terms: MakeInvoice,
+        now: UnixSecs,
+    ) -> Result<Handled, Refusal> {
+        let body = ResultBody::MakeHoldInvoice;
+        let wanted = Wanted {
+            payee: caller.wallet,
+            terms,
+            zap_request: None,
+            hold: Some(hold),
+            method: Method::MakeHoldInvoice,
+            body,
+        };
+        self.make(caller, wanted, now).map(|(handled, _)| handled)
     }
 
     /// An invoice for somebody else. With a zap request the invoice commits to its hash, and its payment
     /// is published.
+    pub(super) fn make_for(
+        &self,
+        caller: &Caller,
+        terms: MakeInvoiceFor,
+        now: UnixSecs,
+    ) -> Result<(Handled, Option<Transaction>), Refusal> {
+        let MakeInvoiceFor { pubkey, invoice: mut terms, zap_request } = terms;
+        if let Some(raw) = &zap_request {
+            zap::check(raw, terms.amount, &pubkey, &self.service_pubkey).map_err(Refusal::Zap)?;
+            // Of the text as it was received: the receipt must carry exactly what was hashed.
+            terms.description_hash = Some(DescriptionHash::from_bytes(Sha256::digest(raw).into()));
+        }
+        let body = ResultBody::MakeInvoiceFor;
+        let method = Method::MakeInvoiceFor;
+        self.make(caller, Wanted { payee: pubkey, terms, zap_request, hold: None, method, body }, now)
+    }
+
+    /// The same for this program itself.
     pub(super) fn make_invoice_for(
         &self,
         caller: &PublicKey,
         terms: MakeInvoiceFor,
         now: UnixSecs,
     ) -> Result<Transaction, Refusal> {
-        let MakeInvoiceFor { pubkey, mut invoice, zap_request } = terms;
-        if let Some(raw) = &zap_request {
-            zap::check(raw, invoice.amount, &pubkey, &self.service_pubkey).map_err(Refusal::Zap)?;
-            // Of the text as it was received: the receipt must carry exactly what was hashed.
-            invoice.description_hash = Some(DescriptionHash::from_bytes(Sha256::digest(raw).into()));
-        }
-        self.make(caller, pubkey, invoice, zap_request, now)
+        let (_, made) = self.make_for(&Caller::owner(*caller), terms, now)?;
+        made.ok_or(Refusal::NotFound)
     }
 
     fn make(
         &self,
-        caller: &PublicKey,
-        payee: PublicKey,
-        terms: MakeInvoice,
-        zap_request: Option<String>,
+        caller: &Caller,
+        wanted: Wanted,
         now: UnixSecs,
-    ) -> Result<Transaction, Refusal> {
+    ) -> Result<(Handled, Option<Transaction>), Refusal> {
         let limits = self.limits;
+        let Wanted { payee, terms, zap_request, hold, method, body } = wanted;
         if terms.amount > limits.invoice_max {
             return Err(Refusal::AmountTooLarge { max: limits.invoice_max.msat() });
         }
-        let preimage = Preimage::from_bytes(*self.entropy.bytes32().map_err(Refusal::NoEntropy)?);
-        let payment_hash = PaymentHash::from_bytes(Sha256::digest(preimage.as_bytes()).into());
-        let expiry_secs = terms.expiry_secs.unwrap_or(limits.expiry_default_secs).min(limits.expiry_max_secs);
+        let (preimage, payment_hash) = match hold {
+            Some(hold) => (None, hold.payment_hash),
+            None => {
+                let preimage = Preimage::from_bytes(*self.entropy.bytes32().map_err(Refusal::NoEntropy)?);
+                let hash = PaymentHash::from_bytes(Sha256::digest(preimage.as_bytes()).into());
+                (Some(preimage), hash)
+            }
+        };
+        let own = caller.wallet == payee;
+        // Who asks for an invoice that pays somebody else risks nothing; such invoices do not stay long.
+        let longest = if own { limits.expiry_max_secs } else { limits.anon_expiry_max_secs };
+        let expiry_secs = terms.expiry_secs.unwrap_or(limits.expiry_default_secs).min(longest);
         let purpose = match (terms.description_hash, &terms.description) {
             // Of both, the invoice carries the hash; the description stays as the payee's note.
             (Some(hash), _) => Purpose::Hash(hash),
@@ -74,6 +145,7 @@ impl Wallet {
                 purpose,
                 created_at: now,
                 expiry_secs,
+                min_cltv_delta: hold.and_then(|hold| hold.min_cltv_delta),
             })
             .map_err(Refusal::CreateInvoice)?;
         let expires_at = now.plus_secs(expiry_secs.into());
@@ -81,7 +153,7 @@ impl Wallet {
             payment_hash,
             preimage,
             payee,
-            own: *caller == payee,
+            own,
             // Looked up when it is inserted.
             unfunded: false,
             bolt11,
@@ -93,14 +165,25 @@ impl Wallet {
             created_at: now,
             expires_at,
             accept_until: expires_at.plus_secs(limits.late_accept_secs.into()),
+            hold_secs: hold.map(|hold| hold.secs),
         };
         let access = self.access.clone();
-        let made = self.store.write(move |tx| {
+        self.once(caller, &method, now, move |tx, _| {
+            if hold.is_some() && is_used(tx, payment_hash)? {
+                return Err(Refusal::HashUsed);
+            }
             insert(tx, new, &access, &limits)?;
-            invoice::by_hash(tx.view(), payment_hash)?.ok_or(Refusal::NotFound)
-        })?;
-        Ok(wire::incoming(&made, now))
+            let made = invoice::by_hash(tx.view(), payment_hash)?.ok_or(Refusal::NotFound)?;
+            let made = wire::incoming(&made, now);
+            Ok((Handled::now(Response::done(body(made.clone()))), Some(made)))
+        })
     }
+}
+
+/// Whether an invoice or a payment of ours has this hash. Two of the same could be confused, or paid with
+/// each other's proof.
+fn is_used(tx: &LedgerTx<'_>, hash: PaymentHash) -> rusqlite::Result<bool> {
+    Ok(invoice::by_hash(tx.view(), hash)?.is_some() || payment::live_by_hash(tx.view(), hash)?.is_some())
 }
 
 /// Inserts an invoice if its payee is admitted and the limits allow it.
@@ -109,6 +192,8 @@ fn insert(tx: &LedgerTx<'_>, mut new: NewInvoice, access: &Access, limits: &Limi
     if !access.allows(tx.view(), &new.payee)? {
         return Err(Refusal::NotAdmitted);
     }
+    // As a courtesy: a payment that could not be taken is not asked for. What counts is the check then.
+    bounds::check_room(tx.view(), &new.payee, new.amount, limits)?;
     new.unfunded = !tx.view().exists(Account::User(new.payee.to_bytes()))?;
     invoice::sweep(tx, now, SWEEP)?;
     let mut counts = invoice::open_counts(tx.view(), &new.payee, new.own, now)?;

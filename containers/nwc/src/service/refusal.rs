@@ -6,6 +6,7 @@ use ledger::PostError;
 use protocol::nwc::{ErrorCode, Method, WalletError};
 use units::Msat;
 
+use super::names::NameError;
 use super::zap::ZapError;
 use crate::entropy::NoEntropy;
 use crate::lightning::{Bolt11Error, CannotPay, CreateInvoiceError, Network};
@@ -48,12 +49,52 @@ pub(crate) enum Refusal {
     NotAdmin,
     #[error("any key may use this wallet; there is nothing to admit")]
     OpenToAll,
+    #[error("this connection may not call {method}; ask the wallet's owner")]
+    NotPermitted { method: String },
+    #[error("there is no such connection, or it has ended; ask the wallet's owner for another")]
+    NoConnection,
+    #[error("only the wallet's own key may do this, not a connection")]
+    OwnerOnly,
+    #[error("a wallet must have been paid before it can be shared")]
+    NothingToShare,
+    #[error("too many connections; revoke one first")]
+    TooManyConnections,
+    #[error("there is no notification of the type {kind}")]
+    NoNotification { kind: String },
+    #[error("expires_at is in the past")]
+    ExpiresInThePast,
+    #[error("the wallet could not do this; try again")]
+    BadLuck,
+    #[error(
+        "the connection's budget does not cover the amount and its fees; {left} msat are left in this period"
+    )]
+    Budget { left: i64 },
+    #[error("an invoice or a payment with this payment_hash exists; use another preimage")]
+    HashUsed,
+    #[error("nobody has paid this invoice yet; there is nothing to settle")]
+    NothingLockedIn,
+    #[error("the time to settle is over; the payment goes back")]
+    HoldOverdue,
+    #[error("the invoice is settled; send the money back with a payment")]
+    HoldSettled,
+    #[error("too many hold invoices have money locked in; settle or cancel some")]
+    TooManyHolds,
+    #[error("too many payments are on their way; wait until some arrive or fail")]
+    TooManyInFlight,
+    #[error("this server holds as many wallets as it may; use another one")]
+    TooManyWallets,
+    #[error("the payee's wallet may not hold so much; it holds at most {max} msat")]
+    PayeeFull { max: i64 },
+    #[error("payments to the outside are stopped; the operator has been told")]
+    PayoutsStopped,
     #[error("this wallet serves only admitted keys; ask its operator")]
     NotAdmitted,
     #[error("too many unpaid invoices; wait until some are paid or expire")]
     TooManyInvoices,
     #[error("the zap request is not valid: {0}")]
     Zap(ZapError),
+    #[error("{0}")]
+    Name(NameError),
     #[error("the wallet could not do this; try again later")]
     NoEntropy(#[source] NoEntropy),
     #[error("the wallet could not do this; try again later")]
@@ -70,8 +111,17 @@ impl Refusal {
             | Self::AmountMissing
             | Self::AmountTooLarge { .. }
             | Self::AmountOutOfRange
+            | Self::NoNotification { .. }
+            | Self::ExpiresInThePast
+            | Self::HashUsed
+            | Self::NothingLockedIn
+            | Self::HoldOverdue
+            | Self::HoldSettled
+            | Self::PayoutsStopped
             | Self::PageTooFar { .. }
-            | Self::Zap(_) => ErrorCode::Other,
+            | Self::Zap(_)
+            | Self::Name(NameError::Shape | NameError::Reserved) => ErrorCode::Other,
+            Self::Name(NameError::NotServed) => ErrorCode::NotImplemented,
             Self::Network { .. }
             | Self::Expired
             | Self::Cancelled
@@ -79,11 +129,25 @@ impl Refusal {
             | Self::OwnInvoice
             | Self::NotOurs
             | Self::CannotPay(_) => ErrorCode::PaymentFailed,
+            Self::TooManyWallets | Self::PayeeFull { .. } => ErrorCode::PaymentFailed,
+            Self::Budget { .. } => ErrorCode::QuotaExceeded,
+            Self::NoConnection => ErrorCode::Unauthorized,
+            Self::TooManyHolds | Self::TooManyInFlight => ErrorCode::RateLimited,
+            Self::NotPermitted { .. } | Self::OwnerOnly | Self::NothingToShare | Self::TooManyConnections => {
+                ErrorCode::Restricted
+            }
             Self::Insufficient => ErrorCode::InsufficientBalance,
             Self::NotFound => ErrorCode::NotFound,
-            Self::NotAdmin | Self::OpenToAll | Self::NotAdmitted => ErrorCode::Restricted,
+            Self::NotAdmin
+            | Self::OpenToAll
+            | Self::NotAdmitted
+            | Self::Name(NameError::Taken | NameError::TooMany | NameError::Full | NameError::NeverPaid) => {
+                ErrorCode::Restricted
+            }
             Self::TooManyInvoices => ErrorCode::RateLimited,
-            Self::NoEntropy(_) | Self::CreateInvoice(_) | Self::Store(_) => ErrorCode::Internal,
+            Self::NoEntropy(_) | Self::BadLuck | Self::CreateInvoice(_) | Self::Store(_) => {
+                ErrorCode::Internal
+            }
         }
     }
 
@@ -101,6 +165,20 @@ impl Refusal {
             tracing::error!(%method, causes = causes.join(": "), "a request failed");
         }
         WalletError::new(code, self.to_string())
+    }
+
+    /// True for what is the wallet's own fault: the request may be repeated and obeyed later.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.code() == ErrorCode::Internal
+    }
+
+    /// The store's fault, if it is one.
+    pub(crate) fn into_fault(self) -> Option<StoreError> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "one variant of many is looked for")]
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
     }
 
     pub(crate) const fn amount_differs(invoice: Msat) -> Self {

@@ -19,6 +19,7 @@ fn parts(dir: &TempDir) -> Parts {
         admin: None,
         faucet: Some(Faucet { pubkey: alice, amount: Msat::new(1_000) }),
         limits: Limits::default(),
+        fees: Fees::default(),
     }
 }
 
@@ -29,10 +30,12 @@ fn hold(store: &Store, amount: i64) {
         bolt11: "lnbcrt1".to_owned(),
         amount: Msat::new(amount),
         reserve: Msat::ZERO,
+        service_fee: Msat::ZERO,
         description: None,
         description_hash: None,
         metadata: None,
         expires_at: NOW,
+        connection: None,
     };
     store.write(move |tx| payment::hold(tx, new, NOW)).unwrap();
 }

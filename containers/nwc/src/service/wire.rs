@@ -3,7 +3,7 @@
 use protocol::nwc::{Metadata, Transaction, TransactionState, TransactionType};
 use units::{Msat, UnixSecs};
 
-use crate::store::{Invoice, InvoiceState, Item, Payment, PaymentState};
+use crate::store::{HoldUntil, Invoice, InvoiceState, Item, Payment, PaymentState};
 
 pub(super) fn item(item: &Item, now: UnixSecs) -> Transaction {
     match item {
@@ -20,7 +20,10 @@ pub(super) fn incoming(invoice: &Invoice, now: UnixSecs) -> Transaction {
         state: Some(match invoice.state {
             // May still be honoured for a while, but nobody should be told to pay it.
             InvoiceState::Open if now > invoice.expires_at => TransactionState::Expired,
-            InvoiceState::Open | InvoiceState::Claiming => TransactionState::Pending,
+            InvoiceState::Open => TransactionState::Pending,
+            // Taken from the node, but not arrived: to the holder of a hold invoice still locked in.
+            InvoiceState::Claiming if invoice.hold_secs.is_none() => TransactionState::Pending,
+            InvoiceState::Accepted | InvoiceState::Claiming => TransactionState::Accepted,
             InvoiceState::Settled => TransactionState::Settled,
             InvoiceState::Expired | InvoiceState::Cancelled => TransactionState::Expired,
         }),
@@ -35,6 +38,11 @@ pub(super) fn incoming(invoice: &Invoice, now: UnixSecs) -> Transaction {
         created_at: invoice.created_at,
         expires_at: Some(invoice.expires_at),
         settled_at: invoice.settled_at,
+        settle_deadline: match invoice.settle_by {
+            Some(HoldUntil::Height(height)) => Some(height),
+            Some(HoldUntil::Time(until)) => Some(nominal_height(until)),
+            None => None,
+        },
         metadata: metadata(invoice.metadata.as_deref()),
     }
 }
@@ -58,8 +66,19 @@ pub(super) fn outgoing(payment: &Payment) -> Transaction {
         created_at: payment.created_at,
         expires_at: Some(payment.expires_at),
         settled_at: payment.settled_at,
+        settle_deadline: None,
         metadata: metadata(payment.metadata.as_deref()),
     }
+}
+
+/// The height at a moment of a chain with a block every ten minutes. Money from another wallet of ours is
+/// locked in until a moment; NIP-47 knows only heights, and clients (rust-nostr) do not read an accepted
+/// invoice without one.
+fn nominal_height(at: UnixSecs) -> u32 {
+    /// Of Bitcoin's first block.
+    const GENESIS: UnixSecs = UnixSecs(1_231_006_505);
+    const BLOCK_SECS: u64 = 600;
+    u32::try_from(at.secs_since(GENESIS) / BLOCK_SECS).unwrap_or(u32::MAX)
 }
 
 fn metadata(json: Option<&str>) -> Option<Metadata> {

@@ -1,9 +1,14 @@
-//! Checking a zap request before an invoice commits to it (NIP-57, appendix D).
+//! Checking a zap request before an invoice commits to it (NIP-57, appendix D), and the receipt that
+//! answers it once it is paid (appendix E).
 
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use nostr::types::url::RelayUrl;
+use protocol::event::{CheckedEvent, EventError, tags_named};
+use protocol::tag;
 use units::Msat;
+
+use super::answer::ZapReceipt;
 
 /// The kind of a zap request.
 const ZAP_REQUEST: u16 = 9_734;
@@ -36,19 +41,14 @@ pub(crate) enum ZapError {
 /// Checks a zap request as it was received, for an invoice of `amount` that pays `payee`; the receipt
 /// will be signed by `signer`.
 pub(super) fn check(raw: &str, amount: Msat, payee: &PublicKey, signer: &PublicKey) -> Result<(), ZapError> {
-    let event = Event::from_json(raw).map_err(|_| ZapError::Malformed)?;
-    event.verify().map_err(|_| ZapError::Signature)?;
+    let event = CheckedEvent::parse(raw).map_err(|error| match error {
+        EventError::Malformed(_) | EventError::TooLarge(_) => ZapError::Malformed,
+        EventError::Id | EventError::Signature => ZapError::Signature,
+    })?;
     if event.kind.as_u16() != ZAP_REQUEST {
         return Err(ZapError::Kind);
     }
-    let tags = |name: &str| -> Vec<&[String]> {
-        event
-            .tags
-            .iter()
-            .map(|tag| tag.as_slice())
-            .filter(|tag| tag.first().is_some_and(|n| n == name))
-            .collect()
-    };
+    let tags = |name: &str| -> Vec<&[String]> { tags_named(&event, name).collect() };
     // The payee itself, not just any key: a receipt for somebody else would be forged with our signature.
     if !matches!(tags("p").as_slice(), [[_, key, ..]] if *key == payee.to_hex()) {
         return Err(ZapError::Payee);
@@ -73,18 +73,41 @@ pub(super) fn check(raw: &str, amount: Msat, payee: &PublicKey, signer: &PublicK
         [[_, key, ..]] if *key == signer.to_hex() => {}
         _ => return Err(ZapError::Sender),
     }
-    if relays_of(&event).next().is_some() { Ok(()) } else { Err(ZapError::Relays) }
+    // One tag, or payer and wallet could read different ones.
+    if tags("relays").len() == 1 && !relays_of(&event).is_empty() { Ok(()) } else { Err(ZapError::Relays) }
+}
+
+impl ZapReceipt {
+    /// The tags of the receipt event, whose content is empty; none if the request cannot be read, which
+    /// was checked before anybody paid.
+    #[must_use]
+    pub fn tags(&self) -> Option<Vec<Vec<String>>> {
+        let request = Event::from_json(&self.request).ok()?;
+        let copied = |name| tags_named(&request, name).next().map(<[String]>::to_vec);
+        let mut tags = vec![copied("p")?, tag!["P", request.pubkey.to_hex()]];
+        tags.extend(["e", "a", "k"].into_iter().filter_map(copied));
+        tags.push(tag!["bolt11", self.bolt11]);
+        tags.push(tag!["description", self.request]);
+        tags.push(tag!["preimage", hex::encode(self.preimage.as_bytes())]);
+        Some(tags)
+    }
 }
 
 /// Where the receipt of a zap request that was checked is to be published.
 pub(super) fn relays(raw: &str) -> Vec<RelayUrl> {
-    Event::from_json(raw).map(|event| relays_of(&event).take(RELAYS_MAX).collect()).unwrap_or_default()
+    Event::from_json(raw).map(|event| relays_of(&event)).unwrap_or_default()
 }
 
-fn relays_of(event: &Event) -> impl Iterator<Item = RelayUrl> {
-    let tag =
-        event.tags.iter().map(|tag| tag.as_slice()).find(|tag| tag.first().is_some_and(|n| n == "relays"));
-    tag.unwrap_or_default().iter().skip(1).filter_map(|url| RelayUrl::parse(url).ok())
+/// The first few relays of the request, each once.
+fn relays_of(event: &Event) -> Vec<RelayUrl> {
+    let tag = tags_named(event, "relays").next().unwrap_or_default();
+    let mut relays: Vec<RelayUrl> = Vec::new();
+    for url in tag.iter().skip(1).filter_map(|url| RelayUrl::parse(url).ok()) {
+        if relays.len() < RELAYS_MAX && !relays.contains(&url) {
+            relays.push(url);
+        }
+    }
+    relays
 }
 
 fn is_hex32(text: &str) -> bool {

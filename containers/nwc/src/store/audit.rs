@@ -24,6 +24,9 @@ pub enum AuditError {
     /// A payment and the books disagree.
     #[error("the payment {0} and the books disagree")]
     Payment(i64),
+    /// Money is locked in for a hold invoice, but no payment holds it; or the other way round.
+    #[error("the hold invoice {0} and the payments disagree")]
+    HoldInvoice(i64),
     /// The counts of open invoices are wrong.
     #[error("the counts of open invoices are wrong")]
     OpenInvoices,
@@ -65,12 +68,20 @@ const WRONG_INVOICE: &str = "
     )
     LIMIT 1";
 
+/// Hold invoices that wait for money of another wallet of ours without a payment that holds just that,
+/// and payments in flight to an invoice of ours that does not wait for them.
+const WRONG_HOLD: &str = "
+    SELECT i.id FROM invoice i
+    LEFT JOIN payment p ON p.payment_hash = i.payment_hash AND p.bolt11 = i.bolt11 AND p.state = 'dispatched'
+    WHERE (i.settle_until IS NOT NULL) <> (p.id IS NOT NULL) OR p.amount_msat <> i.amount_msat
+    LIMIT 1";
+
 pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
     view.check_books()?;
     let sql = view.sql();
     let held = view.balance(Account::Hold)?;
     let in_flight = sql.query_row(
-        "SELECT coalesce(sum(amount_msat + reserve_msat), 0) FROM payment WHERE state IN ('held', 'dispatched')",
+        "SELECT coalesce(sum(amount_msat + reserve_msat + service_fee_msat), 0) FROM payment WHERE state IN ('held', 'dispatched')",
         [],
         |row| row.get(0).map(Msat::new),
     )?;
@@ -82,6 +93,9 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
     }
     if let Some(id) = sql.query_row(WRONG_INVOICE, [], |row| row.get(0)).optional()? {
         return Err(AuditError::Invoice(id));
+    }
+    if let Some(id) = sql.query_row(WRONG_HOLD, [], |row| row.get(0)).optional()? {
+        return Err(AuditError::HoldInvoice(id));
     }
     let counts_agree: bool = sql.query_row(
         "SELECT (total, unfunded) = (SELECT count(*), coalesce(sum(unfunded), 0) FROM invoice WHERE state = 'open')

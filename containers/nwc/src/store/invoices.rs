@@ -20,6 +20,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use units::{Msat, UnixSecs};
 
 use super::StoreError;
+use super::holds::HoldUntil;
 use super::sql::{Columns, secs};
 
 /// How long an invoice that nobody paid can still be looked up.
@@ -60,6 +61,10 @@ pub struct Invoice {
     pub settled_at: Option<UnixSecs>,
     /// What was paid.
     pub received: Option<Msat>,
+    /// A hold invoice: for how long money from another wallet of ours may be locked in.
+    pub hold_secs: Option<u32>,
+    /// While money is locked in: by when the payee must settle.
+    pub settle_by: Option<HoldUntil>,
 }
 
 /// How far an invoice is.
@@ -67,6 +72,8 @@ pub struct Invoice {
 pub enum InvoiceState {
     /// Can be paid.
     Open,
+    /// A hold invoice with money locked in.
+    Accepted,
     /// Being paid over Lightning: claimed, not arrived.
     Claiming,
     /// Paid.
@@ -78,11 +85,13 @@ pub enum InvoiceState {
 }
 
 impl InvoiceState {
-    const ALL: [Self; 5] = [Self::Open, Self::Claiming, Self::Settled, Self::Expired, Self::Cancelled];
+    const ALL: [Self; 6] =
+        [Self::Open, Self::Accepted, Self::Claiming, Self::Settled, Self::Expired, Self::Cancelled];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Accepted => "accepted",
             Self::Claiming => "claiming",
             Self::Settled => "settled",
             Self::Expired => "expired",
@@ -96,8 +105,8 @@ impl InvoiceState {
 pub struct NewInvoice {
     /// The payment's name.
     pub payment_hash: PaymentHash,
-    /// Its secret.
-    pub preimage: Preimage,
+    /// Its secret; none for a hold invoice.
+    pub preimage: Option<Preimage>,
     /// Who is paid.
     pub payee: PublicKey,
     /// Whether the payee asked for it itself.
@@ -122,6 +131,8 @@ pub struct NewInvoice {
     pub expires_at: UnixSecs,
     /// The last second in which a payment is honoured.
     pub accept_until: UnixSecs,
+    /// A hold invoice: for how long money from another wallet of ours may be locked in.
+    pub hold_secs: Option<u32>,
 }
 
 /// How many invoices are open.
@@ -155,6 +166,11 @@ impl Invoice {
             accept_until: row.secs("accept_until")?,
             settled_at: row.secs_or_none("settled_at")?,
             received: row.get::<_, Option<i64>>("received_msat")?.map(Msat::new),
+            hold_secs: row.get("hold_secs")?,
+            settle_by: match row.get::<_, Option<u32>>("settle_height")? {
+                Some(height) => Some(HoldUntil::Height(height)),
+                None => row.secs_or_none("settle_until")?.map(HoldUntil::Time),
+            },
         })
     }
 }
@@ -170,12 +186,13 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: &NewInvoice) -> rusqlite::Result<()
     tx.sql()
         .prepare_cached(
             "INSERT INTO invoice (payment_hash, preimage, payee, own, unfunded, bolt11, amount_msat, description,
-                 description_hash, metadata, zap_request, state, created_at, expires_at, accept_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13, ?14)",
+                 description_hash, metadata, zap_request, state, created_at, expires_at, accept_until,
+                 hold_secs)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             new.payment_hash.as_bytes(),
-            new.preimage.as_bytes(),
+            new.preimage.as_ref().map(Preimage::as_bytes),
             new.payee.as_bytes(),
             new.own,
             new.unfunded,
@@ -188,6 +205,7 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: &NewInvoice) -> rusqlite::Result<()
             secs(new.created_at),
             secs(new.expires_at),
             secs(new.accept_until),
+            new.hold_secs,
         ])
         .map(drop)
 }
@@ -231,7 +249,7 @@ pub(crate) fn open_counts(
     Ok(OpenCounts { of_payee, unfunded, total })
 }
 
-/// Marks an open or claimed invoice as paid and returns it as it is now. The credit is posted by the
+/// Marks an open, accepted or claimed invoice as paid and returns it as it is now. The credit is posted by the
 /// caller, in the same transaction.
 ///
 /// # Errors
@@ -245,15 +263,16 @@ pub(crate) fn settle(
     let changed = tx
         .sql()
         .prepare_cached(
-            "UPDATE invoice SET state = 'settled', settled_at = ?2, received_msat = ?3
-             WHERE id = ?1 AND state IN ('open', 'claiming')",
+            "UPDATE invoice SET state = 'settled', settled_at = ?2, received_msat = ?3, settle_until = NULL
+             WHERE id = ?1 AND state IN ('open', 'accepted', 'claiming') AND settle_height IS NULL",
         )?
         .execute(params![invoice.id, secs(now), received.msat()])?;
     if changed != 1 {
-        return Err(StoreError::Inconsistent("a settled invoice was neither open nor claimed"));
+        return Err(StoreError::Inconsistent("a settled invoice was neither open nor locked in nor claimed"));
     }
     let settled_at = Some(now);
-    Ok(Invoice { state: InvoiceState::Settled, settled_at, received: Some(received), ..invoice })
+    let state = InvoiceState::Settled;
+    Ok(Invoice { state, settled_at, received: Some(received), settle_by: None, ..invoice })
 }
 
 /// Reserves an open invoice for a payment that is locked in on Lightning. False if it is not open any
@@ -277,7 +296,7 @@ pub(crate) fn receive(
     match invoice.state {
         InvoiceState::Claiming => {}
         InvoiceState::Settled => return Ok(None),
-        InvoiceState::Open | InvoiceState::Expired | InvoiceState::Cancelled => {
+        InvoiceState::Open | InvoiceState::Accepted | InvoiceState::Expired | InvoiceState::Cancelled => {
             return Err(StoreError::Inconsistent("money arrived for an invoice that was not claimed"));
         }
     }

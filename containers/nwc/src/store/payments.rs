@@ -52,7 +52,9 @@ pub struct Payment {
     pub amount: Msat,
     /// What is or was set aside for fees.
     pub reserve: Msat,
-    /// What fees came to.
+    /// What the house takes, set aside with the rest.
+    pub service_fee: Msat,
+    /// What fees came to: routing and the house's.
     pub fee: Msat,
     /// Counts retries, from one.
     pub attempt: u32,
@@ -74,6 +76,8 @@ pub struct Payment {
     pub expires_at: UnixSecs,
     /// When it settled.
     pub settled_at: Option<UnixSecs>,
+    /// The number of the connection that it was asked for through, if any.
+    pub connection: Option<i64>,
 }
 
 /// A payment to be begun.
@@ -89,6 +93,8 @@ pub struct NewPayment {
     pub amount: Msat,
     /// What to set aside for fees.
     pub reserve: Msat,
+    /// What the house takes.
+    pub service_fee: Msat,
     /// What it is for.
     pub description: Option<String>,
     /// The hash that the invoice carries instead.
@@ -97,6 +103,8 @@ pub struct NewPayment {
     pub metadata: Option<String>,
     /// The invoice's expiry.
     pub expires_at: UnixSecs,
+    /// The number of the connection that it is asked for through, if any.
+    pub connection: Option<i64>,
 }
 
 impl Payment {
@@ -108,6 +116,7 @@ impl Payment {
             bolt11: row.get("bolt11")?,
             amount: row.msat("amount_msat")?,
             reserve: row.msat("reserve_msat")?,
+            service_fee: row.msat("service_fee_msat")?,
             fee: row.msat("fee_msat")?,
             attempt: row.get("attempt")?,
             state: row.word("state", PaymentState::from_word)?,
@@ -119,6 +128,7 @@ impl Payment {
             created_at: row.secs("created_at")?,
             expires_at: row.secs("expires_at")?,
             settled_at: row.secs_or_none("settled_at")?,
+            connection: row.get("connection")?,
         })
     }
 }
@@ -175,11 +185,12 @@ fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<
         .sql()
         .prepare_cached(
             "INSERT INTO payment (payer, payment_hash, bolt11, amount_msat, reserve_msat, attempt, state, description,
-                 description_hash, metadata, created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 1, 'held', ?6, ?7, ?8, ?9, ?10)
+                 description_hash, metadata, created_at, expires_at, service_fee_msat, connection)
+             VALUES (?1, ?2, ?3, ?4, ?5, 1, 'held', ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (payment_hash, payer) DO UPDATE SET bolt11 = excluded.bolt11,
                  amount_msat = excluded.amount_msat, reserve_msat = excluded.reserve_msat, attempt = attempt + 1,
-                 state = 'held', failure = NULL, metadata = excluded.metadata, created_at = excluded.created_at
+                 state = 'held', failure = NULL, metadata = excluded.metadata, created_at = excluded.created_at,
+                 service_fee_msat = excluded.service_fee_msat, connection = excluded.connection
              WHERE state = 'failed'
              RETURNING id, attempt",
         )?
@@ -195,6 +206,8 @@ fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<
                 new.metadata,
                 secs(now),
                 secs(new.expires_at),
+                new.service_fee.msat(),
+                new.connection,
             ],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -206,6 +219,7 @@ fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<
         bolt11: new.bolt11,
         amount: new.amount,
         reserve: new.reserve,
+        service_fee: new.service_fee,
         fee: Msat::ZERO,
         attempt,
         state: PaymentState::Held,
@@ -217,5 +231,6 @@ fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<
         created_at: now,
         expires_at: new.expires_at,
         settled_at: None,
+        connection: new.connection,
     }))
 }

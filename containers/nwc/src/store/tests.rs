@@ -50,10 +50,12 @@ fn new_payment(seed: u8, amount: i64, reserve: i64) -> NewPayment {
         bolt11: "lnbcrt1".to_owned(),
         amount: Msat::new(amount),
         reserve: Msat::new(reserve),
+        service_fee: Msat::ZERO,
         description: None,
         description_hash: None,
         metadata: None,
         expires_at: NOW.plus_secs(600),
+        connection: None,
     }
 }
 
@@ -61,7 +63,7 @@ fn new_invoice(seed: u8, amount: i64) -> NewInvoice {
     let (preimage, payment_hash) = preimage(seed);
     NewInvoice {
         payment_hash,
-        preimage,
+        preimage: Some(preimage),
         payee: BOB,
         own: true,
         unfunded: true,
@@ -74,6 +76,7 @@ fn new_invoice(seed: u8, amount: i64) -> NewInvoice {
         created_at: NOW,
         expires_at: NOW.plus_secs(600),
         accept_until: NOW.plus_secs(600),
+        hold_secs: None,
     }
 }
 

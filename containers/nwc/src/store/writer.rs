@@ -1,6 +1,7 @@
 //! The writer's thread: the only place that writes, committing together what waits together.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -13,6 +14,24 @@ use super::StoreError;
 const QUEUE_MAX: usize = 1_024;
 /// Changes in one commit: enough to share an `fsync`, few enough that none waits long for its answer.
 const BATCH_MAX: usize = 256;
+
+/// A moment at which a test can end the program.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Moment {
+    /// A group of changes is about to be written.
+    BeforeChange,
+    /// All are written, nothing is on the disk.
+    BeforeCommit,
+    /// All is on the disk, nobody knows it.
+    AfterCommit,
+}
+
+/// Ends the program at chosen moments, for tests: the writer stops as if the process had been killed
+/// there, and answers nobody.
+pub trait Interruption: fmt::Debug + Send + Sync {
+    /// Whether this is the moment.
+    fn ends(&self, moment: Moment) -> bool;
+}
 
 /// The handle of the writer's thread.
 pub(super) struct Writer {
@@ -39,6 +58,8 @@ enum Outcome {
     Locked,
     /// Nobody knows until the file is opened again.
     InDoubt,
+    /// A test ended the program.
+    Ended,
 }
 
 struct Change<F, T, E> {
@@ -65,6 +86,7 @@ where
             // A refusal stands whatever became of the others.
             (Outcome::InDoubt, Some(Err(error))) => Err(error),
             (Outcome::InDoubt, Some(Ok(_))) => Err(StoreError::InDoubt.into()),
+            (Outcome::Ended, _) => Err(StoreError::Stopped.into()),
             (Outcome::Locked, _) | (_, None) => Err(StoreError::Locked.into()),
         };
         // The caller may have gone; the change is done all the same.
@@ -73,13 +95,13 @@ where
 }
 
 impl Writer {
-    pub(super) fn start(ledger: Ledger) -> Self {
+    pub(super) fn start(ledger: Ledger, interruption: Option<Arc<dyn Interruption>>) -> Self {
         let (queue, jobs) = sync_channel(QUEUE_MAX);
         let (flag, stopped) = watch::channel(false);
         let thread = thread::spawn(move || {
             // Raised when dropped, so also if a change panics.
             let _flag = StopFlag(flag);
-            write_all(ledger, &jobs);
+            write_all(ledger, &jobs, interruption.as_deref());
         });
         Self { queue: Some(queue), thread: Some(thread), stopped }
     }
@@ -118,20 +140,29 @@ impl Drop for StopFlag {
 
 /// Takes what waits, commits it, answers; until the queue is closed or a commit fails. After a failed
 /// commit nobody knows what the file holds, so the thread goes no further.
-fn write_all(mut ledger: Ledger, jobs: &Receiver<Box<dyn Job>>) {
+fn write_all(mut ledger: Ledger, jobs: &Receiver<Box<dyn Job>>, interruption: Option<&dyn Interruption>) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
-        let outcome = write_group(&mut ledger, jobs, &mut group);
+        let outcome = write_group(&mut ledger, jobs, &mut group, interruption);
         for job in group {
             job.answer(outcome);
         }
-        if matches!(outcome, Outcome::InDoubt) {
+        if matches!(outcome, Outcome::InDoubt | Outcome::Ended) {
             return;
         }
     }
 }
 
-fn write_group(ledger: &mut Ledger, jobs: &Receiver<Box<dyn Job>>, group: &mut Vec<Box<dyn Job>>) -> Outcome {
+fn write_group(
+    ledger: &mut Ledger,
+    jobs: &Receiver<Box<dyn Job>>,
+    group: &mut Vec<Box<dyn Job>>,
+    interruption: Option<&dyn Interruption>,
+) -> Outcome {
+    let ends = |moment| interruption.is_some_and(|interruption| interruption.ends(moment));
+    if ends(Moment::BeforeChange) {
+        return Outcome::Ended;
+    }
     let mut batch = match ledger.batch() {
         Ok(batch) => batch,
         Err(error) => {
@@ -148,7 +179,11 @@ fn write_group(ledger: &mut Ledger, jobs: &Receiver<Box<dyn Job>>, group: &mut V
         job.run(&mut batch);
         group.push(job);
     }
+    if ends(Moment::BeforeCommit) {
+        return Outcome::Ended;
+    }
     match batch.commit() {
+        Ok(()) if ends(Moment::AfterCommit) => Outcome::Ended,
         Ok(()) => Outcome::Committed,
         Err(error) => {
             tracing::error!(%error, changes = group.len(), "a commit failed; the wallet stops writing");

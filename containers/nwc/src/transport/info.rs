@@ -1,43 +1,96 @@
 //! The info event, kind 13194: what this wallet can do. Clients look for it before anything else, and
-//! relays forget it.
+//! relays forget it. And the service event, kind 13196, by which the reference's clients find wallets and
+//! what they cost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use nostr::key::Keys;
 use protocol::event::{CheckedEvent, SignError, sign};
-use protocol::kinds::NWC_INFO;
+use protocol::kinds::{NWC_INFO, WALLET_ANNOUNCEMENT};
 use protocol::nwc::{Method, Notification};
 use protocol::tag;
 
-use super::Transport;
 use super::cipher::ENCRYPTION;
+use super::{CONNECT_WAIT, Transport};
 
 /// Relays forget; some clients cache for two days.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(3_600);
-/// Until a relay has taken it once.
+/// Until every relay has taken it once.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
+/// Millionths as the fraction that the service event has.
+const MILLION: f64 = 1_000_000.0;
 
-/// Announces the wallet until the task is aborted.
+/// Announces the wallet until the task is aborted: every hour, after each reconnect (a relay that was
+/// restarted may have forgotten everything), and when a connection was made.
 pub(super) async fn keep_announced(transport: Arc<Transport>) {
+    let mut reconnected = transport.pool.connected();
+    let mut connections = transport.wallet.connections();
+    if !transport.pool.wait_connected(CONNECT_WAIT).await {
+        tracing::warn!("no relay answers yet");
+    }
     loop {
-        let taken = match event(&transport) {
-            Ok(event) => {
-                let report = transport.pool.publish(&event).await;
-                // Every relay of a connection string must have it: a client looks at one only.
-                report.is_published() && report.refused.is_empty()
-            }
-            Err(e) => {
-                tracing::error!("the info event could not be made: {e}");
-                false
-            }
-        };
-        tokio::time::sleep(if taken { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN }).await;
+        // What changes from here on is announced in the next round.
+        reconnected.mark_unchanged();
+        // Whoever reads requests has heard of the same change, but perhaps not yet.
+        transport.keyring.set(&connections.borrow_and_update());
+        let wait = if announce(&transport).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = reconnected.changed() => {}
+            Ok(()) = connections.changed() => {}
+        }
     }
 }
 
-fn event(transport: &Transport) -> Result<CheckedEvent, SignError> {
-    let mut words: Vec<_> = Method::NIP.iter().chain(&Method::EXTENSIONS).map(Method::as_str).collect();
+/// True if every relay took everything: every relay of a connection string must have the info event,
+/// because a client may look at one only.
+async fn announce(transport: &Transport) -> bool {
+    let events =
+        transport.keyring.announced().into_iter().map(|(keys, methods)| info(transport, &keys, &methods));
+    let mut taken = true;
+    for event in events.chain([service(transport)]) {
+        match event {
+            Ok(event) => {
+                let report = transport.pool.publish(&event).await;
+                taken &= report.is_published() && report.refused.is_empty();
+            }
+            Err(e) => {
+                tracing::error!("an announcement could not be made: {e}");
+                taken = false;
+            }
+        }
+    }
+    taken
+}
+
+fn info(transport: &Transport, keys: &Keys, methods: &[Method]) -> Result<CheckedEvent, SignError> {
+    let mut words: Vec<_> = methods.iter().map(Method::as_str).collect();
     words.push("notifications");
     let tags = vec![tag!["encryption", ENCRYPTION], tag!["notifications", Notification::TYPES.join(" ")]];
-    sign(&transport.keys, NWC_INFO, transport.clock.now(), tags, words.join(" "))
+    sign(keys, NWC_INFO, transport.clock.now(), tags, words.join(" "))
+}
+
+/// What the reference's clients read of a wallet: where it listens, its bounds, its fees.
+fn service(transport: &Transport) -> Result<CheckedEvent, SignError> {
+    let (limits, fees) = (transport.wallet.limits(), transport.wallet.fees());
+    let internal = transport.host.is_some();
+    let comment = if internal { "Internal enclaved wallet" } else { "Open for new wallets" };
+    let rate = f64::from(fees.payment.share_ppm.saturating_add(fees.reserve.share_ppm)) / MILLION;
+    let base = fees.payment.base.msat().saturating_add(fees.reserve.min.msat());
+    let (holding, period) = fees.holding.map_or((0, 0), |fee| (fee.amount.msat(), fee.period_secs));
+    let mut tags = vec![tag!["o", if internal { "false" } else { "true" }], tag!["comment", comment]];
+    tags.extend(transport.relays.iter().map(|relay| tag!["relay", relay.as_str_without_trailing_slash()]));
+    tags.extend([
+        tag!["minSendable", 1],
+        tag!["maxSendable", limits.invoice_max.msat()],
+        tag!["maxBalance", limits.balance_max.msat()],
+        tag!["liquidityFeeRate", "0.0000"],
+        tag!["paymentFeeRate", format!("{rate:.4}")],
+        tag!["paymentFeeBase", base],
+        tag!["walletFeeBase", holding],
+        tag!["walletFeePeriod", period],
+        tag!["t", "dev"],
+    ]);
+    sign(&transport.keys, WALLET_ANNOUNCEMENT, transport.clock.now(), tags, String::new())
 }

@@ -1,159 +1,231 @@
-//! Requests: checked, decrypted, acted on once, answered in kind.
+//! Requests: checked, counted, decrypted, acted on once, answered in kind.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nostr::filter::Filter;
+use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
-use protocol::event::{CheckedEvent, expiration, tags_named};
-use protocol::kinds::{NWC_REPLY, NWC_REQUEST};
+use protocol::event::{CheckedEvent, expiration, tag_value, tags_named};
+use protocol::kinds::NWC_REQUEST;
 use protocol::nwc::{ErrorCode, Method, Request, Response, WalletError};
-use protocol::tag;
 use relay::Subscription;
-use relay::request_log::{AGE_SECS_MAX, Seen};
-use tokio::sync::Semaphore;
+use relay::request_log::AGE_SECS_MAX;
+use relay::rpc::{RateLimit, RateLimiter};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use units::Stopwatch;
 
-use super::cipher::Cipher;
 use super::{Transport, TransportError};
-use crate::service::{Answer, Handled};
+use crate::service::{Handled, RequestEvent, Scheme};
 
 /// Requests under way at once; each takes a thread while it waits for the disk.
-const CONCURRENT_MAX: usize = 64;
+const CONCURRENT_MAX: usize = 256;
+/// Requests that wait for one of these places.
+const QUEUE_MAX: usize = 1_024;
+/// How long a subscription is kept after another has replaced it: what is on its way still arrives.
+const REPLACED_KEPT: Duration = Duration::from_secs(5);
+/// How often a key that asks too often is told so; the rest of its requests get no answer.
+const TOLD: RateLimit = RateLimit { per_sec: 1, burst: 5 };
 
 /// Answers requests.
 pub(super) struct Requests {
     transport: Arc<Transport>,
     places: Arc<Semaphore>,
+    started: Stopwatch,
+    /// What each key asks, and what it is told about asking too much.
+    rates: Mutex<(RateLimiter<PublicKey>, RateLimiter<PublicKey>)>,
+}
+
+/// A request that is being answered.
+struct Asked {
+    request: RequestEvent,
+    keys: Keys,
 }
 
 impl Requests {
-    /// Asks the relays for requests to us.
-    pub(super) async fn subscribe(transport: &Transport) -> Result<Subscription, TransportError> {
-        let since = transport.clock.now().minus_secs(AGE_SECS_MAX);
-        let filter = Filter::new()
-            .kind(NWC_REQUEST)
-            .pubkey(transport.keys.public_key())
-            .since(Timestamp::from_secs(since.0));
-        Ok(transport.pool.subscribe(filter).await?)
-    }
-
     pub(super) fn new(transport: Arc<Transport>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(CONCURRENT_MAX));
-        Arc::new(Self { transport, places })
+        let rates = (RateLimiter::new(transport.wallet.limits().rate), RateLimiter::new(TOLD));
+        Arc::new(Self { transport, places, started: Stopwatch::start(), rates: Mutex::new(rates) })
     }
 
-    /// Answers until the subscription ends.
-    pub(super) async fn run(self: Arc<Self>, mut events: Subscription) {
-        while let Some(event) = events.next().await {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-            let requests = Arc::clone(&self);
-            tokio::spawn(async move {
-                requests.answer(event).await;
-                drop(place);
-            });
+    /// Asks the relays for requests to any of our service keys.
+    async fn subscribe(&self) -> Result<Subscription, TransportError> {
+        let since = self.transport.clock.now().minus_secs(AGE_SECS_MAX);
+        let filter = Filter::new()
+            .kind(NWC_REQUEST)
+            .pubkeys(self.transport.keyring.public_keys())
+            .since(Timestamp::from_secs(since.0));
+        let limit = self.transport.wallet.limits().relay_rate;
+        Ok(self.transport.pool.subscribe_limited(filter, limit).await?)
+    }
+
+    /// Answers until the relays are gone for good. When connections are made or end, the subscription is
+    /// replaced.
+    pub(super) async fn run(self: Arc<Self>) -> Result<(), TransportError> {
+        let mut connections = self.transport.wallet.connections();
+        self.transport.keyring.set(&connections.borrow_and_update());
+        let (queue, mut waiting) = mpsc::channel(QUEUE_MAX);
+        let (mut replaced, is_replaced) = oneshot::channel();
+        let mut reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_replaced));
+        loop {
+            tokio::select! {
+                Some(event) = waiting.recv() => {
+                    let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return Ok(()) };
+                    let requests = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        requests.answer(event).await;
+                        drop(place);
+                    });
+                }
+                Ok(()) = connections.changed() => {
+                    self.transport.keyring.set(&connections.borrow_and_update());
+                    let (next, is_next) = oneshot::channel();
+                    reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_next));
+                    // Dropped, it ends the one before.
+                    replaced = next;
+                }
+                _ = &mut reading => {
+                    drop(replaced);
+                    return Ok(());
+                }
+            }
         }
     }
 
     async fn answer(&self, event: CheckedEvent) {
-        if !self.is_for_us_and_alive(&event) {
+        let Some((service, keys)) = self.service_of(&event) else { return };
+        if !self.is_alive(&event) {
             return;
         }
-        let Some(cipher) = Cipher::of(&event) else {
-            return self.reply(&event, Cipher::Nip44, &Response::unsupported_encryption().to_json()).await;
+        let asked = |scheme| {
+            let request = RequestEvent { event: event.id, client: event.pubkey, service, scheme };
+            Asked { request, keys: keys.clone() }
         };
-        let text = match cipher.decrypt(&self.transport.keys, &event) {
-            Ok(text) => text,
-            // Who cannot encrypt to us cannot read an answer either.
-            Err(e) => return tracing::debug!("a request was not decrypted: {e}"),
+        let Some(scheme) = Scheme::of(&event) else {
+            return self.refuse(&asked(Scheme::Nip44), &Response::unsupported_encryption()).await;
         };
-        match Request::from_json(&text) {
-            Err(refused) => self.reply(&event, cipher, &Response::from(refused).to_json()).await,
-            Ok(request) if is_read(&request) => self.act(&event, cipher, request, false).await,
-            Ok(request) => self.act_once(&event, cipher, request).await,
+        let asked = asked(scheme);
+        if !self.has_rate(&event.pubkey) {
+            metrics::counter!("wallet_requests_refused_total", "limit" => "key_rate").increment(1);
+            if self.is_told(&event.pubkey) {
+                self.refuse_rate(&asked, &event).await;
+            }
+            return;
+        }
+        match scheme.decrypt(&asked.keys, &event) {
+            Ok(text) => match Request::from_json(&text) {
+                Err(refused) => self.refuse(&asked, &Response::from(refused)).await,
+                Ok(request) => self.act(&asked, request).await,
+            },
+            Err(e) => {
+                // The event is signed, so its author can be told; its content is never guessed at.
+                tracing::debug!("a request was not decrypted: {e}");
+                let said =
+                    WalletError::invalid("the content is not encrypted as the event's encryption tag says");
+                self.refuse(&asked, &Response::refused(&Method::Unknown(String::new()), said)).await;
+            }
         }
     }
 
+    /// The service key that the event is for, if it is one of ours and no other is named.
+    fn service_of(&self, event: &CheckedEvent) -> Option<(PublicKey, Keys)> {
+        let service = PublicKey::from_hex(tag_value(event, "p")?).ok()?;
+        let only = tags_named(event, "p").count() == 1;
+        only.then(|| self.transport.keyring.get(&service)).flatten().map(|keys| (service, keys))
+    }
+
     /// What has expired, or is too old to be remembered, is neither acted on nor answered.
-    fn is_for_us_and_alive(&self, event: &CheckedEvent) -> bool {
-        let us = self.transport.keys.public_key().to_hex();
+    fn is_alive(&self, event: &CheckedEvent) -> bool {
         let now = self.transport.clock.now();
-        let for_us = tags_named(event, "p").all(|tag| tag.get(1) == Some(&us));
         let alive = match expiration(event) {
             Ok(until) => until.is_none_or(|until| now <= until),
             Err(_) => false,
         };
-        for_us && alive && now.0.abs_diff(event.created_at().0) <= AGE_SECS_MAX
+        alive && now.0.abs_diff(event.created_at().0) <= AGE_SECS_MAX
     }
 
-    async fn act_once(&self, event: &CheckedEvent, cipher: Cipher, request: Request) {
-        let now = self.transport.clock.now();
-        match self.transport.log.begin_event(&event.id, &event.pubkey, now) {
-            Ok(Seen::Never | Seen::Unanswered) => {}
-            Ok(Seen::Answered(answer)) => return self.reply(event, cipher, &answer).await,
-            // One event is one command: neither can be.
-            Ok(Seen::OtherCommand | Seen::SameEvent) => return,
-            Err(e) => {
-                tracing::error!("a request could not be put on record: {e}");
-                let error = WalletError::new(ErrorCode::Internal, "nothing was done; try again");
-                let refusal = Response::refused(&request.method(), error);
-                return self.reply(event, cipher, &refusal.to_json()).await;
-            }
-        }
-        self.act(event, cipher, request, true).await;
+    fn has_rate(&self, key: &PublicKey) -> bool {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).0.allow(key, now_ms)
     }
 
-    async fn act(&self, event: &CheckedEvent, cipher: Cipher, request: Request, on_record: bool) {
-        let method = request.method();
-        let Some(Handled { answer, notices }) = self.handle(event, request).await else {
+    fn is_told(&self, key: &PublicKey) -> bool {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).1.allow(key, now_ms)
+    }
+
+    async fn refuse_rate(&self, asked: &Asked, event: &CheckedEvent) {
+        let text = asked.request.scheme.decrypt(&asked.keys, event).unwrap_or_default();
+        let method =
+            Request::from_json(&text).map_or(Method::Unknown(String::new()), |request| request.method());
+        let error = WalletError::new(ErrorCode::RateLimited, "too many requests; ask less often");
+        self.refuse(asked, &Response::refused(&method, error)).await;
+    }
+
+    async fn act(&self, asked: &Asked, request: Request) {
+        let (method, took) = (request.method(), Stopwatch::start());
+        let handled = self.handle(asked.request, request).await.unwrap_or_else(|| {
             let error = WalletError::new(ErrorCode::Internal, "a fault of the wallet; ask again");
-            return self.reply(event, cipher, &Response::refused(&method, error).to_json()).await;
-        };
+            Handled::refused(&method, error)
+        });
+        count(&method, handled.code(), took);
         let answering = async {
-            match answer {
-                Answer::Now(response) => {
-                    let text = response.to_json();
-                    if on_record
-                        && let Err(e) = self.transport.log.finish(&event.pubkey, &event.id.to_hex(), &text)
-                    {
-                        tracing::error!("an answer could not be put on record: {e}");
-                    }
-                    self.reply(event, cipher, &text).await;
-                }
-                Answer::WhenSettled(hash) => {
-                    tracing::info!(payment = %hash.to_hex(), "a payment is on its way; its answer comes when asked again");
-                }
+            if let Some(text) = handled.text() {
+                self.reply(asked, &text).await;
             }
         };
-        let telling = async {
-            for notice in notices {
-                self.transport.notify(notice).await;
-            }
-        };
+        let telling = self.transport.notify_all(handled.notices.clone());
         // Side by side: a relay that is slow to say OK to the one must not hold up the other.
         tokio::join!(answering, telling);
     }
 
     /// The books block; the disk has its own threads.
-    async fn handle(&self, event: &CheckedEvent, request: Request) -> Option<Handled> {
-        let (wallet, caller) = (Arc::clone(&self.transport.wallet), event.pubkey);
+    async fn handle(&self, event: RequestEvent, request: Request) -> Option<Handled> {
+        let wallet = Arc::clone(&self.transport.wallet);
         let now = self.transport.clock.now();
-        tokio::task::spawn_blocking(move || wallet.handle(&caller, request, now)).await.ok()
+        tokio::task::spawn_blocking(move || wallet.handle_event(&event, request, now)).await.ok()
     }
 
-    async fn reply(&self, event: &CheckedEvent, cipher: Cipher, text: &str) {
-        let tags = vec![tag!["e", event.id.to_hex()]];
-        match self.transport.sealed(cipher, NWC_REPLY, &event.pubkey, text, tags) {
-            Ok(reply) => self.transport.publish("reply", &reply).await,
-            Err(e) => tracing::error!("a reply could not be made: {e}"),
+    async fn refuse(&self, asked: &Asked, response: &Response) {
+        self.reply(asked, &response.to_json()).await;
+    }
+
+    async fn reply(&self, asked: &Asked, text: &str) {
+        self.transport.reply(&asked.keys, &asked.request, text).await;
+    }
+}
+
+/// Hands on what a subscription delivers, until it ends, or for a while after it was replaced.
+async fn forward(
+    mut events: Subscription,
+    queue: mpsc::Sender<CheckedEvent>,
+    replaced: oneshot::Receiver<()>,
+) {
+    let replaced = async {
+        // Its sender is dropped, never used.
+        drop(replaced.await);
+        tokio::time::sleep(REPLACED_KEPT).await;
+    };
+    tokio::pin!(replaced);
+    loop {
+        tokio::select! {
+            event = events.next() => {
+                let Some(event) = event else { return };
+                if queue.send(event).await.is_err() {
+                    return;
+                }
+            }
+            () = &mut replaced => return,
         }
     }
 }
 
-/// Methods that change nothing may run twice.
-fn is_read(request: &Request) -> bool {
-    match request.method() {
-        Method::GetInfo | Method::GetBalance | Method::LookupInvoice | Method::ListTransactions => true,
-        Method::MakeInvoice | Method::PayInvoice | Method::MakeInvoiceFor | Method::AddPubkey => false,
-        // Answered without doing anything.
-        Method::Unknown(_) => true,
-    }
+fn count(method: &Method, code: Option<&str>, took: Stopwatch) {
+    // Names that strangers make up are no labels.
+    let is_known = !matches!(method, Method::Unknown(_));
+    let method = if is_known { method.as_str().to_owned() } else { "other".to_owned() };
+    let code = code.unwrap_or("OK").to_owned();
+    metrics::counter!("wallet_requests_total", "method" => method.clone(), "code" => code).increment(1);
+    metrics::histogram!("wallet_request_seconds", "method" => method).record(took.elapsed().as_secs_f64());
 }

@@ -9,7 +9,7 @@ use crate::support::node::foreign_invoice;
 use crate::support::{NOW, Setup, World, assert_refused, person};
 
 #[test]
-fn attack_3_amounts_that_are_no_amounts_never_become_requests() {
+fn attack_03_amounts_that_are_no_amounts_never_become_requests() {
     for amount in ["-1", "0", "1.5", "\"5\"", "9223372036854775808", "1e3"] {
         for text in [
             format!(r#"{{"method":"make_invoice","params":{{"amount":{amount}}}}}"#),
@@ -25,7 +25,7 @@ fn attack_3_amounts_that_are_no_amounts_never_become_requests() {
 }
 
 #[test]
-fn attack_3_one_millisatoshi_is_an_amount() {
+fn attack_03_one_millisatoshi_is_an_amount() {
     let world = World::new();
     world.pay(person(0), &world.invoice(person(1), 1)).unwrap();
     world.pay(person(1), &world.invoice(person(2), 1)).unwrap();
@@ -33,7 +33,7 @@ fn attack_3_one_millisatoshi_is_an_amount() {
 }
 
 #[test]
-fn attack_4_an_amount_below_or_above_the_invoices_moves_nothing() {
+fn attack_04_an_amount_below_or_above_the_invoices_moves_nothing() {
     let world = World::new();
     let invoice = world.invoice(person(1), 1_000);
     for msat in [999, 1_001] {
@@ -45,7 +45,7 @@ fn attack_4_an_amount_below_or_above_the_invoices_moves_nothing() {
 }
 
 #[test]
-fn attack_7_paying_oneself_is_refused_and_makes_no_money() {
+fn attack_07_paying_oneself_is_refused_and_makes_no_money() {
     let world = World::new();
     let alice = person(1);
     world.give(alice, 500);
@@ -59,7 +59,7 @@ fn attack_7_paying_oneself_is_refused_and_makes_no_money() {
 }
 
 #[test]
-fn attack_9_the_same_invoice_twice_is_paid_once() {
+fn attack_09_the_same_invoice_twice_is_paid_once() {
     let world = World::new();
     let (alice, bob, carol) = (person(1), person(2), person(3));
     for person in [alice, carol] {
@@ -76,7 +76,7 @@ fn attack_9_the_same_invoice_twice_is_paid_once() {
 }
 
 #[test]
-fn attack_9_a_payment_that_was_refused_can_be_tried_again() {
+fn attack_09_a_payment_that_was_refused_can_be_tried_again() {
     let world = World::new();
     let (alice, bob) = (person(1), person(2));
     let invoice = world.invoice(bob, 4_000);
@@ -163,6 +163,7 @@ fn attack_23_another_invoice_under_the_hash_of_ours_is_not_ours() {
         purpose: Purpose::Description(String::new()),
         created_at: NOW,
         expiry_secs: 600,
+        min_cltv_delta: None,
     };
     for terms in [forged.clone(), InvoiceTerms { payment_hash: PaymentHash::from_bytes([9; 32]), ..forged }] {
         let request = PayInvoice::of(node.create_invoice(&terms).unwrap());

@@ -25,7 +25,7 @@ fn at_once<T: Send>(task: impl Fn(usize) -> T + Sync) -> Vec<T> {
 }
 
 #[test]
-fn attack_1_64_payments_beyond_the_balance_exactly_what_fits_succeeds() {
+fn attack_01_64_payments_beyond_the_balance_exactly_what_fits_succeeds() {
     let world = World::new();
     let (alice, bob) = (person(1), person(2));
     world.give(alice, 10_999);
@@ -43,7 +43,7 @@ fn attack_1_64_payments_beyond_the_balance_exactly_what_fits_succeeds() {
 }
 
 #[test]
-fn attack_2_64_requests_to_pay_one_invoice_pay_it_once() {
+fn attack_02_64_requests_to_pay_one_invoice_pay_it_once() {
     let world = World::new();
     let (alice, bob) = (person(1), person(2));
     world.give(alice, 100_000);
@@ -54,7 +54,7 @@ fn attack_2_64_requests_to_pay_one_invoice_pay_it_once() {
 }
 
 #[test]
-fn attack_9_64_payers_of_one_invoice_exactly_one_pays() {
+fn attack_09_64_payers_of_one_invoice_exactly_one_pays() {
     let world = World::new();
     let payee = person(100);
     for n in 0..TASKS {
@@ -72,7 +72,7 @@ fn attack_9_64_payers_of_one_invoice_exactly_one_pays() {
 }
 
 #[test]
-fn attack_2_64_payments_over_lightning_beyond_the_balance_hand_over_exactly_what_fits() {
+fn attack_02_64_payments_over_lightning_beyond_the_balance_hand_over_exactly_what_fits() {
     let (world, node) = World::on_lightning();
     let alice = person(1);
     // Each takes 5,000 and a reserve of 10,000.

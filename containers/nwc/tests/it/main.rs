@@ -4,8 +4,17 @@
 mod attacks;
 mod bugs;
 mod concurrency;
+mod connections;
+mod crashes;
+mod hold;
 mod lightning;
+mod limits;
 mod model;
+mod money;
+mod once;
 mod process;
+mod relays;
 mod rules;
 mod support;
+mod web;
+mod zaps;

@@ -153,7 +153,7 @@ impl Walk {
             Step::Claimable { invoice, more } => {
                 let Some(known) = self.invoices.get(invoice) else { return };
                 let amount = Msat::new(known.amount.msat() + more);
-                let event = NodeEvent::Claimable { payment_hash: known.payment_hash, amount };
+                let event = NodeEvent::Claimable { payment_hash: known.payment_hash, amount, deadline: None };
                 let taken = self.model.claimable(invoice, amount.msat(), self.now.0);
                 let expected = if taken { NodeOutcome::Claimed } else { NodeOutcome::Rejected };
                 assert_eq!(self.report(event), Ok(expected), "{step:?}");
@@ -226,6 +226,7 @@ fn outcome_of(news: bool) -> NodeOutcome {
 fn short(handled: Handled) -> Expected {
     match handled.answer {
         Answer::WhenSettled(_) => Expected::OnItsWay,
+        Answer::Again(text) => panic!("repeated: {text}"),
         Answer::Now(response) => match response.outcome() {
             Ok(_) => Expected::Paid,
             Err(error) => Expected::Refused(error.code.as_str().to_owned()),

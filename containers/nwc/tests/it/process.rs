@@ -24,7 +24,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 }
 
 /// A running wallet, which does not outlive its test.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
     log: String,
@@ -33,7 +33,13 @@ struct Running {
 impl Running {
     /// Starts the wallet and waits until it says that it is open.
     fn start(dir: &Path) -> Self {
-        let mut child = nwc().env("NWC_DATA_DIR", dir).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(dir, &[])
+    }
+
+    /// Starts it with these settings besides.
+    pub(crate) fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().copied();
+        let mut child = nwc().env("NWC_DATA_DIR", dir).envs(settings).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut running = Self { child, output, log: String::new() };
         while !running.log.contains("wallet open") {
@@ -42,7 +48,20 @@ impl Running {
         running
     }
 
-    fn service(&self) -> String {
+    /// Waits for a line that says this.
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        while !self.log.contains(text) {
+            assert_ne!(self.output.read_line(&mut self.log).unwrap(), 0, "ended: {}", self.log);
+        }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn service(&self) -> String {
         self.log.split("service=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
     }
 

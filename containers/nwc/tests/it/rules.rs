@@ -134,7 +134,7 @@ fn get_info_tells_network_node_and_notifications() {
     let invoice = world.invoice(person(1), 1).invoice.unwrap();
     let node = nwc::lightning::Bolt11::parse(&invoice).unwrap().payee().to_string();
     assert_eq!(info.pubkey, Some(node));
-    assert_eq!(info.notifications, ["payment_received", "payment_sent"]);
+    assert_eq!(info.notifications, ["payment_received", "payment_sent", "hold_invoice_accepted"]);
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use ledger::Account;
+use nostr::event::EventId;
 use nostr::key::{Keys, PublicKey};
 use nwc::config::{Faucet, Limits};
 use nwc::entropy::OsEntropy;
 use nwc::home::{DirLock, Home};
 use nwc::lightning::{InternalBackend, LightningBackend, Network};
-use nwc::service::{Answer, Handled, Notice, Parts, StartError, Wallet};
+use nwc::service::{Answer, Fees, Handled, Notice, Parts, RequestEvent, Scheme, StartError, Wallet};
 use protocol::nwc::*;
 use tempfile::TempDir;
 use units::{Msat, UnixSecs};
@@ -21,6 +22,8 @@ pub(crate) use node::ScriptedNode;
 
 /// When the tests begin.
 pub(crate) const NOW: UnixSecs = UnixSecs(1_700_000_000);
+/// Where its Lightning addresses are.
+pub(crate) const SITE: &str = "http://wallet.example:8080";
 /// What the faucet holds.
 pub(crate) const FAUCET_MSAT: i64 = 1_000_000_000;
 
@@ -39,6 +42,7 @@ pub(crate) struct Setup {
     pub(crate) faucet: Option<Faucet>,
     /// If set, the wallet is on Lightning.
     pub(crate) node: Option<Arc<ScriptedNode>>,
+    pub(crate) fees: Fees,
 }
 
 struct Open {
@@ -50,7 +54,13 @@ struct Open {
 impl Setup {
     pub(crate) fn new() -> Self {
         let faucet = Faucet { pubkey: person(0), amount: Msat::new(FAUCET_MSAT) };
-        Self { limits: Limits::default(), admin: None, faucet: Some(faucet), node: None }
+        Self {
+            limits: Limits::default(),
+            admin: None,
+            faucet: Some(faucet),
+            node: None,
+            fees: Fees::default(),
+        }
     }
 }
 
@@ -87,6 +97,7 @@ impl World {
         self.close();
         let Home { keys, store, lock } = Home::open(self.dir.path(), Network::Regtest, &OsEntropy).unwrap();
         let service = keys.service_pubkey();
+        let secret = keys.service().clone();
         let signer = InternalBackend::new(keys.node(), Network::Regtest).unwrap();
         let backend: Arc<dyn LightningBackend> = match &self.setup.node {
             None => Arc::new(signer),
@@ -103,8 +114,9 @@ impl World {
             admin: self.setup.admin,
             faucet: self.setup.faucet,
             limits: self.setup.limits,
+            fees: self.setup.fees,
         };
-        let wallet = Wallet::start(parts, now)?;
+        let wallet = Wallet::start(parts, now)?.with_addresses(SITE.parse().unwrap(), &secret);
         self.open = Some(Open { wallet, service, _lock: lock });
         Ok(())
     }
@@ -140,6 +152,31 @@ impl World {
         self.wallet().handle(&caller, request, now)
     }
 
+    /// Asks as an event does that was sent to the main service key.
+    pub(crate) fn handle_event(
+        &self,
+        client: PublicKey,
+        event: u8,
+        request: Request,
+        now: UnixSecs,
+    ) -> Handled {
+        self.handle_at(client, self.service(), event, request, now)
+    }
+
+    /// Asks as an event does that was sent to this service key.
+    pub(crate) fn handle_at(
+        &self,
+        client: PublicKey,
+        service: PublicKey,
+        event: u8,
+        request: Request,
+        now: UnixSecs,
+    ) -> Handled {
+        let event = EventId::from_byte_array([event; 32]);
+        let event = RequestEvent { event, client, service, scheme: Scheme::Nip44 };
+        self.wallet().handle_event(&event, request, now)
+    }
+
     pub(crate) fn ask(&self, caller: PublicKey, request: Request) -> Result<ResultBody, WalletError> {
         outcome(self.handle(caller, request, NOW))
     }
@@ -152,8 +189,8 @@ impl World {
         now: UnixSecs,
     ) -> Result<C::Reply, WalletError> {
         let handled = self.handle(caller, Request::from_json(&call.request_json()).unwrap(), now);
-        let Answer::Now(response) = handled.answer else { panic!("{handled:?}") };
-        match C::parse_reply(&response.to_json()) {
+        let Some(text) = handled.text() else { panic!("{handled:?}") };
+        match C::parse_reply(&text) {
             Ok(reply) => Ok(reply),
             Err(CallError::Wallet(error)) => Err(error),
             Err(error) => panic!("{error:?}"),
@@ -237,6 +274,7 @@ impl World {
 pub(crate) fn outcome(handled: Handled) -> Result<ResultBody, WalletError> {
     match handled.answer {
         Answer::Now(response) => response.outcome().cloned().map_err(Clone::clone),
+        Answer::Again(text) => panic!("repeated: {text}"),
         Answer::WhenSettled(hash) => panic!("{hash} is on its way"),
     }
 }
@@ -260,10 +298,12 @@ pub(crate) fn told(notices: &[Notice]) -> Vec<(PublicKey, &'static str, Msat)> {
             let name = match notification {
                 Notification::PaymentReceived(_) => "received",
                 Notification::PaymentSent(_) => "sent",
+                Notification::HoldInvoiceAccepted(_) => "accepted",
             };
             (*to, name, notification.transaction().amount)
         }
-        Notice::Zap(receipt) => panic!("{receipt:?}"),
+        Notice::Zap => panic!("a zap was paid"),
+        Notice::Late(answer) => panic!("{answer:?}"),
     };
     notices.iter().map(short).collect()
 }

@@ -35,7 +35,8 @@ fn through(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, S
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|e| panic!("{program} does not start ({e}): run scripts/install"));
+        .map_err(|e| format!("{program} does not start ({e}): run scripts/install"))
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || drop(stdin.write_all(input)));

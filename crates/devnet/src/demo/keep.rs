@@ -60,6 +60,7 @@ pub(super) async fn describe(world: &World, encli: &Encli) -> Result<String> {
         format!("  registry           {} (plain HTTP)", world.registry().address()),
         format!("  engine             unix://{}", world.engine().socket().display()),
         format!("  wallet with money  file:{}", faucet.display()),
+        format!("  Lightning address  npub1…@{}", world.lightning_host()),
         format!("  logs               {}", world.dir().display()),
         format!("  encli --config {} instance ls", encli.config().display()),
         format!("{END_LINE} kill {}", std::process::id()),

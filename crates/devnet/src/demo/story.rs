@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nostr::event::EventId;
+use nostr::filter::Filter;
+use nostr::key::PublicKey;
+use nostr::nips::nip19::ToBech32;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use units::Stopwatch;
@@ -82,9 +86,14 @@ pub(super) async fn tell(world: &World, encli: &Encli) -> Result<()> {
     }
     say("  its port is closed, its data is kept");
 
-    say("somebody tops it up with the size of a zap:");
-    let topup = encli.run(&["container", "topup", ZAP_SATS, &pubkey]).await?;
-    encli.run(&["wallet", "pay", text(&topup, "/invoice")?, "--wallet", &wallet]).await?;
+    say("somebody zaps its profile, which pays for its next periods:");
+    let npub = PublicKey::parse(&pubkey)?.to_bech32()?;
+    let zap =
+        ["wallet", "pay", &npub, "--sats", ZAP_SATS, "--zap", "--comment", "live on", "--wallet", &wallet];
+    let zapped = encli.run(&zap).await?;
+    let receipt = world.newest(Filter::new().id(EventId::from_hex(text(&zapped, "/zap/receipt")?)?)).await?;
+    ensure!(receipt.pubkey == world.wallet_tag().await?.service, "the receipt is not the wallet's");
+    say(&format!("  the receipt {} is on the relay, signed by the wallet", receipt.id));
     wait_for_state(encli, &pubkey, "deployed").await?;
     let note = http(&address, "GET", "/note", "").await?;
     ensure!(note == NOTE, "its volume has changed: {note:?}");

@@ -32,6 +32,17 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
     let options = world.options();
     let dir = world.dir();
     let relay = world.relay_url();
+    let mut wallet_env = json!({
+        "NWC_RELAYS": relay,
+        "NWC_NETWORK": "regtest",
+        "NWC_BACKEND": "internal",
+        "NWC_FAUCET_PUBKEY": world.faucet_key().public_key().to_hex(),
+        "NWC_FAUCET_MSAT": options.faucet_msat.to_string(),
+        "NWC_LATE_ACCEPT_SECS": options.late_accept_secs.to_string(),
+    });
+    if options.lightning_addresses {
+        world.lightning_env().into_iter().for_each(|(name, value)| wallet_env[name] = value.into());
+    }
     let mut text = json!({
         "repo": REPO,
         "relays": [relay],
@@ -57,14 +68,7 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
             "name": "nwc",
             "docker": wallet_image,
             "units": 2,
-            "env": {
-                "NWC_RELAYS": relay,
-                "NWC_NETWORK": "regtest",
-                "NWC_BACKEND": "internal",
-                "NWC_FAUCET_PUBKEY": world.faucet_key().public_key().to_hex(),
-                "NWC_FAUCET_MSAT": options.faucet_msat.to_string(),
-                "NWC_LATE_ACCEPT_SECS": options.late_accept_secs.to_string(),
-            },
+            "env": wallet_env,
             "volumes": ["/data"],
         }],
         "development": {

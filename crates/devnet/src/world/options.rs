@@ -32,6 +32,8 @@ pub struct WorldOptions {
     pub faucet_msat: i64,
     /// Requests a second that one key may make.
     pub rate_per_sec: u32,
+    /// Let the wallet serve Lightning addresses ([`super::World::lightning_host`]).
+    pub lightning_addresses: bool,
     /// Announce named steps, and wait for a [`super::StepWatch`] at each.
     pub watch_steps: bool,
     /// How state survives; without it, it lies in clear on the disk.
@@ -56,6 +58,7 @@ impl WorldOptions {
             late_accept_secs: 0,
             faucet_msat: 100_000_000,
             rate_per_sec: 1_000,
+            lightning_addresses: false,
             watch_steps: false,
             sealing: None,
             log: "info".to_owned(),

@@ -4,12 +4,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::connection::{
+    Budget, Connected, Connections, CreateConnection, GetBudget, ListConnections, RevokeConnection,
+};
 use super::error::WalletError;
+use super::hold::{CancelHoldInvoice, Done, MakeHoldInvoice, SettleHoldInvoice};
 use super::method::Method;
 use super::params::{
-    AddPubkey, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, MakeInvoiceFor, PayInvoice,
+    AddPubkey, ChooseName, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, MakeInvoiceFor,
+    PayInvoice,
 };
-use super::response::{Balance, Info, Paid, Registered, Transactions};
+use super::response::{Balance, Info, Named, Paid, Registered, Transactions};
 use super::transaction::Transaction;
 
 /// A method that a client can call: `PayInvoice::of(invoice).request_json()`, then, when the reply is
@@ -110,4 +115,12 @@ calls! {
     PayInvoice => Paid,
     MakeInvoiceFor => Transaction,
     AddPubkey => Registered,
+    MakeHoldInvoice => Transaction,
+    SettleHoldInvoice => Done,
+    CancelHoldInvoice => Done,
+    GetBudget => Budget,
+    CreateConnection => Connected,
+    ListConnections => Connections,
+    RevokeConnection => Done,
+    ChooseName => Named,
 }

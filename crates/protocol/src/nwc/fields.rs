@@ -76,6 +76,24 @@ impl Object {
         }
     }
 
+    /// A list of at most `items_max` texts of at most `bytes_max` bytes.
+    pub(super) fn texts(
+        &self,
+        name: &str,
+        items_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<String>>, WalletError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let text = |item: &Value| item.as_str().filter(|text| text.len() <= bytes_max).map(str::to_owned);
+        let texts = value.as_array().filter(|items| items.len() <= items_max);
+        let texts = texts.and_then(|items| items.iter().map(text).collect::<Option<Vec<_>>>());
+        texts.map(Some).ok_or_else(|| {
+            WalletError::invalid(format!(
+                "{name} must be a list of at most {items_max} texts of at most {bytes_max} bytes"
+            ))
+        })
+    }
+
     /// 32 bytes in hex.
     pub(super) fn hex32<T: FromStr>(&self, name: &str) -> Result<Option<T>, WalletError> {
         let Some(value) = self.get(name) else { return Ok(None) };

@@ -19,10 +19,26 @@ pub enum Method {
     ListTransactions,
     /// `pay_invoice`.
     PayInvoice,
+    /// `make_hold_invoice`: an invoice whose preimage the caller keeps.
+    MakeHoldInvoice,
+    /// `settle_hold_invoice`.
+    SettleHoldInvoice,
+    /// `cancel_hold_invoice`.
+    CancelHoldInvoice,
+    /// `get_budget` of Alby's SDK: what a connection may still spend.
+    GetBudget,
+    /// `create_connection` of Alby's SDK: another key for the caller's wallet.
+    CreateConnection,
+    /// `list_connections` (ours).
+    ListConnections,
+    /// `revoke_connection` (ours).
+    RevokeConnection,
     /// `make_invoice_for` of the reference: an invoice that pays somebody else.
     MakeInvoiceFor,
     /// `add_pubkey` of the reference: admits a key to a wallet that is not open to all.
     AddPubkey,
+    /// `choose_name` (ours): a name for the caller's Lightning address.
+    ChooseName,
     /// Any other name.
     Unknown(String),
 }
@@ -30,17 +46,28 @@ pub enum Method {
 impl Method {
     /// The methods that NIP-47 defines and we know. Only these belong into `get_info`: older clients
     /// refuse the whole reply over one name that they do not know.
-    pub const NIP: [Self; 6] = [
+    pub const NIP: [Self; 9] = [
         Self::GetInfo,
         Self::GetBalance,
         Self::MakeInvoice,
         Self::LookupInvoice,
         Self::ListTransactions,
         Self::PayInvoice,
+        Self::MakeHoldInvoice,
+        Self::SettleHoldInvoice,
+        Self::CancelHoldInvoice,
     ];
 
-    /// The reference's own methods. With [`Self::NIP`] they make up the content of the info event.
-    pub const EXTENSIONS: [Self; 2] = [Self::MakeInvoiceFor, Self::AddPubkey];
+    /// The reference's own methods, and ours. With [`Self::NIP`] they make up the content of the info event.
+    pub const EXTENSIONS: [Self; 7] = [
+        Self::MakeInvoiceFor,
+        Self::AddPubkey,
+        Self::ChooseName,
+        Self::GetBudget,
+        Self::CreateConnection,
+        Self::ListConnections,
+        Self::RevokeConnection,
+    ];
 
     /// The name.
     #[must_use]
@@ -52,8 +79,16 @@ impl Method {
             Self::LookupInvoice => "lookup_invoice",
             Self::ListTransactions => "list_transactions",
             Self::PayInvoice => "pay_invoice",
+            Self::MakeHoldInvoice => "make_hold_invoice",
+            Self::SettleHoldInvoice => "settle_hold_invoice",
+            Self::CancelHoldInvoice => "cancel_hold_invoice",
+            Self::GetBudget => "get_budget",
+            Self::CreateConnection => "create_connection",
+            Self::ListConnections => "list_connections",
+            Self::RevokeConnection => "revoke_connection",
             Self::MakeInvoiceFor => "make_invoice_for",
             Self::AddPubkey => "add_pubkey",
+            Self::ChooseName => "choose_name",
             Self::Unknown(name) => name,
         }
     }

@@ -12,6 +12,8 @@ pub enum Notification {
     PaymentReceived(Transaction),
     /// A payment of this wallet settled.
     PaymentSent(Transaction),
+    /// Money is locked in for a hold invoice of this wallet.
+    HoldInvoiceAccepted(Transaction),
 }
 
 /// A notification that is malformed or of a type that we do not know.
@@ -21,7 +23,7 @@ pub struct MalformedNotification(#[source] serde_json::Error);
 
 impl Notification {
     /// The types that we send, as they are advertised.
-    pub const TYPES: [&'static str; 2] = ["payment_received", "payment_sent"];
+    pub const TYPES: [&'static str; 3] = ["payment_received", "payment_sent", "hold_invoice_accepted"];
 
     /// The text to encrypt and send.
     #[must_use]
@@ -41,7 +43,9 @@ impl Notification {
     #[must_use]
     pub const fn transaction(&self) -> &Transaction {
         match self {
-            Self::PaymentReceived(transaction) | Self::PaymentSent(transaction) => transaction,
+            Self::PaymentReceived(transaction)
+            | Self::PaymentSent(transaction)
+            | Self::HoldInvoiceAccepted(transaction) => transaction,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::bytes::{DescriptionHash, PaymentHash};
 use super::error::WalletError;
 use super::fields::{Object, required};
 use super::transaction::{Metadata, TransactionType};
-use super::{DESCRIPTION_BYTES_MAX, INVOICE_CHARS_MAX, ZAP_REQUEST_BYTES_MAX};
+use super::{DESCRIPTION_BYTES_MAX, INVOICE_CHARS_MAX, NAME_BYTES_MAX, ZAP_REQUEST_BYTES_MAX};
 
 /// `get_info`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
@@ -104,6 +104,13 @@ pub struct AddPubkey {
     pub pubkey: PublicKey,
 }
 
+/// `choose_name` (ours): the Lightning address `name@host` is to pay the caller.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ChooseName {
+    /// The name, as it stands before the `@`.
+    pub name: String,
+}
+
 impl MakeInvoice {
     /// An invoice over `amount`, everything else as the wallet likes.
     #[must_use]
@@ -186,5 +193,11 @@ impl ListTransactions {
 impl AddPubkey {
     pub(super) fn parse(params: &Object) -> Result<Self, WalletError> {
         Ok(Self { pubkey: required("pubkey", params.pubkey("pubkey")?)? })
+    }
+}
+
+impl ChooseName {
+    pub(super) fn parse(params: &Object) -> Result<Self, WalletError> {
+        Ok(Self { name: required("name", params.text("name", NAME_BYTES_MAX)?)? })
     }
 }

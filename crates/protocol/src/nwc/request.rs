@@ -4,11 +4,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::REQUEST_BYTES_MAX;
+use super::connection::{CreateConnection, GetBudget, ListConnections, RevokeConnection};
 use super::error::{ErrorCode, WalletError};
 use super::fields::Object;
+use super::hold::{CancelHoldInvoice, MakeHoldInvoice, SettleHoldInvoice};
 use super::method::Method;
 use super::params::{
-    AddPubkey, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, MakeInvoiceFor, PayInvoice,
+    AddPubkey, ChooseName, GetBalance, GetInfo, ListTransactions, LookupInvoice, MakeInvoice, MakeInvoiceFor,
+    PayInvoice,
 };
 
 /// The longest method name that is echoed back.
@@ -33,6 +36,22 @@ pub enum Request {
     MakeInvoiceFor(MakeInvoiceFor),
     /// `add_pubkey`.
     AddPubkey(AddPubkey),
+    /// `choose_name`.
+    ChooseName(ChooseName),
+    /// `make_hold_invoice`.
+    MakeHoldInvoice(MakeHoldInvoice),
+    /// `settle_hold_invoice`.
+    SettleHoldInvoice(SettleHoldInvoice),
+    /// `cancel_hold_invoice`.
+    CancelHoldInvoice(CancelHoldInvoice),
+    /// `get_budget`.
+    GetBudget(GetBudget),
+    /// `create_connection`.
+    CreateConnection(CreateConnection),
+    /// `list_connections`.
+    ListConnections(ListConnections),
+    /// `revoke_connection`.
+    RevokeConnection(RevokeConnection),
     /// A method that we do not know, to be answered with [`ErrorCode::NotImplemented`].
     Unknown(String),
 }
@@ -80,6 +99,14 @@ impl Request {
             Method::PayInvoice => Self::PayInvoice(PayInvoice::parse(params)?),
             Method::MakeInvoiceFor => Self::MakeInvoiceFor(MakeInvoiceFor::parse(params)?),
             Method::AddPubkey => Self::AddPubkey(AddPubkey::parse(params)?),
+            Method::ChooseName => Self::ChooseName(ChooseName::parse(params)?),
+            Method::MakeHoldInvoice => Self::MakeHoldInvoice(MakeHoldInvoice::parse(params)?),
+            Method::SettleHoldInvoice => Self::SettleHoldInvoice(SettleHoldInvoice::parse(params)?),
+            Method::CancelHoldInvoice => Self::CancelHoldInvoice(CancelHoldInvoice::parse(params)?),
+            Method::GetBudget => Self::GetBudget(GetBudget {}),
+            Method::CreateConnection => Self::CreateConnection(CreateConnection::parse(params)?),
+            Method::ListConnections => Self::ListConnections(ListConnections {}),
+            Method::RevokeConnection => Self::RevokeConnection(RevokeConnection::parse(params)?),
             Method::Unknown(name) if name.chars().count() <= METHOD_CHARS_MAX => Self::Unknown(name),
             Method::Unknown(_) => {
                 return Err(WalletError::new(ErrorCode::NotImplemented, "there is no method of that name"));
@@ -99,6 +126,14 @@ impl Request {
             Self::PayInvoice(_) => Method::PayInvoice,
             Self::MakeInvoiceFor(_) => Method::MakeInvoiceFor,
             Self::AddPubkey(_) => Method::AddPubkey,
+            Self::ChooseName(_) => Method::ChooseName,
+            Self::MakeHoldInvoice(_) => Method::MakeHoldInvoice,
+            Self::SettleHoldInvoice(_) => Method::SettleHoldInvoice,
+            Self::CancelHoldInvoice(_) => Method::CancelHoldInvoice,
+            Self::GetBudget(_) => Method::GetBudget,
+            Self::CreateConnection(_) => Method::CreateConnection,
+            Self::ListConnections(_) => Method::ListConnections,
+            Self::RevokeConnection(_) => Method::RevokeConnection,
             Self::Unknown(name) => Method::Unknown(name.clone()),
         }
     }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use units::Msat;
 
 use super::bytes::Preimage;
+use super::connection::{Budget, Connected, Connections};
 use super::error::{ErrorCode, WalletError};
+use super::hold::Done;
 use super::method::Method;
 use super::request::RefusedRequest;
 use super::transaction::{Transaction, empty_is_none, not_negative, not_negative_or_null};
@@ -36,6 +38,9 @@ pub struct Info {
     /// The notifications that are sent.
     #[serde(default)]
     pub notifications: Vec<String>,
+    /// The caller's Lightning address (LUD-16), as Alby's SDK reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_none")]
+    pub lud16: Option<String>,
 }
 
 /// The result of `get_balance`.
@@ -67,6 +72,13 @@ pub struct Transactions {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Registered {}
 
+/// The result of `choose_name`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Named {
+    /// The caller's Lightning address from now on.
+    pub lud16: String,
+}
+
 /// The result of a request that was done.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -87,6 +99,22 @@ pub enum ResultBody {
     MakeInvoiceFor(Transaction),
     /// Of `add_pubkey`.
     AddPubkey(Registered),
+    /// Of `choose_name`.
+    ChooseName(Named),
+    /// Of `make_hold_invoice`.
+    MakeHoldInvoice(Transaction),
+    /// Of `settle_hold_invoice`.
+    SettleHoldInvoice(Done),
+    /// Of `cancel_hold_invoice`.
+    CancelHoldInvoice(Done),
+    /// Of `get_budget`.
+    GetBudget(Budget),
+    /// Of `create_connection`.
+    CreateConnection(Connected),
+    /// Of `list_connections`.
+    ListConnections(Connections),
+    /// Of `revoke_connection`.
+    RevokeConnection(Done),
 }
 
 impl ResultBody {
@@ -102,6 +130,14 @@ impl ResultBody {
             Self::PayInvoice(_) => Method::PayInvoice,
             Self::MakeInvoiceFor(_) => Method::MakeInvoiceFor,
             Self::AddPubkey(_) => Method::AddPubkey,
+            Self::ChooseName(_) => Method::ChooseName,
+            Self::MakeHoldInvoice(_) => Method::MakeHoldInvoice,
+            Self::SettleHoldInvoice(_) => Method::SettleHoldInvoice,
+            Self::CancelHoldInvoice(_) => Method::CancelHoldInvoice,
+            Self::GetBudget(_) => Method::GetBudget,
+            Self::CreateConnection(_) => Method::CreateConnection,
+            Self::ListConnections(_) => Method::ListConnections,
+            Self::RevokeConnection(_) => Method::RevokeConnection,
         }
     }
 }

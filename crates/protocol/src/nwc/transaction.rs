@@ -100,6 +100,10 @@ pub struct Transaction {
     /// When it was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_at: Option<UnixSecs>,
+    /// The height of the chain by which a hold invoice must be settled, while money from outside is
+    /// locked in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle_deadline: Option<u32>,
     /// The client's own data.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object_or_none")]
     pub metadata: Option<Metadata>,

@@ -50,7 +50,7 @@ async fn nothing_more(events: &mut Subscription) {
 }
 
 #[tokio::test]
-async fn forged_content_under_a_known_id_is_not_believed() {
+async fn attack_21_forged_content_under_a_known_id_is_not_believed() {
     let keys = Keys::generate();
     let honest = serde_json::to_value(note(&keys, "pay 1 sat", 10).event()).unwrap();
     let mut forged = honest.clone();
@@ -76,7 +76,7 @@ async fn event_that_nobody_asked_for_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn signature_of_another_event_is_not_believed() {
+async fn attack_21_signature_of_another_event_is_not_believed() {
     let keys = Keys::generate();
     let first = serde_json::to_value(note(&keys, "one", 10).event()).unwrap();
     let mut forged = serde_json::to_value(note(&keys, "two", 11).event()).unwrap();
@@ -84,5 +84,23 @@ async fn signature_of_another_event_is_not_believed() {
     let url = lying_relay(vec![forged, first]).await;
     let mut events = subscribe(&connected(&[url]).await, &keys).await;
     assert_eq!(soon("the honest event", events.next()).await.unwrap().content, "one");
+    nothing_more(&mut events).await;
+}
+
+/// NIP-04 does not authenticate: whoever flips a bit of the ciphertext flips one of the text. What protects
+/// it is the event's signature, which is checked before anything is decrypted.
+#[tokio::test]
+async fn attack_21_flipped_bit_in_an_unauthenticated_ciphertext_is_not_delivered() {
+    let (keys, wallet) = (Keys::generate(), Keys::generate());
+    let secret = nostr::nips::nip04::encrypt(keys.secret_key(), &wallet.public_key(), "pay 1 sat").unwrap();
+    let honest = serde_json::to_value(note(&keys, &secret, 10).event()).unwrap();
+    let mut flipped = honest.clone();
+    let first = if secret.starts_with('A') { "B" } else { "A" };
+    flipped["content"] = format!("{first}{}", &secret[1..]).into();
+    let url = lying_relay(vec![flipped, honest]).await;
+    let mut events = subscribe(&connected(&[url]).await, &keys).await;
+    let delivered = soon("the honest event", events.next()).await.unwrap();
+    let text = nostr::nips::nip04::decrypt(wallet.secret_key(), &keys.public_key(), &delivered.content);
+    assert_eq!(text.unwrap(), "pay 1 sat");
     nothing_more(&mut events).await;
 }

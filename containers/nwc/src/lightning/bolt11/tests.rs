@@ -46,7 +46,7 @@ fn amounts_are_read_exactly_or_refused() {
 }
 
 #[test]
-fn attack_3_an_amount_that_overflows_is_not_an_invoice_without_amount() {
+fn attack_03_an_amount_that_overflows_is_not_an_invoice_without_amount() {
     for bitcoin in [18_446_745, u64::MAX] {
         let text = signed(Currency::Regtest, Some((bitcoin, None)));
         check(&text, Err(|error| matches!(error, Bolt11Error::Amount)));

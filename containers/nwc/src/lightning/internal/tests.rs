@@ -14,6 +14,7 @@ fn terms() -> InvoiceTerms {
         purpose: Purpose::Description("tea & cake".to_owned()),
         created_at: UnixSecs(1_700_000_000),
         expiry_secs: 600,
+        min_cltv_delta: None,
     }
 }
 

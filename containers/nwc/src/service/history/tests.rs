@@ -3,6 +3,9 @@ use units::Msat;
 
 use super::*;
 
+/// The longest list that is configured by default.
+const LIST_BYTES_MAX: usize = 40_000;
+
 fn transaction(index: u8, description: &str, metadata_chars: usize) -> Transaction {
     let note = serde_json::json!({"note": "x".repeat(metadata_chars)});
     Transaction {
@@ -17,6 +20,7 @@ fn transaction(index: u8, description: &str, metadata_chars: usize) -> Transacti
         fees_paid: Msat::ZERO,
         created_at: UnixSecs(1),
         expires_at: None,
+        settle_deadline: None,
         settled_at: None,
         metadata: note.as_object().cloned().and_then(Metadata::new).filter(|_| metadata_chars > 0),
     }

@@ -36,7 +36,8 @@ impl From<rusqlite::Error> for HoldError {
 /// Begins a payment: writes it and moves amount and fee reserve from the payer to `hold`. If it fails, the
 /// caller must abandon the transaction.
 pub(crate) fn hold(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<Payment, HoldError> {
-    let total = new.amount.plus(new.reserve).map_err(|_| HoldError::Overflow)?;
+    let total = new.amount.plus(new.reserve).and_then(|sum| sum.plus(new.service_fee));
+    let total = total.map_err(|_| HoldError::Overflow)?;
     let payment = begin(tx, new, now)?.ok_or(HoldError::Exists)?;
     let payer = Account::User(payment.payer.to_bytes());
     let posting = step(&payment, "hold", "payment_hold", now)
@@ -59,8 +60,8 @@ pub(crate) fn dispatch(tx: &LedgerTx<'_>, payment: &Payment) -> Result<(), Store
     }
 }
 
-/// Settles a held payment against an open invoice of ours: the money moves from `hold` to the payee, the
-/// invoice is paid and gives its preimage. One transaction with the hold. Returns both as they are now.
+/// Settles a payment against an invoice of ours: the money moves from `hold` to the payee and the fee to the
+/// house, the invoice is paid and gives its preimage. Returns both as they are now.
 pub(crate) fn settle_internal(
     tx: &LedgerTx<'_>,
     payment: Payment,
@@ -75,10 +76,12 @@ pub(crate) fn settle_internal(
     }
     let invoice = invoices::settle(tx, invoice, payment.amount, now)?;
     let posting = step(&payment, "settle", "internal_payment", now)
-        .posting(Account::Hold, negated(payment.amount)?)
-        .posting(Account::User(invoice.payee.to_bytes()), payment.amount);
+        .posting(Account::Hold, negated(held(&payment)?)?)
+        .posting(Account::User(invoice.payee.to_bytes()), payment.amount)
+        .posting_unless_zero(Account::ServiceFee, payment.service_fee);
     tx.post(&posting)?;
-    Ok((set_settled(tx, payment, preimage, Msat::ZERO, now)?, invoice))
+    let fee = payment.service_fee;
+    Ok((set_settled(tx, payment, preimage, fee, now)?, invoice))
 }
 
 /// Settles a payment that arrived over Lightning, and returns it as it is now; none if that is no news.
@@ -90,10 +93,12 @@ pub(crate) fn settle_external(
     now: UnixSecs,
 ) -> Result<Option<Payment>, StoreError> {
     let spent = sum(payment.amount, fee)?;
+    let mut fees = fee;
     let payer = Account::User(payment.payer.to_bytes());
     let posting = match payment.state.step(PaymentEvent::Settle) {
         Step::To(_) => {
-            let held = sum(payment.amount, payment.reserve)?;
+            let held = held(&payment)?;
+            fees = sum(fee, payment.service_fee)?;
             let unused = payment.reserve.minus(fee).map_err(|_| OUT_OF_RANGE)?;
             // The reserve is the maximum that the node may spend. If it spent more, the house pays.
             let (back, excess) =
@@ -102,8 +107,10 @@ pub(crate) fn settle_external(
                 .posting(Account::Hold, negated(held)?)
                 .posting(Account::NodeLightning, spent)
                 .posting_unless_zero(payer, back)
+                .posting_unless_zero(Account::ServiceFee, payment.service_fee)
                 .posting_unless_zero(Account::RoutingFee, excess)
         }
+        // What was given up and arrives after all costs what it cost; the house takes nothing for it.
         Step::SettleLate => {
             let from_payer = tx.view().balance(payer)?.min(spent);
             let missing = from_payer.minus(spent).map_err(|_| OUT_OF_RANGE)?;
@@ -116,7 +123,7 @@ pub(crate) fn settle_external(
         Step::Impossible => return Err(StoreError::Inconsistent("a payment cannot settle")),
     };
     tx.post(&posting)?;
-    set_settled(tx, payment, preimage, fee, now).map(Some)
+    set_settled(tx, payment, preimage, fees, now).map(Some)
 }
 
 /// Gives up a payment that definitely failed and returns the money. True if that was news.
@@ -131,7 +138,7 @@ pub(crate) fn fail(
         Step::Ignore => return Ok(false),
         Step::SettleLate | Step::Impossible => return Err(StoreError::Inconsistent("a payment cannot fail")),
     }
-    let held = sum(payment.amount, payment.reserve)?;
+    let held = held(payment)?;
     let posting = step(payment, "release", "payment_release", now)
         .posting(Account::Hold, negated(held)?)
         .posting(Account::User(payment.payer.to_bytes()), held);
@@ -154,6 +161,11 @@ pub(crate) fn release_undispatched(tx: &LedgerTx<'_>, now: UnixSecs) -> Result<V
 }
 
 const OUT_OF_RANGE: StoreError = StoreError::Inconsistent("an amount is out of range");
+
+/// What is on hold for a payment in flight.
+fn held(payment: &Payment) -> Result<Msat, StoreError> {
+    sum(sum(payment.amount, payment.reserve)?, payment.service_fee)
+}
 
 fn sum(a: Msat, b: Msat) -> Result<Msat, StoreError> {
     a.plus(b).map_err(|_| OUT_OF_RANGE)

@@ -30,7 +30,11 @@ impl Inbound {
     }
 
     fn claimable(&self, msat: i64) -> NodeEvent {
-        NodeEvent::Claimable { payment_hash: self.invoice.payment_hash, amount: Msat::new(msat) }
+        NodeEvent::Claimable {
+            payment_hash: self.invoice.payment_hash,
+            amount: Msat::new(msat),
+            deadline: None,
+        }
     }
 
     fn received(&self, msat: i64) -> NodeEvent {
@@ -61,7 +65,7 @@ fn a_payment_from_outside_is_claimed_and_credited_once() {
 }
 
 #[test]
-fn attack_8_an_invoice_paid_inside_is_not_paid_again_from_outside() {
+fn attack_08_an_invoice_paid_inside_is_not_paid_again_from_outside() {
     let inbound = Inbound::new();
     inbound.world.pay(person(0), &inbound.invoice).unwrap();
     assert_eq!(inbound.report_at(inbound.claimable(AMOUNT), NOW).outcome, NodeOutcome::Rejected);
@@ -71,7 +75,7 @@ fn attack_8_an_invoice_paid_inside_is_not_paid_again_from_outside() {
 }
 
 #[test]
-fn attack_8_an_invoice_being_paid_from_outside_is_not_paid_inside() {
+fn attack_08_an_invoice_being_paid_from_outside_is_not_paid_inside() {
     let inbound = Inbound::new();
     inbound.report_at(inbound.claimable(AMOUNT), NOW);
     let refused = inbound.world.pay(person(0), &inbound.invoice);
@@ -84,7 +88,7 @@ fn attack_8_an_invoice_being_paid_from_outside_is_not_paid_inside() {
 }
 
 #[test]
-fn attack_8_paid_inside_and_from_outside_at_once_exactly_one_wins() {
+fn attack_08_paid_inside_and_from_outside_at_once_exactly_one_wins() {
     for _ in 0..20 {
         let inbound = Inbound::new();
         let (inside, outside) = std::thread::scope(|scope| {

@@ -100,7 +100,7 @@ fn attack_32_the_unused_reserve_comes_back_when_a_payment_settles() {
 }
 
 #[test]
-fn attack_5_the_node_may_not_spend_more_on_fees_than_is_set_aside() {
+fn attack_05_the_node_may_not_spend_more_on_fees_than_is_set_aside() {
     let payment = InFlight::with(Dispatch::Sent);
     assert_eq!(payment.node.handed_over()[0].2, Msat::new(RESERVE), "the very same number");
     payment.report(payment.settled(RESERVE));
@@ -108,7 +108,7 @@ fn attack_5_the_node_may_not_spend_more_on_fees_than_is_set_aside() {
 }
 
 #[test]
-fn attack_6_a_fee_beyond_the_reserve_is_the_houses_loss_not_the_payers_debt() {
+fn attack_06_a_fee_beyond_the_reserve_is_the_houses_loss_not_the_payers_debt() {
     let payment = InFlight::with(Dispatch::Sent);
     payment.report(payment.settled(RESERVE + 7));
     payment.assert_accounts(START - AMOUNT - RESERVE, 0, AMOUNT + RESERVE + 7);
@@ -116,7 +116,7 @@ fn attack_6_a_fee_beyond_the_reserve_is_the_houses_loss_not_the_payers_debt() {
 }
 
 #[test]
-fn attack_9_asking_again_while_on_the_way_joins_and_after_failure_tries_again() {
+fn attack_09_asking_again_while_on_the_way_joins_and_after_failure_tries_again() {
     let payment = InFlight::with(Dispatch::Sent);
     assert_eq!(payment.ask().answer, Answer::WhenSettled(payment.hash));
     payment.assert_held();
@@ -137,7 +137,7 @@ fn attack_9_asking_again_while_on_the_way_joins_and_after_failure_tries_again() 
 }
 
 #[test]
-fn attack_9_two_payers_of_one_foreign_invoice_do_not_pay_it_twice() {
+fn attack_09_two_payers_of_one_foreign_invoice_do_not_pay_it_twice() {
     let payment = InFlight::with(Dispatch::Sent);
     let thief = person(2);
     payment.world.give(thief, START);
@@ -168,7 +168,8 @@ fn attack_12_a_timeout_is_not_a_failure() {
 #[test]
 fn attack_13_money_locked_in_under_the_hash_of_an_outgoing_payment_is_sent_back() {
     let payment = InFlight::with(Dispatch::Sent);
-    let inbound = NodeEvent::Claimable { payment_hash: payment.hash, amount: Msat::new(AMOUNT) };
+    let inbound =
+        NodeEvent::Claimable { payment_hash: payment.hash, amount: Msat::new(AMOUNT), deadline: None };
     assert_eq!(payment.report(inbound).outcome, NodeOutcome::Rejected);
     assert_eq!((payment.node.claimed(), payment.node.rejected()), (vec![], vec![payment.hash]));
     payment.assert_held();

@@ -27,6 +27,9 @@ struct State {
     pause: Option<(SyncSender<()>, Receiver<()>)>,
     claimed: Vec<PaymentHash>,
     rejected: Vec<PaymentHash>,
+    /// What the node says that it could pay; plenty if nothing is said.
+    assets: Option<Msat>,
+    height: u32,
 }
 
 impl ScriptedNode {
@@ -62,6 +65,14 @@ impl ScriptedNode {
         self.state().handed_over.iter().map(short).collect()
     }
 
+    pub(crate) fn has(&self, assets: i64) {
+        self.state().assets = Some(Msat::new(assets));
+    }
+
+    pub(crate) fn is_at(&self, height: u32) {
+        self.state().height = height;
+    }
+
     pub(crate) fn claimed(&self) -> Vec<PaymentHash> {
         self.state().claimed.clone()
     }
@@ -86,6 +97,18 @@ impl LightningBackend for ScriptedNode {
 
     fn check_payable(&self, _invoice: &Bolt11) -> Result<(), CannotPay> {
         self.state().unreachable.clone().map_or(Ok(()), Err)
+    }
+
+    fn assets(&self) -> Option<Msat> {
+        Some(self.state().assets.unwrap_or(Msat::new(1_000_000_000_000_000)))
+    }
+
+    fn block_height(&self) -> Option<u32> {
+        Some(self.state().height)
+    }
+
+    fn claims(&self) -> Option<&dyn HtlcClaims> {
+        Some(self)
     }
 
     fn pay(&self, payment: &OutgoingPayment) -> Dispatch {
@@ -126,6 +149,7 @@ pub(crate) fn foreign_invoice(seed: u8, amount: Msat, made_at: UnixSecs) -> (Str
         purpose: Purpose::Description("elsewhere".to_owned()),
         created_at: made_at,
         expiry_secs: 600,
+        min_cltv_delta: None,
     };
     (stranger.create_invoice(&terms).unwrap(), payment_hash, preimage)
 }

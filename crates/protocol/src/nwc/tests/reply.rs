@@ -16,6 +16,7 @@ fn paid_invoice() -> Transaction {
         created_at: UnixSecs(10),
         expires_at: Some(UnixSecs(610)),
         settled_at: Some(UnixSecs(20)),
+        settle_deadline: None,
         metadata: None,
     }
 }
@@ -49,6 +50,7 @@ fn results_have_their_golden_form() {
         network: Some("regtest".to_owned()),
         block_height: None,
         block_hash: None,
+        lud16: None,
         methods: Method::NIP.to_vec(),
         notifications: Notification::TYPES.map(str::to_owned).to_vec(),
     };
@@ -57,7 +59,7 @@ fn results_have_their_golden_form() {
         ResultBody::GetInfo(info.clone()),
         &info,
         &format!(
-            r#"{{"alias":"w","pubkey":"{node}","network":"regtest","methods":["get_info","get_balance","make_invoice","lookup_invoice","list_transactions","pay_invoice"],"notifications":["payment_received","payment_sent"]}}"#
+            r#"{{"alias":"w","pubkey":"{node}","network":"regtest","methods":["get_info","get_balance","make_invoice","lookup_invoice","list_transactions","pay_invoice","make_hold_invoice","settle_hold_invoice","cancel_hold_invoice"],"notifications":["payment_received","payment_sent","hold_invoice_accepted"]}}"#
         ),
     );
     let balance = Balance { balance: Msat::new(10_000) };
@@ -69,6 +71,22 @@ fn results_have_their_golden_form() {
         &paid,
         &format!(r#"{{"preimage":"{one}","fees_paid":0}}"#),
     );
+    let budget = Budget {
+        used_budget: Some(Msat::new(5)),
+        total_budget: Some(Msat::new(7)),
+        renews_at: Some(UnixSecs(9)),
+        renewal_period: Some(BudgetRenewal::Monthly),
+    };
+    check_golden::<GetBudget>(
+        ResultBody::GetBudget(budget),
+        &budget,
+        r#"{"used_budget":5,"total_budget":7,"renews_at":9,"renewal_period":"monthly"}"#,
+    );
+    // Alby's SDK reads an empty object as "no budget", and `{}` as done.
+    let none = Budget::default();
+    check_golden::<GetBudget>(ResultBody::GetBudget(none), &none, "{}");
+    check_golden::<SettleHoldInvoice>(ResultBody::SettleHoldInvoice(Done {}), &Done {}, "{}");
+    check_golden::<CancelHoldInvoice>(ResultBody::CancelHoldInvoice(Done {}), &Done {}, "{}");
     let transaction = paid_invoice();
     let json = paid_invoice_json();
     check_golden::<LookupInvoice>(ResultBody::LookupInvoice(transaction.clone()), &transaction, &json);
@@ -81,6 +99,12 @@ fn results_have_their_golden_form() {
         &format!(r#"{{"transactions":[{json}]}}"#),
     );
     check_golden::<AddPubkey>(ResultBody::AddPubkey(Registered {}), &Registered {}, "{}");
+    let named = Named { lud16: "alice@wallet.example".to_owned() };
+    check_golden::<ChooseName>(
+        ResultBody::ChooseName(named.clone()),
+        &named,
+        r#"{"lud16":"alice@wallet.example"}"#,
+    );
 }
 
 #[test]

@@ -198,6 +198,8 @@ fn fields_of_the_wrong_kind_are_refused_by_name() {
         ("list_transactions", r#"{"unpaid":"yes"}"#, "unpaid"),
         ("list_transactions", r#"{"type":"both"}"#, "incoming, outgoing"),
         ("add_pubkey", r#"{}"#, "pubkey is missing"),
+        ("choose_name", r#"{}"#, "name is missing"),
+        ("choose_name", r#"{"name":["a"]}"#, "name must be a text"),
     ] {
         check_refused(&format!(r#"{{"method":"{method}","params":{params}}}"#), method, names);
     }

@@ -1,0 +1,110 @@
+//! Who asks, and for which wallet.
+
+use ledger::LedgerTx;
+use nostr::key::PublicKey;
+use protocol::nwc::{Method, Response};
+use units::UnixSecs;
+
+use super::Wallet;
+use super::answer::Handled;
+use super::refusal::Refusal;
+use crate::store::{Connection, RequestEvent, connection, request};
+
+/// A request's author.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Whose wallet it is about.
+    pub(crate) wallet: PublicKey,
+    /// The connection that it came through; none if the wallet's own key asks.
+    pub(crate) connection: Option<Connection>,
+    /// The event that it came in; none inside this program.
+    pub(crate) event: Option<RequestEvent>,
+}
+
+impl Caller {
+    /// The holder of the wallet's own key.
+    pub(crate) const fn owner(wallet: PublicKey) -> Self {
+        Self { wallet, connection: None, event: None }
+    }
+
+    /// What it may call, of these.
+    pub(crate) fn allowed(&self, methods: &[Method]) -> Vec<Method> {
+        methods.iter().filter(|method| self.may(method)).cloned().collect()
+    }
+
+    fn may(&self, method: &Method) -> bool {
+        let Some(connection) = &self.connection else { return true };
+        // What tells a client of itself is never secret from it.
+        matches!(method, Method::GetInfo | Method::GetBudget) || connection.methods.contains(method)
+    }
+
+    pub(crate) fn check(&self, method: &Method) -> Result<(), Refusal> {
+        if matches!(method, Method::Unknown(_)) || self.may(method) {
+            return Ok(());
+        }
+        Err(Refusal::NotPermitted { method: method.as_str().to_owned() })
+    }
+
+    /// The number of its connection.
+    pub(crate) fn connection_id(&self) -> Option<i64> {
+        self.connection.as_ref().map(|connection| connection.id)
+    }
+}
+
+impl Wallet {
+    /// Finds out whose wallet a request is about. The main service key serves every key's own wallet; any
+    /// other belongs to one connection, and so to one client.
+    pub(super) fn caller(&self, event: &RequestEvent, now: UnixSecs) -> Result<Caller, Refusal> {
+        let event = *event;
+        if event.service == self.service_pubkey {
+            return Ok(Caller { event: Some(event), ..Caller::owner(event.client) });
+        }
+        let connections = self.connections.borrow();
+        let connection = connections.iter().find(|one| one.service == event.service);
+        let connection = connection.filter(|one| one.client == event.client && one.is_alive(now));
+        let connection = connection.cloned().ok_or(Refusal::NoConnection)?;
+        Ok(Caller { wallet: connection.owner, connection: Some(connection), event: Some(event) })
+    }
+
+    /// Runs a change for a request, once for its event: the change, the note that the event was acted on,
+    /// and its answer are one transaction. A refusal is noted, too; a client that was refused must not
+    /// find later that a repeated event was obeyed. Only faults of our own leave no trace.
+    ///
+    /// `more` comes back only from the call that made the change.
+    pub(super) fn once<M: Send + 'static>(
+        &self,
+        caller: &Caller,
+        method: &Method,
+        now: UnixSecs,
+        change: impl FnOnce(&LedgerTx<'_>, Option<&Connection>) -> Result<(Handled, Option<M>), Refusal>
+        + Send
+        + 'static,
+    ) -> Result<(Handled, Option<M>), Refusal> {
+        let (wallet, event, id) = (caller.wallet, caller.event, caller.connection_id());
+        let method = method.clone();
+        // The connection as it is at this moment: it may just have been revoked.
+        let run = move |tx: &LedgerTx<'_>| match id {
+            None => change(tx, None),
+            Some(id) => {
+                let current = connection::by_id(tx.view(), id)?.filter(|one| one.is_alive(now));
+                change(tx, Some(&current.ok_or(Refusal::NoConnection)?))
+            }
+        };
+        self.store.write(move |tx| {
+            let Some(event) = event else { return run(tx) };
+            if let Some(known) = request::known(tx.view(), &event.event)? {
+                return Ok((Handled::known(known), None));
+            }
+            let (handled, more) = match tx.attempt(run) {
+                Ok(done) => done,
+                Err(fault) if fault.is_fault() => return Err(fault),
+                Err(refusal) => (Handled::now(Response::refused(&method, refusal.into_error(&method))), None),
+            };
+            match handled.waits_for() {
+                Some(hash) => request::record_waiting(tx, &event, &wallet, hash, now)?,
+                None => request::record_answered(tx, &event, &handled.text().unwrap_or_default(), now)?,
+            }
+            Ok((handled, more))
+        })
+    }
+}

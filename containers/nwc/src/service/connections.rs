@@ -1,0 +1,165 @@
+//! Connections: an owner lets other keys use its wallet, within methods, a budget and a time.
+
+use ledger::{Account, LedgerTx};
+use nostr::key::{Keys, PublicKey, SecretKey};
+use protocol::nwc::{
+    Budget, BudgetRenewal, Connected, ConnectionItem, Connections, CreateConnection, Done, Method,
+    Notification, Response, ResultBody, RevokeConnection,
+};
+use units::{Msat, UnixSecs};
+
+use super::Wallet;
+use super::answer::Handled;
+use super::budget::period;
+use super::caller::Caller;
+use super::refusal::Refusal;
+use crate::store::{Connection, connection};
+
+impl Wallet {
+    pub(super) fn create_connection(
+        &self,
+        caller: &Caller,
+        wanted: CreateConnection,
+        now: UnixSecs,
+    ) -> Result<Handled, Refusal> {
+        let unknown = |kind: &String| !Notification::TYPES.contains(&kind.as_str());
+        if let Some(kind) = wanted.notification_types.iter().find(|kind| unknown(kind)) {
+            return Err(Refusal::NoNotification { kind: kind.clone() });
+        }
+        if wanted.expires_at.is_some_and(|until| until < now) {
+            return Err(Refusal::ExpiresInThePast);
+        }
+        let secret = self.entropy.bytes32().map_err(Refusal::NoEntropy)?;
+        // One in 2^128 numbers is no key.
+        let key = SecretKey::from_slice(secret.as_ref()).map_err(|_| Refusal::BadLuck)?;
+        let new = Connection {
+            id: 0,
+            service: Keys::new(key).public_key(),
+            secret,
+            client: wanted.pubkey,
+            owner: caller.wallet,
+            name: wanted.name,
+            methods: wanted.request_methods,
+            notifications: !wanted.notification_types.is_empty(),
+            budget: wanted.max_amount,
+            renewal: wanted.budget_renewal.unwrap_or(BudgetRenewal::Never),
+            expires_at: wanted.expires_at,
+            created_at: now,
+        };
+        let limits = self.limits;
+        let (handled, made) = self.once(caller, &Method::CreateConnection, now, move |tx, through| {
+            owner_only(through)?;
+            // State exists only once paid: a key without money has nothing to share.
+            if !tx.view().exists(Account::User(new.owner.to_bytes()))? {
+                return Err(Refusal::NothingToShare);
+            }
+            let (of_owner, of_all) = connection::counts(tx.view(), &new.owner, now)?;
+            if of_owner >= limits.connections_per_key || of_all >= limits.connections_total {
+                return Err(Refusal::TooManyConnections);
+            }
+            let made = connection::insert(tx, new)?;
+            let body = ResultBody::CreateConnection(Connected { wallet_pubkey: made.service });
+            Ok((Handled::now(Response::done(body)), Some(made)))
+        })?;
+        if made.is_some() {
+            self.reload_connections()?;
+        }
+        Ok(handled)
+    }
+
+    pub(super) fn revoke_connection(
+        &self,
+        caller: &Caller,
+        wanted: RevokeConnection,
+        now: UnixSecs,
+    ) -> Result<Handled, Refusal> {
+        let owner = caller.wallet;
+        let (handled, _) = self.once::<()>(caller, &Method::RevokeConnection, now, move |tx, through| {
+            owner_only(through)?;
+            if !connection::revoke(tx, &owner, &wanted.wallet_pubkey, now)? {
+                return Err(Refusal::NoConnection);
+            }
+            Ok((Handled::now(Response::done(ResultBody::RevokeConnection(Done {}))), None))
+        })?;
+        self.reload_connections()?;
+        Ok(handled)
+    }
+
+    pub(super) fn list_connections(&self, caller: &Caller, now: UnixSecs) -> Result<Connections, Refusal> {
+        owner_only(caller.connection.as_ref())?;
+        let all = self.connections.borrow().clone();
+        let own = all.iter().filter(|one| one.owner == caller.wallet);
+        let item = |one: &Connection| -> Result<ConnectionItem, Refusal> {
+            let since = period(one.renewal, now).start;
+            Ok(ConnectionItem {
+                pubkey: one.client,
+                wallet_pubkey: one.service,
+                name: one.name.clone(),
+                request_methods: one.methods.clone(),
+                notifications: one.notifications,
+                max_amount: one.budget,
+                used_budget: self.store.read(|view| connection::spent(view, one.id, since))?,
+                budget_renewal: one.renewal,
+                expires_at: one.expires_at,
+                created_at: one.created_at,
+            })
+        };
+        Ok(Connections { connections: own.map(item).collect::<Result<_, _>>()? })
+    }
+
+    /// The budget of the connection that asks; none for an owner.
+    pub(super) fn budget(&self, caller: &Caller, now: UnixSecs) -> Result<Budget, Refusal> {
+        let Some(one) = &caller.connection else { return Ok(Budget::default()) };
+        let Some(total) = one.budget else { return Ok(Budget::default()) };
+        let this = period(one.renewal, now);
+        let used = self.store.read(|view| connection::spent(view, one.id, this.start))?;
+        Ok(Budget {
+            used_budget: Some(used),
+            total_budget: Some(total),
+            renews_at: this.end,
+            renewal_period: Some(one.renewal),
+        })
+    }
+
+    /// The connections that work at this moment or may later, for whoever carries requests to them.
+    /// Changes are told.
+    #[must_use]
+    pub fn connections(&self) -> tokio::sync::watch::Receiver<std::sync::Arc<Vec<Connection>>> {
+        self.connections.subscribe()
+    }
+
+    pub(super) fn reload_connections(&self) -> Result<(), Refusal> {
+        let all = self.store.read(connection::all)?;
+        self.connections.send_replace(std::sync::Arc::new(all));
+        Ok(())
+    }
+}
+
+fn owner_only(through: Option<&Connection>) -> Result<(), Refusal> {
+    if through.is_some() { Err(Refusal::OwnerOnly) } else { Ok(()) }
+}
+
+/// Refuses a payment that the connection's budget does not cover, with its fees as far as they are set
+/// aside. In the transaction that sets them aside, so that two payments cannot both use the rest.
+pub(super) fn check_budget(
+    tx: &LedgerTx<'_>,
+    through: Option<&Connection>,
+    total: Option<Msat>,
+    now: UnixSecs,
+) -> Result<(), Refusal> {
+    let Some(one) = through else { return Ok(()) };
+    let Some(budget) = one.budget else { return Ok(()) };
+    let used = connection::spent(tx.view(), one.id, period(one.renewal, now).start)?;
+    let fits = total.and_then(|total| used.plus(total).ok()).is_some_and(|after| after <= budget);
+    if fits {
+        Ok(())
+    } else {
+        Err(Refusal::Budget { left: budget.msat().saturating_sub(used.msat()).max(0) })
+    }
+}
+
+/// The wallets of `owner`'s connections that hear of its payments.
+pub(super) fn listeners(all: &[Connection], owner: &PublicKey, now: UnixSecs) -> Vec<Connection> {
+    let hears = |one: &&Connection| one.owner == *owner && one.notifications && one.is_alive(now);
+    all.iter().filter(hears).cloned().collect()
+}

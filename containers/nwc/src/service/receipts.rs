@@ -1,0 +1,66 @@
+//! The outbox of zap receipts (NIP-57, appendix E): what is to be published, and what came of it.
+//!
+//! A receipt enters the outbox in the transaction that pays its invoice, and leaves it when every relay
+//! of the request has it or is given up. Its content is decided by what was paid: made again after a
+//! crash, it is the same event under the same id.
+
+use nostr::types::url::RelayUrl;
+use units::UnixSecs;
+
+use super::answer::ZapReceipt;
+use super::{Wallet, zap};
+use crate::store::{StoreError, receipt};
+
+impl Wallet {
+    /// Receipts whose time has come, at most `limit`, the longest waiting first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn due_receipts(&self, now: UnixSecs, limit: u32) -> Result<Vec<ZapReceipt>, StoreError> {
+        let due = self.store.read(|view| receipt::due(view, now, limit).map_err(StoreError::from))?;
+        let with_relays = |waiting: receipt::Waiting| ZapReceipt {
+            relays: zap::relays(&waiting.zap_request)
+                .into_iter()
+                .filter(|relay| !waiting.settled.contains(relay))
+                .collect(),
+            invoice_id: waiting.invoice_id,
+            request: waiting.zap_request,
+            bolt11: waiting.bolt11,
+            preimage: waiting.preimage,
+            paid_at: waiting.paid_at,
+        };
+        Ok(due.into_iter().map(with_relays).collect())
+    }
+
+    /// When the next receipt is due; none if none waits.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn next_receipt_at(&self) -> Result<Option<UnixSecs>, StoreError> {
+        self.store.read(|view| receipt::next_due(view).map_err(StoreError::from))
+    }
+
+    /// How many receipts wait.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn receipts_waiting(&self) -> Result<u32, StoreError> {
+        self.store.read(|view| receipt::waiting(view).map_err(StoreError::from))
+    }
+
+    /// Writes what came of publishing a receipt: `settled` relays have it, or are not to be asked again;
+    /// the others are tried later.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn receipt_tried(
+        &self,
+        tried: &ZapReceipt,
+        settled: Vec<RelayUrl>,
+        now: UnixSecs,
+    ) -> Result<(), StoreError> {
+        let more = tried.relays.iter().any(|relay| !settled.contains(relay));
+        let id = tried.invoice_id;
+        self.store.write(move |tx| receipt::tried(tx, id, &settled, more, now).map_err(StoreError::from))
+    }
+}

@@ -1,0 +1,159 @@
+//! Connections: further keys of a wallet.
+
+use std::fmt;
+
+use ledger::{LedgerTx, View};
+use nostr::key::PublicKey;
+use protocol::nwc::{BudgetRenewal, Method};
+use rusqlite::{OptionalExtension, Row, params};
+use units::{Msat, UnixSecs};
+use zeroize::Zeroizing;
+
+use super::sql::{Columns, secs};
+
+/// A connection's row. The secret does not print.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Connection {
+    /// The row's number; none until it is inserted.
+    pub id: i64,
+    /// Its service key.
+    pub service: PublicKey,
+    /// The secret of that.
+    pub secret: Zeroizing<[u8; 32]>,
+    /// The key that uses it.
+    pub client: PublicKey,
+    /// Whose wallet it uses.
+    pub owner: PublicKey,
+    /// A name for people.
+    pub name: String,
+    /// What it may call.
+    pub methods: Vec<Method>,
+    /// Whether it hears of payments.
+    pub notifications: bool,
+    /// What it may spend in a period.
+    pub budget: Option<Msat>,
+    /// The period.
+    pub renewal: BudgetRenewal,
+    /// The last second in which it works.
+    pub expires_at: Option<UnixSecs>,
+    /// When it was made.
+    pub created_at: UnixSecs,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("service", &self.service)
+            .field("client", &self.client)
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let methods: String = row.get("methods")?;
+        Ok(Self {
+            id: row.get("id")?,
+            service: row.pubkey("service")?,
+            secret: Zeroizing::new(row.get("secret")?),
+            client: row.pubkey("client")?,
+            owner: row.pubkey("owner")?,
+            name: row.get("name")?,
+            methods: methods.split(' ').map(Method::from_name).collect(),
+            notifications: row.get("notifications")?,
+            budget: row.get::<_, Option<i64>>("budget_msat")?.map(Msat::new),
+            renewal: row.word("renewal", |word| {
+                BudgetRenewal::ALL.into_iter().find(|renewal| renewal.as_str() == word)
+            })?,
+            expires_at: row.secs_or_none("expires_at")?,
+            created_at: row.secs("created_at")?,
+        })
+    }
+
+    /// Whether it works at this moment, as far as its own terms say.
+    #[must_use]
+    pub fn is_alive(&self, now: UnixSecs) -> bool {
+        self.expires_at.is_none_or(|until| now <= until)
+    }
+}
+
+/// Inserts a connection and returns it with its number.
+pub(crate) fn insert(tx: &LedgerTx<'_>, new: Connection) -> rusqlite::Result<Connection> {
+    let methods: Vec<&str> = new.methods.iter().map(Method::as_str).collect();
+    let id = tx
+        .sql()
+        .prepare_cached(
+            "INSERT INTO connection (service, secret, client, owner, name, methods, notifications, budget_msat,
+                 renewal, expires_at, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .insert(params![
+            new.service.as_bytes(),
+            new.secret.as_slice(),
+            new.client.as_bytes(),
+            new.owner.as_bytes(),
+            new.name,
+            methods.join(" "),
+            new.notifications,
+            new.budget.map(Msat::msat),
+            new.renewal.as_str(),
+            new.expires_at.map(secs),
+            secs(new.created_at),
+        ])?;
+    Ok(Connection { id, ..new })
+}
+
+/// All that were not revoked, oldest first.
+pub(crate) fn all(view: View<'_>) -> rusqlite::Result<Vec<Connection>> {
+    view.sql()
+        .prepare_cached("SELECT * FROM connection WHERE revoked_at IS NULL ORDER BY id")?
+        .query_map([], Connection::from_row)?
+        .collect()
+}
+
+/// The connection of this number, unless it was revoked.
+pub(crate) fn by_id(view: View<'_>, id: i64) -> rusqlite::Result<Option<Connection>> {
+    view.sql()
+        .prepare_cached("SELECT * FROM connection WHERE id = ?1 AND revoked_at IS NULL")?
+        .query_row([id], Connection::from_row)
+        .optional()
+}
+
+/// How many of this owner, and in all, are alive.
+pub(crate) fn counts(view: View<'_>, owner: &PublicKey, now: UnixSecs) -> rusqlite::Result<(u32, u32)> {
+    view.sql()
+        .prepare_cached(
+            "SELECT coalesce(sum(owner = ?1), 0), count(*) FROM connection
+             WHERE revoked_at IS NULL AND coalesce(expires_at, ?2) >= ?2",
+        )?
+        .query_row(params![owner.as_bytes(), secs(now)], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Ends a connection of `owner`. False if it has none with this service key.
+pub(crate) fn revoke(
+    tx: &LedgerTx<'_>,
+    owner: &PublicKey,
+    service: &PublicKey,
+    now: UnixSecs,
+) -> rusqlite::Result<bool> {
+    let changed = tx
+        .sql()
+        .prepare_cached(
+            "UPDATE connection SET revoked_at = ?3 WHERE owner = ?1 AND service = ?2 AND revoked_at IS NULL",
+        )?
+        .execute(params![owner.as_bytes(), service.as_bytes(), secs(now)])?;
+    Ok(changed == 1)
+}
+
+/// What a connection spent since a moment, with what is on its way and set aside for fees.
+pub(crate) fn spent(view: View<'_>, id: i64, since: UnixSecs) -> rusqlite::Result<Msat> {
+    view.sql()
+        .prepare_cached(
+            "SELECT coalesce(sum(amount_msat +
+                 CASE state WHEN 'settled' THEN fee_msat ELSE reserve_msat + service_fee_msat END), 0)
+             FROM payment WHERE connection = ?1 AND created_at >= ?2 AND state <> 'failed'",
+        )?
+        .query_row(params![id, secs(since)], |row| row.get(0).map(Msat::new))
+}

@@ -1,0 +1,159 @@
+//! Requests that change something, each acted on once. The row and the change are one transaction: after
+//! a crash either both are there or neither.
+
+use ledger::{LedgerTx, View};
+use nostr::event::EventId;
+use nostr::key::PublicKey;
+use protocol::nwc::PaymentHash;
+use rusqlite::{OptionalExtension, params};
+use units::UnixSecs;
+
+use super::sql::{Columns, secs};
+
+/// How long answers are kept for clients that repeat themselves; far longer than the age at which a
+/// request is refused, so that no event that would still be taken is forgotten.
+const KEPT_SECS: u64 = 24 * 3_600;
+/// Old rows that are removed with every new one: more than one, so that any backlog shrinks.
+const PRUNED: u32 = 2;
+
+/// How a request is encrypted, and so its answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Scheme {
+    /// NIP-44, version 2.
+    Nip44,
+    /// NIP-04, for old clients.
+    Nip04,
+}
+
+impl Scheme {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nip44 => "nip44",
+            Self::Nip04 => "nip04",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Nip44, Self::Nip04].into_iter().find(|scheme| scheme.as_str() == word)
+    }
+}
+
+/// The event that a request came in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestEvent {
+    /// Its id: what makes it one request.
+    pub event: EventId,
+    /// Its author.
+    pub client: PublicKey,
+    /// The service key that it was sent to; the answer comes from there.
+    pub service: PublicKey,
+    /// How it was encrypted.
+    pub scheme: Scheme,
+}
+
+/// An answer to a request that waited for the outcome of a payment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LateAnswer {
+    /// What it answers.
+    pub to: RequestEvent,
+    /// The text to encrypt and send.
+    pub text: String,
+}
+
+/// What is known of an event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Known {
+    /// It was answered with this text.
+    Answered(String),
+    /// It waits for this payment.
+    Waiting(PaymentHash),
+}
+
+/// What is known of this event, if anything.
+pub(crate) fn known(view: View<'_>, event: &EventId) -> rusqlite::Result<Option<Known>> {
+    view.sql()
+        .prepare_cached("SELECT reply, payment_hash FROM request WHERE event = ?1")?
+        .query_row([event.as_bytes()], |row| {
+            Ok(match row.get::<_, Option<String>>("reply")? {
+                Some(text) => Known::Answered(text),
+                None => Known::Waiting(row.payment_hash()?),
+            })
+        })
+        .optional()
+}
+
+/// Records an event with its answer.
+pub(crate) fn record_answered(
+    tx: &LedgerTx<'_>,
+    request: &RequestEvent,
+    text: &str,
+    now: UnixSecs,
+) -> rusqlite::Result<()> {
+    insert(tx, request, None, Some(text), now)
+}
+
+/// Records an event whose answer comes with the outcome of a payment.
+pub(crate) fn record_waiting(
+    tx: &LedgerTx<'_>,
+    request: &RequestEvent,
+    payer: &PublicKey,
+    hash: PaymentHash,
+    now: UnixSecs,
+) -> rusqlite::Result<()> {
+    insert(tx, request, Some((payer, hash)), None, now)
+}
+
+fn insert(
+    tx: &LedgerTx<'_>,
+    request: &RequestEvent,
+    waits_for: Option<(&PublicKey, PaymentHash)>,
+    reply: Option<&str>,
+    now: UnixSecs,
+) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM request WHERE event IN
+                 (SELECT event FROM request WHERE reply IS NOT NULL AND at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute(params![secs(now.minus_secs(KEPT_SECS)), PRUNED])?;
+    tx.sql()
+        .prepare_cached(
+            "INSERT INTO request (event, client, service, scheme, payer, payment_hash, reply, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            request.event.as_bytes(),
+            request.client.as_bytes(),
+            request.service.as_bytes(),
+            request.scheme.as_str(),
+            waits_for.map(|(payer, _)| payer.to_bytes()),
+            waits_for.map(|(_, hash)| *hash.as_bytes()),
+            reply,
+            secs(now)
+        ])
+        .map(drop)
+}
+
+/// Answers everything that waits for this payment of `payer`, and returns it to be sent.
+pub(crate) fn answer_waiting(
+    tx: &LedgerTx<'_>,
+    payer: &PublicKey,
+    hash: PaymentHash,
+    text: &str,
+) -> rusqlite::Result<Vec<LateAnswer>> {
+    tx.sql()
+        .prepare_cached(
+            "UPDATE request SET reply = ?3 WHERE payment_hash = ?1 AND payer = ?2 AND reply IS NULL
+             RETURNING event, client, service, scheme",
+        )?
+        .query_map(params![hash.as_bytes(), payer.as_bytes(), text], |row| {
+            let to = RequestEvent {
+                event: EventId::from_byte_array(row.get("event")?),
+                client: row.pubkey("client")?,
+                service: row.pubkey("service")?,
+                scheme: row.word("scheme", Scheme::from_word)?,
+            };
+            Ok(LateAnswer { to, text: text.to_owned() })
+        })?
+        .collect()
+}

@@ -1,0 +1,59 @@
+//! The service keys that requests may be sent to: the main one, and one for each connection.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nostr::key::{Keys, PublicKey, SecretKey};
+use protocol::nwc::Method;
+
+use crate::service::Connection;
+
+/// The keys, and what the info event of each says.
+#[derive(Debug)]
+pub(super) struct Keyring {
+    main: Keys,
+    /// Keys and methods of the connections.
+    others: Mutex<HashMap<PublicKey, (Keys, Vec<Method>)>>,
+}
+
+impl Keyring {
+    pub(super) fn new(main: Keys, connections: &[Connection]) -> Self {
+        let ring = Self { main, others: Mutex::default() };
+        ring.set(connections);
+        ring
+    }
+
+    /// Replaces the keys of the connections.
+    pub(super) fn set(&self, connections: &[Connection]) {
+        let entry = |one: &Connection| {
+            let secret = SecretKey::from_slice(one.secret.as_slice()).ok()?;
+            Some((one.service, (Keys::new(secret), one.methods.clone())))
+        };
+        *self.others() = connections.iter().filter_map(entry).collect();
+    }
+
+    /// The keys of this service key, if it is one of ours.
+    pub(super) fn get(&self, service: &PublicKey) -> Option<Keys> {
+        if *service == self.main.public_key() {
+            return Some(self.main.clone());
+        }
+        self.others().get(service).map(|(keys, _)| keys.clone())
+    }
+
+    /// Every service key.
+    pub(super) fn public_keys(&self) -> Vec<PublicKey> {
+        let others = self.others();
+        std::iter::once(self.main.public_key()).chain(others.keys().copied()).collect()
+    }
+
+    /// Every service key with what may be called there.
+    pub(super) fn announced(&self) -> Vec<(Keys, Vec<Method>)> {
+        let main = (self.main.clone(), Method::NIP.iter().chain(&Method::EXTENSIONS).cloned().collect());
+        std::iter::once(main).chain(self.others().values().cloned()).collect()
+    }
+
+    fn others(&self) -> MutexGuard<'_, HashMap<PublicKey, (Keys, Vec<Method>)>> {
+        // The map is replaced whole; a panic elsewhere leaves it whole.
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

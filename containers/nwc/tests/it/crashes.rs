@@ -1,0 +1,48 @@
+//! 100,000 random operations, and a crash between any two steps of any of them.
+//!
+//! A crash kills the writer before a change, before its commit or after it, or the program around a call
+//! of the node; then every handle is dropped and the files are opened again. The file must then say either
+//! that the operation happened or that it did not, and repeating it as a client or a node does (the same
+//! event, the same report) must make it happen exactly once. Every walk begins with empty files. They lie
+//! in memory, so that `fsync` costs nothing; the file system is a real one and so is every reopening.
+
+mod node;
+mod pencil;
+mod walk;
+
+use walk::Walk;
+
+const OPERATIONS: usize = 100_000;
+/// Tests that they are divided among, so that they run side by side.
+const PARTS: usize = 4;
+const PER_WALK: usize = 250;
+
+fn run(part: usize) {
+    let walks = OPERATIONS / PER_WALK;
+    let crashes: u32 = (0..walks)
+        .filter(|walk| walk % PARTS == part)
+        .map(|walk| Walk::new(u64::try_from(walk).unwrap() + 1).run(PER_WALK))
+        .sum();
+    // So that a model that never crashes does not pass for one that does.
+    assert!(crashes > 500, "only {crashes} crashes");
+}
+
+#[test]
+fn attack_18_100_000_operations_with_crashes_agree_with_the_model_first_quarter() {
+    run(0);
+}
+
+#[test]
+fn attack_18_100_000_operations_with_crashes_agree_with_the_model_second_quarter() {
+    run(1);
+}
+
+#[test]
+fn attack_18_100_000_operations_with_crashes_agree_with_the_model_third_quarter() {
+    run(2);
+}
+
+#[test]
+fn attack_18_100_000_operations_with_crashes_agree_with_the_model_last_quarter() {
+    run(3);
+}

@@ -1,0 +1,149 @@
+//! The wallet over a relay: payments between its own accounts, against nothing but the commits that they
+//! need; and balances, against a bare echo over the same relay.
+
+mod bare;
+mod stage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use devnet::helper::HelperBinary;
+use nostr::key::Keys;
+use protocol::nwc::{GetBalance, MakeInvoice, PayInvoice};
+use relay::nwc::NwcClient;
+use units::{Msat, SystemClock};
+
+use self::stage::Stage;
+use crate::echo::{self, Echo};
+use crate::load::{Caller, run};
+use crate::samples::Samples;
+use crate::summary::Figure;
+
+/// Clients at once.
+const TOGETHER: usize = 64;
+/// Payments of each, after a tenth of them to warm up.
+const PAYMENTS: usize = 40;
+/// Questions for the balance, likewise.
+const READS: usize = 100;
+const AMOUNT: Msat = Msat::new(10);
+const WAIT: Duration = Duration::from_secs(30);
+
+pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, Figure)>> {
+    let dir = tempfile::tempdir()?;
+    let stage = Stage::start(helper, dir.path()).await?;
+    let payers = payers(&stage).await?;
+    let (paid, paid_per_sec) = run(payers, PAYMENTS).await?;
+    let commits_per_sec = bare::commits_per_sec(dir.path())?;
+
+    let mut readers = Vec::new();
+    for _ in 0..TOGETHER {
+        readers.push(Reader(client(&stage, Keys::generate()).await?));
+    }
+    let (reads, _) = run(readers, READS).await?;
+    let echo_keys = Keys::generate();
+    let serving = tokio::spawn(echo::serve(stage.pool().await?, echo_keys.clone()));
+    let (echoes, _) = run(Echo::clients(stage.relay_url(), &echo_keys, TOGETHER).await?, READS).await?;
+    serving.abort();
+    stage.stop().await?;
+    Ok(figures(&paid, paid_per_sec, commits_per_sec, &reads, &echoes))
+}
+
+fn figures(
+    paid: &Samples,
+    per_sec: f64,
+    commits_per_sec: f64,
+    reads: &Samples,
+    echoes: &Samples,
+) -> Vec<(&'static str, Figure)> {
+    let commits = "bare commits of the same rows, synchronous=FULL";
+    let plain = |value: f64, unit: &str| Figure {
+        value,
+        unit: unit.to_owned(),
+        ours: value,
+        peer: commits_per_sec,
+        peer_name: format!("{commits}, 1/s"),
+        runs: paid.len(),
+    };
+    vec![
+        (
+            "wallet.vs_bare_commits",
+            Figure::ratio("payments/s", per_sec, commits_per_sec, commits, paid.len()),
+        ),
+        ("wallet.per_sec", plain(per_sec, "payments/s at 64")),
+        ("wallet.pay_p50_ms", plain(paid.median_ms(), "ms, p50 at 64")),
+        ("wallet.pay_p99_ms", plain(paid.percentile_ms(99), "ms, p99 at 64")),
+        (
+            "wallet.read_p99_vs_roundtrip",
+            Figure::ratio(
+                "ms, p99 at 64",
+                reads.percentile_ms(99),
+                echoes.percentile_ms(99),
+                echo::PEER,
+                reads.len(),
+            ),
+        ),
+    ]
+}
+
+async fn client(stage: &Stage, keys: Keys) -> Result<Client> {
+    let pool = stage.pool().await?;
+    let (wallet, _) = NwcClient::for_one(pool, stage.wallet(), &keys, Arc::new(SystemClock)).await?;
+    Ok(Client { wallet, keys })
+}
+
+struct Client {
+    wallet: NwcClient,
+    keys: Keys,
+}
+
+impl Client {
+    async fn invoice(&self, amount: Msat) -> Result<String> {
+        let made = self.wallet.call(&self.keys, &MakeInvoice::of(amount), WAIT).await?;
+        made.invoice.context("an invoice without text")
+    }
+
+    async fn pay(&self, invoice: String) -> Result<()> {
+        self.wallet.call(&self.keys, &PayInvoice::of(invoice), WAIT).await?;
+        Ok(())
+    }
+}
+
+/// Clients with money, and invoices of each other for all that they will pay.
+async fn payers(stage: &Stage) -> Result<Vec<Payer>> {
+    let rich = client(stage, stage.rich()).await?;
+    let mut payers = Vec::new();
+    for _ in 0..TOGETHER {
+        let one = client(stage, Keys::generate()).await?;
+        rich.pay(one.invoice(Msat::new(1_000_000)).await?).await?;
+        payers.push(Payer { client: one, invoices: Vec::new() });
+    }
+    for payee in 0..TOGETHER {
+        for _ in 0..PAYMENTS + PAYMENTS / 10 {
+            let invoice = payers[payee].client.invoice(AMOUNT).await?;
+            payers[(payee + 1) % TOGETHER].invoices.push(invoice);
+        }
+    }
+    Ok(payers)
+}
+
+struct Payer {
+    client: Client,
+    invoices: Vec<String>,
+}
+
+impl Caller for Payer {
+    async fn call(&mut self) -> Result<()> {
+        let Some(invoice) = self.invoices.pop() else { bail!("nothing is left to pay") };
+        self.client.pay(invoice).await
+    }
+}
+
+struct Reader(Client);
+
+impl Caller for Reader {
+    async fn call(&mut self) -> Result<()> {
+        let balance = self.0.wallet.call(&self.0.keys, &GetBalance {}, WAIT).await?.balance;
+        if balance == Msat::ZERO { Ok(()) } else { bail!("a new key owns {balance}") }
+    }
+}
