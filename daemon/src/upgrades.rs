@@ -11,6 +11,7 @@ use std::time::Duration;
 use attestation::Pcr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use instance::EvidenceError;
 use keyholder::{Directory, KeycruxClient};
 use nostr::event::{Event, EventId};
 use nostr::key::Keys;
@@ -19,7 +20,8 @@ use protocol::nec::announcement::Upgrade;
 use protocol::parent::Meta;
 use protocol::rpc::keycrux::{CheckParams, HypotheticalBuild, Input};
 use quorum::MemberId;
-use transport::ParentClient;
+use thiserror::Error;
+use transport::{CallError, ParentClient};
 use units::UnixSecs;
 
 use crate::context::Context;
@@ -30,6 +32,17 @@ use crate::sealed::succession::successors;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long one key store may take to answer.
 const CALL_WAIT: Duration = Duration::from_secs(8);
+
+/// The parent's releases cannot be had.
+#[derive(Debug, Error)]
+enum FetchError {
+    /// There is nothing to ask with.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The parent did not answer.
+    #[error(transparent)]
+    Parent(#[from] CallError),
+}
 
 /// A release: its version and its registers.
 type Candidate = (Version, [Pcr; 3]);
@@ -46,13 +59,13 @@ pub async fn watch(ctx: Arc<Context>, parent: ParentClient, succession: Successi
             Ok(meta) => {
                 look(&ctx, &succession, &meta.releases, &mut known).await;
             }
-            Err(e) => tracing::debug!("no releases from the parent: {e:#}"),
+            Err(e) => tracing::debug!("no releases from the parent: {e}"),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-async fn fetch(ctx: &Context, parent: &ParentClient) -> anyhow::Result<Meta> {
+async fn fetch(ctx: &Context, parent: &ParentClient) -> Result<Meta, FetchError> {
     let evidence = ctx.attestor.current().await?;
     Ok(parent.get_meta(STANDARD.encode(&evidence.raw)).await?)
 }
