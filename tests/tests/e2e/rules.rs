@@ -26,6 +26,7 @@ fn development() -> Value {
         "development": {
             "addresses": ["198.18.0.0/15"],
             "plain_http_registries": ["198.18.0.1:5000"],
+            "version": "0.2.0",
             "checkpoints": "/run/steps.sock",
         },
     })
