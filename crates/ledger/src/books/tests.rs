@@ -169,6 +169,19 @@ fn books_of_a_newer_release_are_refused() {
 }
 
 #[test]
+fn write_ahead_log_stays_small_beside_the_books() {
+    let (dir, mut ledger) = books();
+    let mut reader = Reader::open(&dir.path().join("books.db")).unwrap();
+    for n in 0..600 {
+        ledger.post(&move_money(&format!("t{n}"), ALICE, BOB, 1)).unwrap();
+        // Whoever reads between commits must not keep the log from being copied.
+        assert_eq!(reader.snapshot(|view| view.balance(BOB)).unwrap().msat(), n + 1);
+    }
+    let bytes = std::fs::metadata(dir.path().join("books.db-wal")).unwrap().len();
+    assert!(bytes < 4 << 20, "{bytes} bytes after 601 commits");
+}
+
+#[test]
 fn a_statement_is_newest_first_and_pages() {
     let (_dir, mut ledger) = books();
     for n in 1..=5 {
