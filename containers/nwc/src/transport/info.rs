@@ -33,7 +33,7 @@ pub(super) async fn keep_announced(transport: Arc<Transport>) {
         // What changes from here on is announced in the next round.
         reconnected.mark_unchanged();
         // Whoever reads requests has heard of the same change, but perhaps not yet.
-        transport.keyring.set(&connections.borrow_and_update());
+        transport.set_connections(&connections.borrow_and_update());
         let wait = if announce(&transport).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
