@@ -37,9 +37,9 @@ impl Pool {
     /// Sends an event to every relay and says which took it.
     pub async fn publish(&self, event: &CheckedEvent) -> PublishReport {
         let relays = self.connections.client.relays().await;
-        let sent = relays.values().map(async |relay| {
-            (relay.url().to_string(), self.connections.send(relay, event).await)
-        });
+        let sent = relays
+            .values()
+            .map(async |relay| (relay.url().to_string(), self.connections.send(relay, event).await));
         PublishReport::of(join_all(sent).await)
     }
 

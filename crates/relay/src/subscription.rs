@@ -118,7 +118,13 @@ pub(crate) async fn dispatch(client: Client, routes: Routes, acks: Acks) {
                 RelayMessage::Ok { event_id, message, .. } => {
                     acks.tell(relay_url.as_str(), &event_id, &Said::Refused(message.into_owned()));
                 }
-                _ => {}
+                RelayMessage::EndOfStoredEvents(_)
+                | RelayMessage::Notice(_)
+                | RelayMessage::Closed { .. }
+                | RelayMessage::Auth { .. }
+                | RelayMessage::Count { .. }
+                | RelayMessage::NegMsg { .. }
+                | RelayMessage::NegErr { .. } => {}
             },
             ClientNotification::Event { .. } => {}
             ClientNotification::Shutdown => break,

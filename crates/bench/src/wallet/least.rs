@@ -40,7 +40,8 @@ fn answer(keys: &Keys, request: &CheckedEvent) -> Result<Vec<CheckedEvent>> {
     nip44::decrypt(secret, client, &request.content).map_err(|e| anyhow!("{e}"))?;
     let reply = Response::done(ResultBody::GetBalance(Balance { balance: Msat::ZERO })).to_json();
     let news = "x".repeat(NOTIFICATION_CHARS);
-    let new = |text: &str| nip44::encrypt(secret, client, text, nip44::Version::V2).map_err(|e| anyhow!("{e}"));
+    let new =
+        |text: &str| nip44::encrypt(secret, client, text, nip44::Version::V2).map_err(|e| anyhow!("{e}"));
     let old = |text: &str| nip04::encrypt(secret, client, text).map_err(|e| anyhow!("{e}"));
     let event = |kind: Kind, content: String| -> Result<CheckedEvent> {
         let tags = vec![tag!["p", client.to_hex()], tag!["e", request.id.to_hex()]];
