@@ -40,11 +40,13 @@ async fn wallet_that_is_made_at_a_server_is_paid_and_pays() -> Result<()> {
         );
         std::fs::write(dir.join("config.toml"), config)?;
         let service = world.service()?.to_bech32()?;
+        // The server announces its wallet when that is ready.
+        let wallet_service = world.wallet_tag().await?.service;
         let create = ["wallet", "create", "--instance", &service, "--out", "wallet"];
         let (made, code) = encli(world, &dir, &create).await?;
         ensure!(code == Some(0), "{made}");
         assert_eq!((&made["file"], &made["pinned"]), (&json!("wallet"), &json!(true)));
-        assert_eq!(made["wallet_service"], json!(world.wallet_tag().await?.service.to_hex()));
+        assert_eq!(made["wallet_service"], json!(wallet_service.to_hex()));
         assert_eq!(made.get("connection"), None, "the key to the money is not shown");
         assert_eq!(std::fs::metadata(dir.join("wallet"))?.mode() & 0o777, 0o600);
         let connection = std::fs::read_to_string(dir.join("wallet"))?;
