@@ -43,9 +43,9 @@ Environment:
   NWC_DEFAULT_EXPIRY_SECS          expiry of an invoice that asks for none [600]
   NWC_MAX_EXPIRY_SECS              longest expiry [86400]
   NWC_LATE_ACCEPT_SECS             how long after expiry a payment is honoured [0]
-  NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [1000]
-  NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who were never paid [10000]
-  NWC_MAX_OPEN_INVOICES            of all payees [100000]
+  NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [100]
+  NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who were never paid [1000]
+  NWC_MAX_OPEN_INVOICES            of all payees [2000]
   NWC_MAX_BALANCE_MSAT             what one wallet may hold [1000000000000]
   NWC_MAX_WALLETS                  wallets in all [10000]
   NWC_MAX_ANON_EXPIRY_SECS         longest expiry if another key asks than is paid [600]
@@ -55,6 +55,8 @@ Environment:
                                    hold invoices with money locked in, and for how long [10, 200, 86400]
   NWC_MAX_CONNECTIONS_PER_KEY, NWC_MAX_CONNECTIONS
                                    further keys of a wallet [16, 1000]
+  NWC_BOOKS_BYTES_MAX              largest size of the books [14000000]
+  NWC_MAX_ANSWERS_PER_KEY          requests of one key remembered for twenty minutes [2000]
   NWC_RATE_PER_SEC, NWC_RATE_BURST requests of one key [20, 100]
   NWC_RELAY_RATE_PER_SEC, NWC_RELAY_RATE_BURST
                                    requests through one relay [2000, 5000]

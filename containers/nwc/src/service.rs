@@ -23,11 +23,12 @@ mod pay;
 mod receipts;
 mod receive;
 mod refusal;
+mod room;
 mod upkeep;
 mod wire;
 mod zap;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ledger::{Account, PostError};
 use nostr::key::PublicKey;
@@ -90,6 +91,8 @@ pub struct Wallet {
     /// Keys that pay nothing for holding money: the house's own.
     exempt: Vec<PublicKey>,
     connections: watch::Sender<Arc<Vec<Connection>>>,
+    /// Held while they are read anew.
+    reloading: Mutex<()>,
     solvent: watch::Sender<bool>,
     addresses: Option<lnurl::Addresses>,
 }
@@ -137,6 +140,7 @@ impl Wallet {
     pub fn start(parts: Parts, now: UnixSecs) -> Result<Self, StartError> {
         let Parts { store, backend, entropy, service_pubkey, admin, faucet, limits, fees } = parts;
         store.audit()?;
+        store.write(move |tx| store::bound(tx, limits.books_bytes_max).map_err(StoreError::from))?;
         let released = store.write(move |tx| payment::release_undispatched(tx, now))?;
         if !released.is_empty() {
             tracing::warn!(payments = released.len(), "released payments that were never sent");
@@ -147,7 +151,7 @@ impl Wallet {
         let always: Vec<_> =
             std::iter::once(service_pubkey).chain(faucet.map(|faucet| faucet.pubkey)).collect();
         let exempt = always.iter().copied().chain(admin).collect();
-        let connections = store.read(|view| store::connection::all(view).map_err(StoreError::from))?;
+        let connections = store.read(|view| store::connection::living(view, now).map_err(StoreError::from))?;
         let access = admin.map_or(Access::Open, |admin| Access::Admitted { admin, always });
         let wallet = Self {
             store,
@@ -159,6 +163,7 @@ impl Wallet {
             fees,
             exempt,
             connections: watch::Sender::new(Arc::new(connections)),
+            reloading: Mutex::new(()),
             solvent: watch::Sender::new(true),
             addresses: None,
         };
@@ -228,14 +233,14 @@ impl Wallet {
     }
 
     fn info(&self, caller: &Caller) -> Result<Info, Refusal> {
-        let hears = caller.connection.as_ref().is_none_or(|one| one.notifications);
+        let all = || Notification::TYPES.map(str::to_owned).to_vec();
         Ok(Info {
             alias: Some(ALIAS.to_owned()),
             pubkey: Some(self.backend.node_id().to_string()),
             network: Some(self.backend.network().to_string()),
             block_height: self.backend.block_height(),
             methods: caller.allowed(&Method::NIP),
-            notifications: if hears { Notification::TYPES.map(str::to_owned).to_vec() } else { Vec::new() },
+            notifications: caller.connection.as_ref().map_or_else(all, |one| one.notifications.clone()),
             lud16: self.lightning_address(&caller.wallet)?,
             ..Info::default()
         })
@@ -272,10 +277,10 @@ impl Wallet {
         self.store.write(move |tx| invoice::cancel(tx, &payee, hash, now).map_err(StoreError::from))
     }
 
-    /// The connections that hear of a wallet's payments besides its owner.
+    /// The connections that hear of this type of a wallet's notifications besides its owner.
     #[must_use]
-    pub fn listeners(&self, owner: &PublicKey, now: UnixSecs) -> Vec<Connection> {
-        connections::listeners(&self.connections.borrow(), owner, now)
+    pub fn listeners(&self, owner: &PublicKey, kind: &str, now: UnixSecs) -> Vec<Connection> {
+        connections::listeners(&self.connections.borrow(), owner, kind, now)
     }
 
     /// The wallet's bounds.

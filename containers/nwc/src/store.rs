@@ -25,6 +25,7 @@ mod payments;
 mod readers;
 mod receipts;
 mod requests;
+mod room;
 mod sql;
 mod totals;
 mod writer;
@@ -47,6 +48,7 @@ pub use requests::{LateAnswer, RequestEvent, Scheme};
 
 pub(crate) use access::register;
 pub(crate) use faucet::fill;
+pub(crate) use room::{bound, used_bytes};
 pub(crate) use identity::{claim, is_blank, read as identity};
 pub(crate) use payments::HoldError;
 
@@ -56,12 +58,14 @@ pub use writer::{Interruption, Moment};
 
 /// Reading and writing of invoices.
 pub(crate) mod invoice {
-    pub(crate) use super::invoices::{begin_claim, by_hash, cancel, insert, open_counts, receive, sweep};
+    pub(crate) use super::invoices::{
+        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, receive, sweep,
+    };
 }
 
 /// Reading and writing of connections.
 pub(crate) mod connection {
-    pub(crate) use super::connections::{all, by_id, counts, insert, revoke, spent};
+    pub(crate) use super::connections::{by_id, counts, forget_ended, insert, living, of_owner, revoke, spent};
 }
 
 /// Hold invoices.
@@ -73,7 +77,9 @@ pub(crate) mod held {
 
 /// Requests that were acted on.
 pub(crate) mod request {
-    pub(crate) use super::requests::{Known, answer_waiting, known, record_answered, record_waiting};
+    pub(crate) use super::requests::{
+        Known, answer_waiting, bytes, forget, forget_of, known, record_answered, record_waiting, rows_of,
+    };
 }
 
 /// The fee for holding money.
@@ -101,7 +107,7 @@ pub(crate) mod name {
 
 /// Reading and writing of zap receipts.
 pub(crate) mod receipt {
-    pub(crate) use super::receipts::{Waiting, due, next_due, tried, waiting};
+    pub(crate) use super::receipts::{Waiting, begun, due, next_due, tried, waiting};
 }
 
 /// Reading of both.
@@ -117,6 +123,7 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("store/schema_v2.sql")),
         // After every step that writes the table of invoices anew: it has a trigger on it.
         M::up(include_str!("store/schema_zaps.sql")),
+        M::up(include_str!("store/schema_bounds.sql")),
     ])
 }
 
@@ -140,6 +147,9 @@ pub enum StoreError {
     /// The commit failed; whether it is on the disk is not known until the file is opened again.
     #[error("the commit failed")]
     InDoubt,
+    /// The file has reached its bound; nothing was written.
+    #[error("the wallet's file is full")]
+    Full,
     /// Another process holds the file; nothing was written.
     #[error("the wallet's database is locked by another process")]
     Locked,

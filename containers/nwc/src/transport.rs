@@ -25,7 +25,7 @@ use protocol::kinds::NWC_REPLY;
 use protocol::tag;
 use relay::{Pool, PoolError};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use transport::GuestClient;
 use units::Clock;
@@ -39,6 +39,10 @@ use requests::Requests;
 /// How long to wait for a relay before the wallet says that it is there; a relay that comes later is
 /// used all the same.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two looks at changed connections. Whoever makes and revokes them without end makes us ask the relays
+/// anew no more often.
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two rounds of what is done unasked: locked-in money is sent back this soon after its time.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -88,6 +92,8 @@ pub struct Transport {
     relays: Vec<RelayUrl>,
     host: Option<Host>,
     guard: AddressGuard,
+    /// Places for connections to relays that strangers named.
+    strangers: Semaphore,
     /// Told when a zap is paid.
     zapped: Notify,
     keyring: Keyring,
@@ -113,7 +119,8 @@ impl Transport {
         let zapped = Notify::new();
         let keyring = Keyring::new(keys.clone(), &wallet.connections().borrow());
         let (cipher, news) = (Cipher::default(), NewsQueue::default());
-        let own = Self { wallet, keys, relays, host, guard, zapped, keyring, cipher, news, clock, pool };
+        let strangers = Semaphore::new(receipts::CONNECTIONS_MAX);
+        let own = Self { wallet, keys, relays, host, guard, strangers, zapped, keyring, cipher, news, clock, pool };
         Ok(Arc::new(own))
     }
 

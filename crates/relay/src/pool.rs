@@ -28,6 +28,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(BACKOFF_MAX.as_secs() + 15);
 /// Notifications of all relays that wait for dispatch.
 const NOTIFICATIONS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
+/// The same of a pool that only publishes: the OKs of a few events.
+const NOTIFICATIONS_OF_PUBLISHER_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
 /// Events that one fetch takes, whatever the relays hold.
 const FETCH_EVENTS_MAX: usize = 1_000;
 
@@ -66,6 +68,7 @@ pub struct PoolBuilder {
     guard: Option<AddressGuard>,
     relays: Vec<(String, Headers)>,
     identity: Option<Keys>,
+    publishes_only: bool,
 }
 
 impl PoolBuilder {
@@ -80,6 +83,14 @@ impl PoolBuilder {
     #[must_use]
     pub fn guard(mut self, guard: AddressGuard) -> Self {
         self.guard = Some(guard);
+        self
+    }
+
+    /// For a pool that publishes a few events and reads nothing, of which there may be many side by side: its
+    /// channels are small.
+    #[must_use]
+    pub const fn publishes_only(mut self) -> Self {
+        self.publishes_only = true;
         self
     }
 
@@ -106,17 +117,21 @@ impl PoolBuilder {
         Ok(self)
     }
 
+    const fn notifications_max(&self) -> NonZeroUsize {
+        if self.publishes_only { NOTIFICATIONS_OF_PUBLISHER_MAX } else { NOTIFICATIONS_MAX }
+    }
+
     /// Starts connecting to every relay, without waiting for any.
     ///
     /// # Errors
     /// [`PoolError`] if an address cannot be read.
     pub async fn build(self) -> Result<Pool, PoolError> {
-        let acks = Acks::default();
+        let (acks, notifications_max) = (Acks::default(), self.notifications_max());
         let dialer = Arc::new(Dialer::new(self.guard, acks.clone()));
         let mut client = Client::builder()
             .websocket_transport(Arc::clone(&dialer))
             .connect_timeout(CONNECT_WAIT_MAX)
-            .notification_channel_size(NOTIFICATIONS_MAX);
+            .notification_channel_size(notifications_max);
         if let Some(keys) = self.identity {
             client = client.authenticator(SignerAuthenticator::new(keys));
         }

@@ -29,6 +29,10 @@ const RATE_LIMIT: u32 = 1_000_000;
 const REPLY_BYTES_LIMIT: u32 = 40_000;
 /// The smallest: one transaction with the longest texts must fit.
 const REPLY_BYTES_MIN: u32 = 16_000;
+/// The smallest file: its tables and indexes, empty, take a tenth of it.
+const BOOKS_BYTES_MIN: u32 = 2_000_000;
+/// The largest file, whatever is configured.
+const BOOKS_BYTES_LIMIT: u32 = 4_000_000_000;
 /// A share of the whole.
 const PPM_LIMIT: u32 = 1_000_000;
 /// The largest fee or minimum: a hundred thousand satoshi. More is a typing error.
@@ -73,6 +77,12 @@ pub struct Limits {
     pub connections_per_key: u32,
     /// `NWC_MAX_CONNECTIONS`: connections to all.
     pub connections_total: u32,
+    /// `NWC_BOOKS_BYTES_MAX`: how large the wallet's file may become. Beside it the volume needs room for the
+    /// write-ahead log: a third of it, at least 6 MB.
+    pub books_bytes_max: u32,
+    /// `NWC_MAX_ANSWERS_PER_KEY`: requests of one key that are remembered with their answers, for as long as
+    /// their events could come back (twenty minutes).
+    pub answers_per_key: u32,
     /// `NWC_RATE_PER_SEC`, `NWC_RATE_BURST`: requests of one key.
     pub rate: RateLimit,
     /// `NWC_RELAY_RATE_PER_SEC`, `NWC_RELAY_RATE_BURST`: requests through one relay.
@@ -96,9 +106,10 @@ impl Default for Limits {
             expiry_max_secs: 86_400,
             anon_expiry_max_secs: 600,
             late_accept_secs: 0,
-            open_per_key: 1_000,
-            open_unfunded: 10_000,
-            open_total: 100_000,
+            // With the longest texts, and the answers that carry them, they fit the strangers' part of the file.
+            open_per_key: 100,
+            open_unfunded: 1_000,
+            open_total: 2_000,
             in_flight_per_key: 10,
             in_flight_total: 200,
             holds_per_key: 10,
@@ -106,6 +117,9 @@ impl Default for Limits {
             hold_secs_max: 86_400,
             connections_per_key: 16,
             connections_total: 1_000,
+            // The built-in's volume has 20 MB.
+            books_bytes_max: 14_000_000,
+            answers_per_key: 2_000,
             rate: RateLimit { per_sec: 20, burst: 100 },
             relay_rate: RateLimit { per_sec: 2_000, burst: 5_000 },
             lnurl_rate: RateLimit { per_sec: 5, burst: 50 },
@@ -118,7 +132,7 @@ impl Default for Limits {
 type Field = fn(&mut Limits) -> &mut u32;
 
 /// Every whole number: variable, least, most, where it goes.
-const NUMBERS: [(&str, u32, u32, Field); 23] = [
+const NUMBERS: [(&str, u32, u32, Field); 25] = [
     ("NWC_MAX_WALLETS", 1, ROWS_LIMIT, |l| &mut l.wallets_max),
     ("NWC_DEFAULT_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_default_secs),
     ("NWC_MAX_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_max_secs),
@@ -134,6 +148,8 @@ const NUMBERS: [(&str, u32, u32, Field); 23] = [
     ("NWC_MAX_HOLD_SECS", 1, HOLD_SECS_LIMIT, |l| &mut l.hold_secs_max),
     ("NWC_MAX_CONNECTIONS_PER_KEY", 1, CONNECTIONS_LIMIT, |l| &mut l.connections_per_key),
     ("NWC_MAX_CONNECTIONS", 1, CONNECTIONS_LIMIT, |l| &mut l.connections_total),
+    ("NWC_BOOKS_BYTES_MAX", BOOKS_BYTES_MIN, BOOKS_BYTES_LIMIT, |l| &mut l.books_bytes_max),
+    ("NWC_MAX_ANSWERS_PER_KEY", 10, ROWS_LIMIT, |l| &mut l.answers_per_key),
     ("NWC_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.rate.per_sec),
     ("NWC_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.rate.burst),
     ("NWC_RELAY_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.relay_rate.per_sec),

@@ -46,6 +46,8 @@ fn everything_can_be_configured_and_is_shown() {
         ("NWC_MAX_HOLD_SECS", "10"),
         ("NWC_MAX_CONNECTIONS_PER_KEY", "11"),
         ("NWC_MAX_CONNECTIONS", "12"),
+        ("NWC_BOOKS_BYTES_MAX", "3000000"),
+        ("NWC_MAX_ANSWERS_PER_KEY", "26"),
         ("NWC_RATE_PER_SEC", "13"),
         ("NWC_RATE_BURST", "14"),
         ("NWC_RELAY_RATE_PER_SEC", "15"),

@@ -8,6 +8,7 @@ use units::UnixSecs;
 use super::Wallet;
 use super::answer::Handled;
 use super::refusal::Refusal;
+use super::room::{self, Part};
 use crate::store::{Connection, RequestEvent, connection, request};
 
 /// A request's author.
@@ -90,21 +91,42 @@ impl Wallet {
                 change(tx, Some(&current.ok_or(Refusal::NoConnection)?))
             }
         };
+        let is_house = self.exempt.contains(&wallet);
+        let limits = self.limits;
+        // A refusal for want of room is the outcome of a change that stands: what it made room from.
         self.store.write(move |tx| {
-            let Some(event) = event else { return run(tx) };
-            if let Some(known) = request::known(tx.view(), &event.event)? {
-                return Ok((Handled::known(known), None));
+            if let Some(event) = event
+                && let Some(known) = request::known(tx.view(), &event.event)?
+            {
+                return Ok(Ok((Handled::known(known), None)));
             }
+            let part = match event {
+                Some(_) if is_house => Part::Reserve,
+                Some(_) => room::part_of(tx, &wallet)?,
+                // Inside this program: on behalf of anybody.
+                None => Part::Stranger,
+            };
+            let client = event.map(|event| event.client);
+            let full = room::check(tx, part, client.as_ref(), &limits, now)?;
+            let is_short = full.is_some();
+            if let Some(refusal) = full
+                && !room::is_urgent(&method)
+            {
+                return Ok(Err(refusal));
+            }
+            let Some(event) = event else { return run(tx).map(Ok) };
             let (handled, more) = match tx.attempt(run) {
                 Ok(done) => done,
                 Err(fault) if fault.is_fault() => return Err(fault),
+                // The reserve is for what is done, not for remembering what was not.
+                Err(refusal) if is_short => return Ok(Err(refusal)),
                 Err(refusal) => (Handled::now(Response::refused(&method, refusal.into_error(&method))), None),
             };
             match handled.waits_for() {
                 Some(hash) => request::record_waiting(tx, &event, &wallet, hash, now)?,
                 None => request::record_answered(tx, &event, &handled.text().unwrap_or_default(), now)?,
             }
-            Ok((handled, more))
-        })
+            Ok(Ok((handled, more)))
+        })?
     }
 }

@@ -48,6 +48,16 @@ impl Wallet {
         self.store.read(|view| receipt::waiting(view).map_err(StoreError::from))
     }
 
+    /// To be called before a receipt's relays are connected to: whatever that does to the program, the next
+    /// attempt is later.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it must not be tried.
+    pub fn receipt_begun(&self, receipt: &ZapReceipt, now: UnixSecs) -> Result<(), StoreError> {
+        let id = receipt.invoice_id;
+        self.store.write(move |tx| receipt::begun(tx, id, now).map_err(StoreError::from))
+    }
+
     /// Writes what came of publishing a receipt: `settled` relays have it, or are not to be asked again;
     /// the others are tried later.
     ///
@@ -57,10 +67,9 @@ impl Wallet {
         &self,
         tried: &ZapReceipt,
         settled: Vec<RelayUrl>,
-        now: UnixSecs,
     ) -> Result<(), StoreError> {
         let more = tried.relays.iter().any(|relay| !settled.contains(relay));
         let id = tried.invoice_id;
-        self.store.write(move |tx| receipt::tried(tx, id, &settled, more, now).map_err(StoreError::from))
+        self.store.write(move |tx| receipt::tried(tx, id, &settled, more).map_err(StoreError::from))
     }
 }

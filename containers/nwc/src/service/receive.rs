@@ -193,9 +193,13 @@ fn insert(tx: &LedgerTx<'_>, mut new: NewInvoice, access: &Access, limits: &Limi
         return Err(Refusal::NotAdmitted);
     }
     // As a courtesy: a payment that could not be taken is not asked for. What counts is the check then.
-    bounds::check_room(tx.view(), &new.payee, new.amount, limits)?;
+    // To the payee alone: anybody else would learn from it what the payee owns.
+    if new.own {
+        bounds::check_room(tx.view(), &new.payee, new.amount, limits)?;
+    }
     new.unfunded = !tx.view().exists(Account::User(new.payee.to_bytes()))?;
     invoice::sweep(tx, now, SWEEP)?;
+    invoice::forget_dead(tx, limits.open_total)?;
     let mut counts = invoice::open_counts(tx.view(), &new.payee, new.own, now)?;
     if exceeded(&counts, new.unfunded, limits) {
         // The counts may include what is due to be swept.

@@ -91,6 +91,10 @@ pub(crate) enum Refusal {
     NotAdmitted,
     #[error("too many unpaid invoices; wait until some are paid or expire")]
     TooManyInvoices,
+    #[error("too many requests in a short time; wait some minutes")]
+    TooManyRequests,
+    #[error("the wallet has no room for this now; try again later")]
+    Full,
     #[error("the zap request is not valid: {0}")]
     Zap(ZapError),
     #[error("{0}")]
@@ -144,7 +148,7 @@ impl Refusal {
             | Self::Name(NameError::Taken | NameError::TooMany | NameError::Full | NameError::NeverPaid) => {
                 ErrorCode::Restricted
             }
-            Self::TooManyInvoices => ErrorCode::RateLimited,
+            Self::TooManyInvoices | Self::TooManyRequests | Self::Full => ErrorCode::RateLimited,
             Self::NoEntropy(_) | Self::BadLuck | Self::CreateInvoice(_) | Self::Store(_) => {
                 ErrorCode::Internal
             }
@@ -167,9 +171,10 @@ impl Refusal {
         WalletError::new(code, self.to_string())
     }
 
-    /// True for what is the wallet's own fault: the request may be repeated and obeyed later.
+    /// True for what leaves no trace, because the fault is the wallet's own or there is no room for one: the
+    /// request may be repeated and obeyed later.
     pub(crate) fn is_fault(&self) -> bool {
-        self.code() == ErrorCode::Internal
+        self.code() == ErrorCode::Internal || matches!(self, Self::Full | Self::TooManyRequests)
     }
 
     /// The store's fault, if it is one.
@@ -188,18 +193,29 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        let is_full = match &error {
+            StoreError::Full => true,
+            StoreError::Sqlite(cause) | StoreError::Post(PostError::Sqlite(cause)) => {
+                cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            StoreError::Post(_)
+            | StoreError::InDoubt
+            | StoreError::Locked
+            | StoreError::Stopped
+            | StoreError::Inconsistent(_) => false,
+        };
+        if is_full { Self::Full } else { Self::Store(error) }
     }
 }
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
+        StoreError::from(error).into()
     }
 }
 
 impl From<PostError> for Refusal {
     fn from(error: PostError) -> Self {
-        Self::Store(error.into())
+        StoreError::from(error).into()
     }
 }

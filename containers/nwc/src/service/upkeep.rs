@@ -33,6 +33,7 @@ impl Wallet {
     pub fn upkeep(&self, now: UnixSecs) -> Result<Vec<Notice>, StoreError> {
         let notices = self.cancel_overdue(now)?;
         self.tell_node()?;
+        self.drop_ended_connections(now)?;
         self.charge_for_holding(now)?;
         self.watch_solvency()?;
         Ok(notices)

@@ -223,9 +223,23 @@ pub(crate) fn sweep(tx: &LedgerTx<'_>, now: UnixSecs, limit: u32) -> rusqlite::R
         .prepare_cached(
             "DELETE FROM invoice WHERE id IN
                  (SELECT id FROM invoice WHERE state IN ('expired', 'cancelled') AND accept_until < ?1
+                      AND node_intent IS NULL
                   ORDER BY accept_until LIMIT ?2)",
         )?
         .execute(params![secs(now.minus_secs(DEAD_KEPT_SECS)), limit])
+        .map(drop)
+}
+
+/// Deletes dead invoices, the oldest first, until `kept` are left: whoever makes them faster than a day
+/// passes must not fill the file.
+pub(crate) fn forget_dead(tx: &LedgerTx<'_>, kept: u32) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM invoice WHERE node_intent IS NULL AND id IN
+                 (SELECT id FROM invoice WHERE state IN ('expired', 'cancelled')
+                  ORDER BY accept_until DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([kept])
         .map(drop)
 }
 

@@ -68,31 +68,45 @@ pub(crate) fn waiting(view: View<'_>) -> rusqlite::Result<u32> {
         .query_row([], |row| row.get(0))
 }
 
+/// Notes that an attempt begins, and when the next one is due: also one that ends with the program counts.
+pub(crate) fn begun(tx: &LedgerTx<'_>, invoice_id: i64, now: UnixSecs) -> rusqlite::Result<()> {
+    let attempts: Option<usize> = tx
+        .sql()
+        .prepare_cached("SELECT attempts FROM zap_receipt WHERE invoice_id = ?1 AND next_at IS NOT NULL")?
+        .query_row([invoice_id], |row| row.get(0))
+        .optional()?;
+    let Some(attempts) = attempts else { return Ok(()) };
+    let next_at = RETRY_SECS.get(attempts).map(|wait| secs(now.plus_secs(*wait)));
+    tx.sql()
+        .prepare_cached(
+            "UPDATE zap_receipt SET attempts = attempts + 1, next_at = ?2 WHERE invoice_id = ?1",
+        )?
+        .execute(params![invoice_id, next_at])
+        .map(drop)
+}
+
 /// Writes what came of an attempt: these relays need it no more, and whether any other does.
 pub(crate) fn tried(
     tx: &LedgerTx<'_>,
     invoice_id: i64,
     settled: &[RelayUrl],
     more: bool,
-    now: UnixSecs,
 ) -> rusqlite::Result<()> {
-    let known: Option<(String, usize)> = tx
+    let before: Option<String> = tx
         .sql()
-        .prepare_cached(
-            "SELECT settled, attempts FROM zap_receipt WHERE invoice_id = ?1 AND next_at IS NOT NULL",
-        )?
-        .query_row([invoice_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT settled FROM zap_receipt WHERE invoice_id = ?1")?
+        .query_row([invoice_id], |row| row.get(0))
         .optional()?;
-    let Some((before, attempts)) = known else { return Ok(()) };
+    let Some(before) = before else { return Ok(()) };
     let mut all = urls(&before);
     all.extend(settled.iter().filter(|url| !urls(&before).contains(url)).cloned());
     let text = serde_json::to_string(&all).unwrap_or(before);
-    let next_at = RETRY_SECS.get(attempts).filter(|_| more).map(|wait| secs(now.plus_secs(*wait)));
     tx.sql()
         .prepare_cached(
-            "UPDATE zap_receipt SET settled = ?2, attempts = attempts + 1, next_at = ?3 WHERE invoice_id = ?1",
+            "UPDATE zap_receipt SET settled = ?2, next_at = CASE WHEN ?3 THEN next_at END
+             WHERE invoice_id = ?1",
         )?
-        .execute(params![invoice_id, text, next_at])
+        .execute(params![invoice_id, text, more])
         .map(drop)
 }
 

@@ -50,15 +50,15 @@ pub(super) async fn keep_sent(transport: Arc<Transport>) {
     let mut sending = JoinSet::new();
     while let Some((whose, what)) = news.recv().await {
         let text = what.to_json();
-        for (keys, to) in listeners(&transport, whose) {
+        for (keys, to) in listeners(&transport, whose, what.type_name()) {
             send(&transport, &mut sending, &keys, &to, &text).await;
         }
     }
 }
 
 /// The owner, and the connections that hear of it.
-fn listeners(transport: &Transport, whose: PublicKey) -> Vec<(Keys, PublicKey)> {
-    let listeners = transport.wallet.listeners(&whose, transport.clock.now());
+fn listeners(transport: &Transport, whose: PublicKey, kind: &str) -> Vec<(Keys, PublicKey)> {
+    let listeners = transport.wallet.listeners(&whose, kind, transport.clock.now());
     let through =
         listeners.iter().filter_map(|one| transport.keyring.get(&one.service).map(|keys| (keys, one.client)));
     std::iter::once((transport.keys.clone(), whose)).chain(through).collect()

@@ -18,8 +18,10 @@ use super::Transport;
 use crate::service::ZapReceipt;
 use crate::store::StoreError;
 
-/// Receipts on their way at once; with ten relays each, eighty connections.
+/// Receipts on their way at once.
 const BATCH: u32 = 8;
+/// Connections to relays that strangers named, at once: each takes buffers, of TLS and of messages.
+pub(super) const CONNECTIONS_MAX: usize = 8;
 /// How long a relay may take to accept a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(8);
 /// The longest wait between two looks into the outbox: clocks jump.
@@ -78,6 +80,11 @@ async fn round(transport: &Arc<Transport>) -> Result<bool, StoreError> {
 }
 
 async fn publish(transport: Arc<Transport>, receipt: ZapReceipt) -> Result<(), StoreError> {
+    // Before anything is dialled: what ends the program is not tried again at its start.
+    let (wallet, begun, now) = (Arc::clone(&transport.wallet), receipt.clone(), transport.clock.now());
+    tokio::task::spawn_blocking(move || wallet.receipt_begun(&begun, now))
+        .await
+        .unwrap_or(Err(StoreError::Stopped))?;
     let event = receipt.tags().and_then(|tags| {
         sign(&transport.keys, ZAP_RECEIPT, receipt.paid_at, tags, String::new())
             .inspect_err(|e| tracing::error!("a zap receipt could not be made: {e}"))
@@ -88,8 +95,7 @@ async fn publish(transport: Arc<Transport>, receipt: ZapReceipt) -> Result<(), S
         // It never can be; nothing is left to try.
         None => receipt.relays.clone(),
     };
-    let now = transport.clock.now();
-    tokio::task::spawn_blocking(move || transport.wallet.receipt_tried(&receipt, settled, now))
+    tokio::task::spawn_blocking(move || transport.wallet.receipt_tried(&receipt, settled))
         .await
         .unwrap_or(Err(StoreError::Stopped))
 }
@@ -125,6 +131,8 @@ async fn send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> 
     if let Some(ours) = transport.relays.iter().find(same) {
         return outcome_of(&transport.pool.publish_to(&[ours.to_string()], event).await);
     }
+    // It is closed never.
+    let Ok(_place) = transport.strangers.acquire().await else { return Outcome::Later };
     if let Err(e) = admit(&transport.guard, relay).await {
         tracing::info!("the relay of a zap request is not connected to: {e}");
         return match e {
@@ -134,7 +142,8 @@ async fn send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> 
             GuardError::NotResolved { .. } | GuardError::TimedOut { .. } => Outcome::Later,
         };
     }
-    let builder = Pool::builder().guard(transport.guard.clone()).relays([relay.to_string()]);
+    let builder =
+        Pool::builder().publishes_only().guard(transport.guard.clone()).relays([relay.to_string()]);
     let Ok(pool) = builder.build().await else { return Outcome::Refused };
     if !pool.wait_connected(CONNECT_WAIT).await {
         return Outcome::Later;

@@ -13,9 +13,10 @@ use relay::Subscription;
 use relay::request_log::AGE_SECS_MAX;
 use relay::rpc::{RateLimit, RateLimiter};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use units::Stopwatch;
 
-use super::{Transport, TransportError};
+use super::{RELOAD_EVERY, Transport, TransportError};
 use crate::service::{Handled, RequestEvent, Scheme};
 
 /// Requests under way at once; each takes a thread while it waits for the disk.
@@ -65,6 +66,9 @@ impl Requests {
     pub(super) async fn run(self: Arc<Self>) -> Result<(), TransportError> {
         let mut connections = self.transport.wallet.connections();
         self.transport.set_connections(&connections.borrow_and_update());
+        let mut pace = tokio::time::interval(RELOAD_EVERY);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_due = false;
         let (queue, mut waiting) = mpsc::channel(QUEUE_MAX);
         let (mut replaced, is_replaced) = oneshot::channel();
         let mut reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_replaced));
@@ -79,7 +83,12 @@ impl Requests {
                     });
                 }
                 Ok(()) = connections.changed() => {
+                    // A revoked key is ours no more from here on; the relays are asked anew at their pace.
                     self.transport.set_connections(&connections.borrow_and_update());
+                    is_due = true;
+                }
+                _ = pace.tick(), if is_due => {
+                    is_due = false;
                     let (next, is_next) = oneshot::channel();
                     reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_next));
                     // Dropped, it ends the one before.

@@ -107,7 +107,7 @@ fn receipt_survives_a_crash_and_stays_the_same() {
     assert_eq!(before, after);
     // Published, but the program ended before it was written down: the same event again.
     assert_eq!(before[0].tags(), after[0].tags());
-    world.wallet().receipt_tried(&after[0], after[0].relays.clone(), LATER).unwrap();
+    world.wallet().receipt_tried(&after[0], after[0].relays.clone()).unwrap();
     world.crash_at(LATER).unwrap();
     assert_eq!(world.receipts(UnixSecs(u64::MAX / 2)), [], "what is done stays done");
     world.audit();
@@ -121,14 +121,16 @@ fn receipt_is_tried_again_at_the_relays_that_lack_it_and_given_up_in_the_end() {
     world.pay_text(person(0), world.zap(bob, &raw).unwrap().text(), NOW);
     let [first] = world.receipts(NOW).try_into().unwrap();
     let a = first.relays[0].clone();
-    world.wallet().receipt_tried(&first, vec![a], NOW).unwrap();
+    world.wallet().receipt_begun(&first, NOW).unwrap();
+    world.wallet().receipt_tried(&first, vec![a]).unwrap();
     assert_eq!(world.receipts(NOW.plus_secs(4)), []);
     assert_eq!(world.wallet().next_receipt_at().unwrap(), Some(NOW.plus_secs(5)));
     let mut now = NOW.plus_secs(5);
     let mut waits = Vec::new();
     while let Some(receipt) = world.receipts(now).pop() {
         assert_eq!(receipt.relays, first.relays[1..], "the other one has it");
-        world.wallet().receipt_tried(&receipt, Vec::new(), now).unwrap();
+        world.wallet().receipt_begun(&receipt, now).unwrap();
+        world.wallet().receipt_tried(&receipt, Vec::new()).unwrap();
         let Some(next) = world.wallet().next_receipt_at().unwrap() else { break };
         waits.push(next.secs_since(now));
         now = next;
