@@ -151,7 +151,8 @@ impl Wallet {
         let always: Vec<_> =
             std::iter::once(service_pubkey).chain(faucet.map(|faucet| faucet.pubkey)).collect();
         let exempt = always.iter().copied().chain(admin).collect();
-        let connections = store.read(|view| store::connection::living(view, now).map_err(StoreError::from))?;
+        let connections =
+            store.read(|view| store::connection::living(view, now).map_err(StoreError::from))?;
         let access = admin.map_or(Access::Open, |admin| Access::Admitted { admin, always });
         let wallet = Self {
             store,

@@ -48,9 +48,9 @@ pub use requests::{LateAnswer, RequestEvent, Scheme};
 
 pub(crate) use access::register;
 pub(crate) use faucet::fill;
-pub(crate) use room::{bound, used_bytes};
 pub(crate) use identity::{claim, is_blank, read as identity};
 pub(crate) use payments::HoldError;
+pub(crate) use room::{bound, used_bytes};
 
 use readers::Readers;
 use writer::Writer;
@@ -65,7 +65,9 @@ pub(crate) mod invoice {
 
 /// Reading and writing of connections.
 pub(crate) mod connection {
-    pub(crate) use super::connections::{by_id, counts, forget_ended, insert, living, of_owner, revoke, spent};
+    pub(crate) use super::connections::{
+        by_id, counts, forget_ended, insert, living, of_owner, revoke, spent,
+    };
 }
 
 /// Hold invoices.

@@ -120,7 +120,8 @@ impl Transport {
         let keyring = Keyring::new(keys.clone(), &wallet.connections().borrow());
         let (cipher, news) = (Cipher::default(), NewsQueue::default());
         let strangers = Semaphore::new(receipts::CONNECTIONS_MAX);
-        let own = Self { wallet, keys, relays, host, guard, strangers, zapped, keyring, cipher, news, clock, pool };
+        let own =
+            Self { wallet, keys, relays, host, guard, strangers, zapped, keyring, cipher, news, clock, pool };
         Ok(Arc::new(own))
     }
 

@@ -63,11 +63,7 @@ impl Wallet {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn receipt_tried(
-        &self,
-        tried: &ZapReceipt,
-        settled: Vec<RelayUrl>,
-    ) -> Result<(), StoreError> {
+    pub fn receipt_tried(&self, tried: &ZapReceipt, settled: Vec<RelayUrl>) -> Result<(), StoreError> {
         let more = tried.relays.iter().any(|relay| !settled.contains(relay));
         let id = tried.invoice_id;
         self.store.write(move |tx| receipt::tried(tx, id, &settled, more).map_err(StoreError::from))

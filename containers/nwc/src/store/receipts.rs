@@ -78,9 +78,7 @@ pub(crate) fn begun(tx: &LedgerTx<'_>, invoice_id: i64, now: UnixSecs) -> rusqli
     let Some(attempts) = attempts else { return Ok(()) };
     let next_at = RETRY_SECS.get(attempts).map(|wait| secs(now.plus_secs(*wait)));
     tx.sql()
-        .prepare_cached(
-            "UPDATE zap_receipt SET attempts = attempts + 1, next_at = ?2 WHERE invoice_id = ?1",
-        )?
+        .prepare_cached("UPDATE zap_receipt SET attempts = attempts + 1, next_at = ?2 WHERE invoice_id = ?1")?
         .execute(params![invoice_id, next_at])
         .map(drop)
 }

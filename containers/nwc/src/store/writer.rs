@@ -184,7 +184,10 @@ fn write_group(
         group.push(job);
     }
     if batch.is_undone() {
-        tracing::error!(changes = group.len(), "the wallet's file is full; nothing of these changes was written");
+        tracing::error!(
+            changes = group.len(),
+            "the wallet's file is full; nothing of these changes was written"
+        );
         return Outcome::Full;
     }
     if ends(Moment::BeforeCommit) {

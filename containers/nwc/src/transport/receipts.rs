@@ -142,8 +142,7 @@ async fn send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> 
             GuardError::NotResolved { .. } | GuardError::TimedOut { .. } => Outcome::Later,
         };
     }
-    let builder =
-        Pool::builder().publishes_only().guard(transport.guard.clone()).relays([relay.to_string()]);
+    let builder = Pool::builder().publishes_only().guard(transport.guard.clone()).relays([relay.to_string()]);
     let Ok(pool) = builder.build().await else { return Outcome::Refused };
     if !pool.wait_connected(CONNECT_WAIT).await {
         return Outcome::Later;

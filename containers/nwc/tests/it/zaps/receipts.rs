@@ -154,3 +154,15 @@ fn receipt_goes_to_ten_relays_at_most_each_once() {
         (0..10).map(|n| RelayUrl::parse(&format!("wss://r{n}.example")).unwrap()).collect();
     assert_eq!(relays, expected);
 }
+
+#[test]
+fn attempt_that_ends_with_the_program_counts() {
+    let mut world = World::new();
+    let bob = person(2);
+    world.pay_text(person(0), world.zap(bob, &plain_zap(bob)).unwrap().text(), NOW);
+    let [receipt] = world.receipts(NOW).try_into().unwrap();
+    world.wallet().receipt_begun(&receipt, NOW).unwrap();
+    world.crash_at(NOW).unwrap();
+    assert_eq!(world.receipts(NOW.plus_secs(4)), [], "it is not dialled again at once");
+    assert_eq!(world.receipts(NOW.plus_secs(5)), [receipt]);
+}
