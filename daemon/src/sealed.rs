@@ -354,11 +354,15 @@ impl Opening<'_> {
     /// The policy that the record gets, and this build as the last of its lineage.
     fn body(&self, machine: &Machine, meta: &Meta, found: &Found) -> Result<(Policy, Build), SealedError> {
         let env = machine.env(meta);
-        let configured = match &self.config.release {
-            Some(release) => release.policy(&self.config.repo, env)?,
-            None => Policy::default(),
+        let (founding, configured) = match &self.config.release {
+            Some(release) => {
+                (release.founding(&self.config.repo, env)?, release.policy(&self.config.repo, env)?)
+            }
+            None => (Policy::default(), Policy::default()),
         };
-        let policy = succession::policy(found.policy.as_ref(), &configured, &meta.releases);
+        // A record that begins anew begins with the rules that it is named by.
+        let in_force = found.policy.as_ref().unwrap_or(&founding);
+        let policy = succession::policy(Some(in_force), &configured, &meta.releases);
         if policy != configured {
             tracing::warn!(
                 "the configured policy would loosen the record's, which stays as far as it is stricter"
