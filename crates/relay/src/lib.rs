@@ -4,6 +4,7 @@
 //!
 //! This is the only crate that knows `nostr-sdk`.
 
+mod acks;
 mod dialer;
 mod local;
 pub mod nwc;

@@ -21,4 +21,5 @@ mod reconfigure;
 mod restart;
 mod rules;
 mod stranger;
+mod wallet;
 mod wire;
