@@ -175,7 +175,7 @@ mod tests {
             "5a4cf863300a4f82ca4d443dbb63f73abf895a146920c603e95fb4425e982ce2"
         );
         assert_eq!(
-            hex::encode(&*keys.naming),
+            hex::encode(*keys.naming),
             "f30e928bbb2b45413b76c72a36b36253ece4006185d5a75143d3d94d5ed59cdb"
         );
     }
