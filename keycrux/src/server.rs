@@ -197,13 +197,11 @@ async fn wait_for_end(termination: &mut Termination, mut pushes: mpsc::Receiver<
     }
 }
 
-/// A parent that goes away is no reason to end: nothing here needs it any more.
+/// A parent that goes away is no reason to end: it is found again when it is back, and all that it may say by now
+/// is that this ends.
 async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> String {
     match pushes.recv().await {
         Some(Push::Shutdown { deadline_secs }) => format!("the parent gives us {deadline_secs} s"),
-        None => {
-            tracing::warn!("the parent is gone");
-            std::future::pending().await
-        }
+        None => std::future::pending().await,
     }
 }

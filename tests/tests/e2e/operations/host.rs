@@ -139,8 +139,10 @@ async fn carry_out(world: &mut World, words: &[&str]) -> Result<String> {
             world.spawn_daemon()?;
         }
         ["stop", "enclave"] => {
-            world.stop_daemon().await?;
+            // As the guide has it: the parent is restarted, and tells the enclave.
+            world.end_by_parent().await?;
             world.wipe_disk().await?;
+            world.start_parent(world.backups().to_owned()).await?;
         }
         ["kill", "enclave"] => world.lose_enclave().await?,
         ["start", "parent"] => world.start_parent(world.backups().to_owned()).await?,
