@@ -29,7 +29,7 @@ use protocol::nec::announcement::History;
 use protocol::nec::{GenesisError, NecError, VerifiedGenesis};
 use protocol::parent::Meta;
 use protocol::parent::backup::StoreError;
-use protocol::rpc::keycrux::{Build, Identity, Input, Policy};
+use protocol::rpc::keycrux::{Build, Identity, Input, Policy, PolicyFault};
 use quorum::Head;
 use relay::{Pool, PoolError};
 use service::ConfigError;
@@ -123,6 +123,9 @@ pub enum SealedError {
     /// The engine cannot be used.
     #[error(transparent)]
     Engine(#[from] RuntimeError),
+    /// What is configured and what the record has do not go into one policy.
+    #[error("the configured policy and the record's do not go together; raise `release.min_version`")]
+    Policy(#[from] PolicyFault),
     /// A part of the start ended early.
     #[error("a part of the start ended early")]
     Task,
@@ -150,6 +153,7 @@ impl SealedError {
             Self::Restore(error) => error.code(),
             Self::Disk(..) => "disk_failed",
             Self::Engine(_) => "engine_failed",
+            Self::Policy(_) => "policy_invalid",
             Self::Task => "internal",
         }
     }
@@ -359,7 +363,7 @@ impl Opening<'_> {
             Some(release) => release.policy(&self.config.repo, env)?,
             None => Policy::default(),
         };
-        let policy = succession::policy(found.policy.as_ref(), &configured, &meta.releases);
+        let policy = succession::policy(found.policy.as_ref(), &configured, &meta.releases)?;
         if policy != configured {
             tracing::warn!(
                 "the configured policy would loosen the record's, which stays as far as it is stricter"
