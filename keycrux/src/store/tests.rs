@@ -361,38 +361,6 @@ fn members_tell_each_other_everything_but_shares() {
 }
 
 #[test]
-fn large_stores_are_told_in_pages() {
-    let mut store = alone(Limits { per_instance_max: 1_000, ..Limits::default() });
-    let machine = Machine::signed("a", "1.0.0");
-    for n in 1..=3 {
-        let policy = signed_policy(n);
-        let big = body(&machine, &policy, Material::Data(data(&"x".repeat(1_024))));
-        write(&mut store, &machine.caller(), big, epoch(1), 1).unwrap();
-    }
-    for seed in 0..60 {
-        let machine = Machine::unsigned(&format!("{seed}"));
-        let big = body(&machine, &Policy::default(), Material::Data(data(&"x".repeat(1_024))));
-        write(&mut store, &machine.caller(), big, epoch(1), 1).unwrap();
-    }
-    let group = store.origin().unwrap().view.group;
-    let incarnation = quorum::Incarnation { count: 1, boot: Boot([2; 32]) };
-    let (mut after, mut told, mut pages) = (None, BTreeMap::new(), 0);
-    loop {
-        let join = PeerRequest::Join { member: MemberId([2; 32]), incarnation, group };
-        let answer = store.answer_peer(join, after);
-        assert!(serde_json::to_vec(&answer).unwrap().len() < protocol::rpc::MESSAGE_BYTES_MAX);
-        let PeerReply::Joined { entries, .. } = answer.reply else { panic!("not joined") };
-        told.extend(entries);
-        pages += 1;
-        after = answer.more_after;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert!(pages > 1 && told.len() == 63, "{pages} pages, {} records", told.len());
-}
-
-#[test]
 fn store_that_has_not_joined_gives_and_takes_nothing() {
     let size = Size::new(3, 2).unwrap();
     let mut store = Store::new(Limits::default(), Joining::new(size, MemberId([1; 32]), Boot([1; 32])));

@@ -148,3 +148,21 @@ fn age_is_told_and_not_made_longer() {
     longer.left_secs = u64::MAX;
     assert_eq!(super::super::notes::Noted::told(longer, 3_600, 100).until_secs, 3_700);
 }
+
+#[test]
+fn large_stores_are_told_in_pages() {
+    let mut store = alone(Limits { per_instance_max: 1_000, ..Limits::default() });
+    let long = || Material::Data(data(&"x".repeat(1_024)));
+    for n in 1..=3 {
+        let machine = Machine::signed("a", "1.0.0");
+        write(&mut store, &machine.caller(), body(&machine, &signed_policy(n), long()), epoch(1), 1).unwrap();
+    }
+    for seed in 0..60 {
+        let machine = Machine::unsigned(&format!("{seed}"));
+        let big = body(&machine, &Policy::default(), long());
+        write(&mut store, &machine.caller(), big, epoch(1), 1).unwrap();
+    }
+    let pages = pages(&mut store);
+    assert!(pages.len() > 1, "{} pages", pages.len());
+    assert_eq!(told(pages).len(), 63);
+}
