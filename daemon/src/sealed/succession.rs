@@ -28,11 +28,13 @@ pub fn policy(held: Option<&Policy>, configured: &Policy, shown: &[Event]) -> Re
     let min_version = held.min_version.clone().max(configured.min_version.clone());
     let mut revoked = held.revoked.clone();
     revoked.extend(configured.revoked.iter().filter(|one| !held.revoked.contains(one)).cloned());
-    // What is too old anyway need not be named.
-    revoked.retain(|one| match one {
-        Revoked::Version(version) => min_version.as_ref().is_none_or(|oldest| version >= oldest),
-        Revoked::Pcr0(_) => true,
-    });
+    if revoked.len() > REVOKED_MAX {
+        // What is too old anyway need not be named.
+        revoked.retain(|one| match one {
+            Revoked::Version(version) => min_version.as_ref().is_none_or(|oldest| version >= oldest),
+            Revoked::Pcr0(_) => true,
+        });
+    }
     if revoked.len() > REVOKED_MAX {
         return Err(PolicyFault::Revoked);
     }

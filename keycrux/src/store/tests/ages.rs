@@ -29,7 +29,7 @@ fn pages(store: &mut Store) -> Vec<protocol::rpc::keycrux::PeerAnswer> {
 fn told(pages: Vec<protocol::rpc::keycrux::PeerAnswer>) -> BTreeMap<RecordId, Entry<Body>> {
     let entries = pages.into_iter().map(|page| match page.reply {
         PeerReply::Joined { entries, .. } => entries,
-        other => panic!("not joined: {other:?}"),
+        PeerReply::Hello(_) | PeerReply::Superseded | PeerReply::NotServing => panic!("not joined"),
     });
     entries.flatten().collect()
 }
