@@ -37,6 +37,7 @@ pub(crate) use volume::file_name as volume_file_name;
 pub use volume::{VOLUMES_DIR, VolumeError, Volumes};
 
 use crate::config::Config;
+use crate::hold::Hold;
 use crate::store::Container;
 use error::missing;
 use freeze::Freezer;
@@ -65,17 +66,19 @@ pub struct Runtime {
     dns: Vec<String>,
     guest_port: u16,
     freezer: Freezer,
+    hold: Hold,
     /// Who starts or wipes something reads; who must have it still writes.
     comings_and_goings: RwLock<()>,
 }
 
 impl Runtime {
     /// Connects to the engine, checks that it isolates containers as this server promises, and sets up
-    /// the firewall with no container in it.
+    /// the firewall with no container in it. Nothing is started while `hold` says that this server may not
+    /// act.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub async fn open(config: &Config) -> Result<Self, RuntimeError> {
+    pub async fn open(config: &Config, hold: Hold) -> Result<Self, RuntimeError> {
         let docker = engine::connect(&config.docker_socket).await?;
         let facts = EngineFacts::ask(&docker).await?;
         let networks = NetworkPlan::new(&config.network);
@@ -94,6 +97,7 @@ impl Runtime {
             dns,
             guest_port: config.network.guest_port,
             freezer: Freezer::default(),
+            hold,
             comings_and_goings: RwLock::default(),
         })
     }
@@ -187,11 +191,18 @@ impl Runtime {
     /// unmounted when the server last ended.
     ///
     /// # Errors
-    /// [`RuntimeError::NotPrepared`] if the container is not there, others if it cannot be started.
+    /// [`RuntimeError::NotPrepared`] if the container is not there, [`RuntimeError::NotHolding`] if this
+    /// server may not act, others if it cannot be started.
     pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
         let _no_copy = self.comings_and_goings.read().await;
         self.attach(container).await?;
         let name = plan::container_name(&container.pubkey());
+        // Whoever is to be held still waits for the start, and whoever starts looks who is.
+        let reasons = self.freezer.reasons(&container.pubkey());
+        let reasons = reasons.lock().await;
+        if !self.hold.may_act() {
+            return Err(RuntimeError::NotHolding);
+        }
         match self.docker.start_container(&name, None::<StartContainerOptions>).await {
             Ok(()) => {}
             Err(e) if error::is_status(&e, 304) => {}
@@ -200,6 +211,13 @@ impl Runtime {
             Err(e) if error::is_answer(&e) => return Err(RuntimeError::Start(e)),
             Err(e) => return Err(e.into()),
         }
+        if !reasons.is_empty()
+            && let Err(e) = freeze::pause(&self.docker, &name).await
+        {
+            self.stop(container).await?;
+            return Err(e);
+        }
+        drop(reasons);
         // It was created with enough to be started quickly; from here on it has what was paid for.
         let limits = self.unit_size.times(container.spec.units);
         let body = ContainerUpdateBody {
@@ -251,6 +269,7 @@ impl Runtime {
             self.firewall.dismiss(&addresses).await?;
         }
         self.volumes.remove(&container.pubkey()).await?;
+        self.freezer.forget(&container.pubkey());
         Ok(())
     }
 

@@ -17,7 +17,6 @@ use keyholder::{HoldError, Keyholder};
 use protocol::parent::backup::StoreError;
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify};
-use transport::{BackupClient, StreamAddress};
 use units::{Clock, Stopwatch, UnixSecs};
 
 use crate::checkpoint::{Checkpoints, Step};
@@ -91,7 +90,7 @@ impl TakeError {
 pub struct Snapshots {
     state_dir: PathBuf,
     data_dir: PathBuf,
-    address: StreamAddress,
+    backup: Backup,
     every: Duration,
     holder: Arc<Keyholder>,
     clock: Arc<dyn Clock>,
@@ -119,10 +118,11 @@ impl Snapshots {
         checkpoints: Checkpoints,
     ) -> Self {
         let Placed { engine, standing, is_new } = placed;
+        let engine = engine.limited(backup.bytes_max);
         Self {
             state_dir: config.state_dir.clone(),
             data_dir: config.data_dir(),
-            address: backup.address.clone(),
+            backup: backup.clone(),
             every: Duration::from_secs(backup.interval_secs),
             holder,
             clock,
@@ -204,7 +204,7 @@ impl Snapshots {
         self.checkpoints.reach(Step::SnapshotDue, &subject).await;
         let sources = copies::make(ctx, &self.data_dir, copies, &subject).await?;
         self.checkpoints.reach(Step::SnapshotCopied, &subject).await;
-        let client = BackupClient::connect(&self.address, maker.engine.instance()).await?;
+        let client = self.backup.connect(maker.engine.instance()).await?;
         let mut store = Watched::new(client, &self.checkpoints, generation);
         let snapshot = maker.engine.snapshot(&mut store, sources, began).await?;
         self.checkpoints.reach(Step::SnapshotUploaded, &subject).await;

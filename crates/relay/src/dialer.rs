@@ -31,6 +31,9 @@ use crate::acks::Acks;
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// What is read at once. The library writes zeros over it before each attempt to read; most messages fit.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Wait after a connection that ended, however long it lasted. The library subscribes again only if the new
+/// connection is of a later second than the subscription, and would be deaf on it otherwise.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// First wait after a failed attempt; doubled each time.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Longest wait between attempts: an operator who repairs a relay sees it used within a minute.
@@ -125,8 +128,12 @@ impl WebSocketTransport for Dialer {
     ) -> Pin<Box<dyn Future<Output = Result<(WebSocketSink, WebSocketStream), Error>> + Send + 'a>> {
         Box::pin(async move {
             let attempts = self.attempts(url);
-            let wait = lock(&attempts).next_wait();
-            tokio::time::sleep(jittered(wait)).await;
+            let (is_again, wait) = {
+                let mut attempts = lock(&attempts);
+                (attempts.connected.is_some(), attempts.next_wait())
+            };
+            let at_least = if is_again { AGAIN_MIN } else { Duration::ZERO };
+            tokio::time::sleep(jittered(wait).max(at_least)).await;
             match self.dial(url).await {
                 Ok(stream) => {
                     lock(&attempts).connected = Some(Stopwatch::start());

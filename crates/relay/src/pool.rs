@@ -132,13 +132,14 @@ impl PoolBuilder {
             .websocket_transport(Arc::clone(&dialer))
             .connect_timeout(CONNECT_WAIT_MAX)
             .notification_channel_size(notifications_max);
+        let authenticates = self.identity.is_some();
         if let Some(keys) = self.identity {
             client = client.authenticator(SignerAuthenticator::new(keys));
         }
         let client = client.build();
         let routes: Routes = Arc::new(Mutex::default());
         let dispatching = tokio::spawn(dispatch(client.clone(), Arc::clone(&routes), acks.clone()));
-        let connections = Arc::new(Connections { client, routes, acks, dispatching });
+        let connections = Arc::new(Connections { client, routes, acks, authenticates, dispatching });
         let pool = Pool { dialer, connections };
         for (url, headers) in self.relays {
             pool.add_with_headers(&url, headers).await?;
@@ -160,6 +161,8 @@ pub(crate) struct Connections {
     pub(crate) client: Client,
     pub(crate) routes: Routes,
     pub(crate) acks: Acks,
+    /// Whether we prove to relays who we are.
+    pub(crate) authenticates: bool,
     dispatching: tokio::task::JoinHandle<()>,
 }
 

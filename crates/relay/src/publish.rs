@@ -65,7 +65,7 @@ impl Connections {
         relay.send_msg(message).await.map_err(|e| e.to_string())?;
         match tokio::time::timeout(OK_WAIT, waiting.said()).await {
             Ok(Said::Taken) => Ok(()),
-            Ok(Said::Refused(why)) if is_auth_required(&why) => {
+            Ok(Said::Refused(why)) if self.authenticates && is_auth_required(&why) => {
                 // The library has the relay's challenge; it answers, and sends again.
                 let again = relay.send_event(event.event()).ok_timeout(OK_WAIT);
                 again.await.map(drop).map_err(|e| e.to_string())

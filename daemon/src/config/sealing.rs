@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use nostr::key::PublicKey;
 use protocol::nec::{Env, Version};
+use protocol::parent::backup::{InstanceId, StoreError};
 use protocol::rpc::keycrux::{Policy, Revoked};
 use quorum::Size;
 use serde::{Deserialize, Serialize};
 use service::{ConfigError, check_relays};
-use transport::StreamAddress;
+use transport::{BackupClient, StreamAddress};
+
+use super::Capacity;
 
 /// Most key stores of a group, as they have it.
 const LAUNCHERS_MAX: usize = 15;
@@ -100,9 +103,12 @@ pub struct Backup {
     /// How often a snapshot is made: at most so much is lost.
     #[serde(default = "defaults::interval_secs")]
     pub interval_secs: u64,
-    /// The most that is restored, holes included.
+    /// The most that a snapshot may have and that is restored, holes included.
     #[serde(default = "defaults::bytes_max")]
     pub bytes_max: u64,
+    /// How long the parent may take for one request, whatever of its bytes has come.
+    #[serde(default = "defaults::stall_secs")]
+    pub stall_secs: u64,
 }
 
 mod defaults {
@@ -128,6 +134,11 @@ mod defaults {
 
     pub(super) const fn bytes_max() -> u64 {
         64 * 1024 * 1024 * 1024
+    }
+
+    // A chunk of a MiB at a seventh of a Mbit/s.
+    pub(super) const fn stall_secs() -> u64 {
+        60
     }
 }
 
@@ -261,12 +272,31 @@ impl Release {
 }
 
 impl Backup {
+    /// Connects to the parent's store.
+    pub(crate) async fn connect(&self, instance: InstanceId) -> Result<BackupClient, StoreError> {
+        BackupClient::connect_with(&self.address, instance, Duration::from_secs(self.stall_secs)).await
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.interval_secs == 0 {
             return refuse("backup.interval_secs", "must be at least 1");
         }
         if self.bytes_max == 0 {
             return refuse("backup.bytes_max", "must be at least 1");
+        }
+        if self.stall_secs == 0 {
+            return refuse("backup.stall_secs", "must be at least 1");
+        }
+        Ok(())
+    }
+
+    /// Whether the volumes of all units could be in one snapshot. The databases, and volumes of containers
+    /// that are paused, come on top of them.
+    pub(super) fn check_room(&self, capacity: &Capacity) -> Result<(), ConfigError> {
+        let bytes = capacity.unit_size.volume_bytes.saturating_mul(capacity.units.into());
+        if bytes > self.bytes_max {
+            let problem = format!("the volumes of {} units alone may have {bytes} bytes", capacity.units);
+            return Err(ConfigError::field("backup.bytes_max", problem));
         }
         Ok(())
     }

@@ -157,12 +157,7 @@ impl Driver {
                 None
             }
             Effect::Charge { period } => Some(billing::charge(&self.ctx, &self.container, period).await),
-            // Another may have this server's state, and run it already.
-            Effect::Start if !self.ctx.hold.may_act() => {
-                self.owed = Some(Effect::Start);
-                None
-            }
-            Effect::Start => Some(self.start().await),
+            Effect::Start => self.start().await,
             Effect::Stop => {
                 self.stop().await;
                 None
@@ -240,13 +235,22 @@ impl Driver {
         }
     }
 
-    async fn start(&mut self) -> Event {
+    async fn start(&mut self) -> Option<Event> {
         self.owed = None;
+        // Another may have this server's state, and run it already.
+        if !self.ctx.hold.may_act() {
+            self.owed = Some(Effect::Start);
+            return None;
+        }
         match launch::start(&self.ctx, &self.container).await {
-            Ok(()) => Event::Started,
+            Ok(()) => Some(Event::Started),
+            Err(failure) if failure.code == launch::NOT_HOLDING => {
+                self.owed = Some(Effect::Start);
+                None
+            }
             Err(failure) => {
                 tracing::warn!(container = %self.container.pubkey(), "start: {failure}");
-                Event::Exited
+                Some(Event::Exited)
             }
         }
     }

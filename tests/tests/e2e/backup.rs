@@ -5,6 +5,7 @@ mod kills;
 mod parent;
 mod recovery;
 mod stores;
+mod streams;
 mod upgrade;
 mod watch;
 
