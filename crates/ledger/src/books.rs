@@ -6,10 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use rusqlite_migration::{M, Migrations};
 use units::Msat;
 
+use crate::compaction::{self, CARRIED};
 use crate::connection::{OpenError, open_writer};
 use crate::transaction::{InvalidTransaction, NewTransaction, Posting};
 use crate::view::{TransactionId, View};
-use crate::{Account, Class, SCHEMA_V1};
+use crate::{Account, Class, SCHEMA_V1, SCHEMA_V2};
 
 /// The books, opened for writing. There is one of these per file.
 #[derive(Debug)]
@@ -73,8 +74,8 @@ pub enum PostError {
 }
 
 impl Ledger {
-    /// Opens or creates the books at `path`. `migrations` is the whole schema of the file: [`SCHEMA_V1`]
-    /// and the tables of the embedding program.
+    /// Opens or creates the books at `path`. `migrations` is the whole schema of the file: [`SCHEMA_V1`],
+    /// [`SCHEMA_V2`] and the tables of the embedding program.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -87,7 +88,7 @@ impl Ledger {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, &Migrations::new(vec![M::up(SCHEMA_V1)]))
+        Self::open_with(path, &Migrations::new(vec![M::up(SCHEMA_V1), M::up(SCHEMA_V2)]))
     }
 
     /// Starts a group of changes that are committed together, so that they share the cost of one
@@ -231,16 +232,21 @@ impl<'t> LedgerTx<'t> {
             .prepare_cached("SELECT id, kind, memo FROM ledger_transaction WHERE key = ?1")?
             .query_row([&transaction.key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((id, kind, memo)) = found else { return Ok(None) };
-        let id = TransactionId(id);
         let mut wanted = transaction.postings.clone();
         wanted.sort_unstable();
+        let reused = || PostError::KeyReused { key: transaction.key.clone() };
+        let Some((id, kind, memo)) = found else {
+            let Some(digest) = compaction::carried(self.view(), &transaction.key)? else { return Ok(None) };
+            let is_same = compaction::digest(transaction.kind, &transaction.memo, &wanted) == digest;
+            return if is_same { Ok(Some(CARRIED)) } else { Err(reused()) };
+        };
+        let id = TransactionId(id);
         let mut postings = self.view().postings(id)?;
         postings.sort_unstable();
         if kind == transaction.kind && memo == transaction.memo && postings == wanted {
             Ok(Some(id))
         } else {
-            Err(PostError::KeyReused { key: transaction.key.clone() })
+            Err(reused())
         }
     }
 

@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use units::{Msat, UnixSecs};
 
-use crate::Account;
+use crate::{Account, compaction};
 use crate::transaction::Posting;
 
 /// The most entries that one call of [`View::statement`] returns: a page, not the whole history.
@@ -133,7 +133,15 @@ impl<'c> View<'c> {
             .collect()
     }
 
-    /// The transaction with this idempotency key, if it was posted.
+    /// How many transactions the journal has, without what was carried forward.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn transactions(&self) -> rusqlite::Result<u64> {
+        compaction::transactions(*self)
+    }
+
+    /// The transaction with this idempotency key, if it was posted and is still in the journal.
     ///
     /// # Errors
     /// SQLite's.
