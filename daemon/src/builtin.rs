@@ -61,6 +61,7 @@ fn spec(builtin: &Builtin, config_digest: String, image_volumes: Vec<String>) ->
         args: None,
         env: builtin.env.clone(),
         units: builtin.units,
+        volume_bytes: builtin.volume_bytes(),
         ports: Vec::new(),
         volumes: builtin.volumes.clone(),
         image_volumes,

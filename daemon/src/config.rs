@@ -245,7 +245,7 @@ impl Config {
             (Some(keycrux), Some(backup)) => {
                 keycrux.check(self.trust_root == "aws")?;
                 backup.check()?;
-                backup.check_room(&self.capacity)?;
+                backup.check_room(&self.capacity, &self.builtin)?;
             }
             (Some(_), None) => {
                 let problem =

@@ -160,7 +160,8 @@ impl Runtime {
 
     /// Makes sure that the container's volume is there and mounted.
     async fn attach(&self, container: &Container) -> Result<Vec<VolumeMount>, RuntimeError> {
-        let bytes = self.unit_size.times(container.spec.units).volume_bytes;
+        let of_units = || self.unit_size.times(container.spec.units).volume_bytes;
+        let bytes = container.spec.volume_bytes.unwrap_or_else(of_units);
         let paths = plan::volume_paths(&container.spec)?;
         Ok(self.volumes.ensure(&container.pubkey(), bytes, &paths).await?)
     }

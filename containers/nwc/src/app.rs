@@ -1,5 +1,6 @@
 //! The wallet put together from its configuration.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use units::UnixSecs;
@@ -28,6 +29,9 @@ pub enum AppError {
     /// The data directory.
     #[error("the data directory cannot be used")]
     Home(#[from] HomeError),
+    /// The volume.
+    #[error("the size of the data directory's volume cannot be read")]
+    Volume(#[source] std::io::Error),
     /// The node key.
     #[error("the Lightning backend cannot be used")]
     Backend(#[from] InvalidNodeKey),
@@ -46,6 +50,7 @@ impl App {
         let backend: Arc<dyn LightningBackend> = match config.backend {
             Backend::Internal => Arc::new(InternalBackend::new(keys.node(), config.network)?),
         };
+        let limits = config.limits.within(volume_bytes(&config.data_dir)?);
         let parts = Parts {
             store,
             backend,
@@ -53,7 +58,7 @@ impl App {
             service_pubkey: keys.service_pubkey(),
             admin: config.admin,
             faucet: config.faucet,
-            limits: config.limits,
+            limits,
             fees: config.fees,
         };
         let mut wallet = Wallet::start(parts, now)?;
@@ -63,4 +68,10 @@ impl App {
         let wallet = Arc::new(wallet);
         Ok(Self { keys, wallet, lock })
     }
+}
+
+/// How large the volume is that the data directory lies on.
+fn volume_bytes(dir: &Path) -> Result<u64, AppError> {
+    let volume = nix::sys::statvfs::statvfs(dir).map_err(|e| AppError::Volume(e.into()))?;
+    Ok(volume.blocks().saturating_mul(volume.fragment_size()))
 }

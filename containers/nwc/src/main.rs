@@ -55,13 +55,20 @@ Environment:
                                    hold invoices with money locked in, and for how long [10, 200, 86400]
   NWC_MAX_CONNECTIONS_PER_KEY, NWC_MAX_CONNECTIONS
                                    further keys of a wallet [16, 1000]
-  NWC_BOOKS_BYTES_MAX              largest size of the books [14000000]
+  NWC_BOOKS_BYTES_MAX              largest size of the books [200000000, or what the volume has]
   NWC_MAX_ANSWERS_PER_KEY          requests of one key remembered for twenty minutes [2000]
   NWC_RATE_PER_SEC, NWC_RATE_BURST requests of one key [20, 100]
   NWC_RELAY_RATE_PER_SEC, NWC_RELAY_RATE_BURST
                                    requests through one relay [2000, 5000]
   NWC_LNURL_RATE_PER_SEC, NWC_LNURL_RATE_BURST
                                    requests of one address over HTTP [5, 50]
+  NWC_MAX_NAMES_PER_KEY, NWC_MAX_NAMES
+                                   names of Lightning addresses [3, 1000000]
+  NWC_MAX_CONCURRENT, NWC_MAX_HTTP_CONNECTIONS
+                                   requests and HTTP connections at once [256, 256]
+  NWC_HISTORY_MAX, NWC_HISTORY_DAYS
+                                   finished payments of one key, and for how long [2000, 400]
+  NWC_JOURNAL_MAX                  transactions kept one by one [50000]
   NWC_MAX_HISTORY                  how far lists page by offset [10000]
   NWC_MAX_REPLY_BYTES              longest list in a reply [40000]
   NWC_FEE_RESERVE_PPM, NWC_FEE_RESERVE_MSAT

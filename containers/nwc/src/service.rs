@@ -11,6 +11,7 @@
 mod answer;
 mod budget;
 mod caller;
+mod compaction;
 mod connections;
 mod fees;
 mod history;
@@ -24,6 +25,7 @@ mod receipts;
 mod receive;
 mod refusal;
 mod room;
+mod sizes;
 mod upkeep;
 mod wire;
 mod zap;
@@ -95,6 +97,7 @@ pub struct Wallet {
     reloading: Mutex<()>,
     solvent: watch::Sender<bool>,
     addresses: Option<lnurl::Addresses>,
+    started_at: UnixSecs,
 }
 
 /// Why a wallet does not start.
@@ -167,6 +170,7 @@ impl Wallet {
             reloading: Mutex::new(()),
             solvent: watch::Sender::new(true),
             addresses: None,
+            started_at: now,
         };
         // What the node was not told before the last end, and whether payments may go on.
         wallet.tell_node()?;

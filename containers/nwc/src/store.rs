@@ -13,6 +13,7 @@
 
 mod access;
 mod audit;
+mod compaction;
 mod connections;
 mod faucet;
 mod history;
@@ -89,9 +90,16 @@ pub(crate) mod fee {
     pub(crate) use super::holding::{Round, charge};
 }
 
+/// Compaction of what is finished.
+pub(crate) mod past {
+    pub(crate) use super::compaction::{Bounds, Size, forgotten_until, is_due, is_past, size, step};
+}
+
 /// Sums and counts.
 pub(crate) mod total {
-    pub(crate) use super::totals::{accounts, accounts_to_come, coming_in, in_flight, open_invoices, owed};
+    pub(crate) use super::totals::{
+        accounts, accounts_to_come, coming_in, in_flight, open_invoices, open_unfunded, owed,
+    };
 }
 
 /// Reading and writing of payments.
@@ -126,6 +134,8 @@ fn migrations() -> Migrations<'static> {
         // After every step that writes the table of invoices anew: it has a trigger on it.
         M::up(include_str!("store/schema_zaps.sql")),
         M::up(include_str!("store/schema_bounds.sql")),
+        M::up(ledger::SCHEMA_V2),
+        M::up(include_str!("store/schema_history.sql")),
     ])
 }
 

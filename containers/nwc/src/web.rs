@@ -60,6 +60,7 @@ pub async fn serve(
     let failed = |source| WebError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    let connections_max = wallet.limits().http_connections_max;
     let rates = RateLimiter::new(wallet.limits().lnurl_rate);
     let web = Web { wallet, clock, rates: Arc::new(Mutex::new(rates)) };
     let router = Router::new()
@@ -69,7 +70,7 @@ pub async fn serve(
         .with_state(web);
     let service = router.into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
-        if let Err(e) = axum::serve(Bounded::new(listener), service).await {
+        if let Err(e) = axum::serve(Bounded::new(listener, connections_max), service).await {
             tracing::error!("Lightning addresses are not served any more: {e}");
         }
     });
@@ -121,7 +122,7 @@ impl Web {
     ) -> Response {
         let allowed = {
             let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            rates.allow(&from.0, self.clock.now_ms())
+            rates.allow(&household(from.0), self.clock.now_ms())
         };
         if !allowed {
             count("rate_limited");
@@ -139,6 +140,16 @@ impl Web {
         };
         count(outcome);
         response
+    }
+}
+
+/// Who is counted as one: an address, or with IPv6 the 64 bits that a household or a server is given whole.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::V6(std::net::Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -160,4 +171,23 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let headers =
         [(CONTENT_TYPE, "application/json"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (CACHE_CONTROL, "no-store")];
     (status, headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_household_are_one() {
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("2001:db8::1", "2001:db8::ffff:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+        ] {
+            let [a, b] = [one, other].map(|text| household(text.parse().unwrap()));
+            assert_eq!(a == b, same, "{one} {other}");
+        }
+    }
 }

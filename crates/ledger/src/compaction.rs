@@ -68,7 +68,9 @@ impl Compaction<'_, '_> {
         let excess = transactions(self.tx.view())?.saturating_sub(u64::from(kept.max(1)));
         let limit = limit.min(u32::try_from(excess).unwrap_or(u32::MAX));
         let going: Vec<(i64, String, i64)> = sql
-            .prepare_cached("SELECT id, key, posted_at FROM ledger_transaction WHERE id > 0 ORDER BY id LIMIT ?1")?
+            .prepare_cached(
+                "SELECT id, key, posted_at FROM ledger_transaction WHERE id > 0 ORDER BY id LIMIT ?1",
+            )?
             .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         let Some((through, _, posted_at)) = going.last() else { return Ok(0) };
@@ -103,16 +105,26 @@ impl Compaction<'_, '_> {
         Ok(u32::try_from(going.len()).unwrap_or(u32::MAX))
     }
 
-    /// Forgets the keys from `first` up to, without it, `end`: nothing that could repeat them is left.
+    /// Forgets the keys that begin with `prefix` and a slash, except one: nothing that could repeat them is left.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn forget_keys(&self, first: &str, end: &str) -> rusqlite::Result<()> {
+    pub fn forget_keys(&self, prefix: &str, except: Option<&str>) -> rusqlite::Result<()> {
+        // The character after the slash ends the range.
+        let (first, end) = (format!("{prefix}/"), format!("{prefix}0"));
         self.tx
             .sql()
-            .prepare_cached("DELETE FROM ledger_carried WHERE key >= ?1 AND key < ?2")?
-            .execute([first, end])
+            .prepare_cached("DELETE FROM ledger_carried WHERE key >= ?1 AND key < ?2 AND key IS NOT ?3")?
+            .execute(params![first, end, except])
             .map(drop)
+    }
+
+    /// Forgets one key.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn forget_key(&self, key: &str) -> rusqlite::Result<()> {
+        self.tx.sql().prepare_cached("DELETE FROM ledger_carried WHERE key = ?1")?.execute([key]).map(drop)
     }
 
     /// Ends the permission.

@@ -4,8 +4,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use units::{Msat, UnixSecs};
 
-use crate::{Account, compaction};
 use crate::transaction::Posting;
+use crate::{Account, compaction};
 
 /// The most entries that one call of [`View::statement`] returns: a page, not the whole history.
 pub const STATEMENT_ENTRIES_MAX: u32 = 1_000;

@@ -133,6 +133,7 @@ fn plan(
             args: params.args,
             env: params.env,
             units: params.units,
+            volume_bytes: None,
             ports: Vec::new(),
             volumes,
             image_volumes: image.spec().volumes.iter().cloned().collect(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use service::{ConfigError, check_relays};
 use transport::{BackupClient, StreamAddress};
 
-use super::Capacity;
+use super::{Builtin, Capacity};
 
 /// Most key stores of a group, as they have it.
 const LAUNCHERS_MAX: usize = 15;
@@ -292,8 +292,9 @@ impl Backup {
 
     /// Whether the volumes of all units could be in one snapshot. The databases, and volumes of containers
     /// that are paused, come on top of them.
-    pub(super) fn check_room(&self, capacity: &Capacity) -> Result<(), ConfigError> {
+    pub(super) fn check_room(&self, capacity: &Capacity, builtin: &[Builtin]) -> Result<(), ConfigError> {
         let bytes = capacity.unit_size.volume_bytes.saturating_mul(capacity.units.into());
+        let bytes = builtin.iter().filter_map(Builtin::volume_bytes).fold(bytes, u64::saturating_add);
         if bytes > self.bytes_max {
             let problem = format!("the volumes of {} units alone may have {bytes} bytes", capacity.units);
             return Err(ConfigError::field("backup.bytes_max", problem));

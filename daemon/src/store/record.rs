@@ -74,6 +74,9 @@ pub struct Spec {
     pub env: BTreeMap<String, String>,
     /// Compute units.
     pub units: ComputeUnits,
+    /// How large the volume is; none: what the units have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_bytes: Option<u64>,
     /// Published ports.
     pub ports: Vec<PortMapping>,
     /// Paths at which the volume is mounted.

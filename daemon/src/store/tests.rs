@@ -43,6 +43,7 @@ fn launch(owner: PublicKey, units: u32) -> NewLaunch {
             args: None,
             env: [("SECRET".to_owned(), "hunter2".to_owned())].into(),
             units: ComputeUnits::new(units).unwrap(),
+            volume_bytes: None,
             ports: Vec::new(),
             volumes: Vec::new(),
             image_volumes: Vec::new(),

@@ -26,6 +26,9 @@ const TRIES: u32 = 3;
 pub(crate) struct History {
     transactions: Vec<Entry>,
     balance_msat: Msat,
+    /// What was made at this moment or before may be gone: the wallet keeps a bounded history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forgotten_until: Option<UnixSecs>,
 }
 
 /// One of them.
@@ -64,22 +67,44 @@ pub(crate) async fn history(ctx: &Context, args: &WalletHistory) -> Result<Histo
 /// None if the balance moved while the list was read, unless that is put up with.
 async fn read(wallet: &Wallet, args: &WalletHistory, moving: bool) -> Result<Option<History>, Failure> {
     let before = wallet.call(&GetBalance {}).await?.balance;
-    let (all, whole) = transactions(wallet, args).await?;
+    let Listed { all, whole, forgotten_until } = transactions(wallet, args).await?;
+    let pending = ListTransactions {
+        limit: Some(PAGE),
+        unpaid: Some(true),
+        direction: Some(TransactionType::Outgoing),
+        ..ListTransactions::default()
+    };
+    // What is set aside for a payment on its way, and for its fees, is in no list: nothing can be told then.
+    let pending = wallet.call(&pending).await?.transactions;
     let after = wallet.call(&GetBalance {}).await?.balance;
     if before != after && !moving {
         return Ok(None);
     }
-    let known = (whole && before == after).then_some(after);
+    let known = (whole && before == after).then_some(after).filter(|_| !is_on_its_way(&pending));
     let mut entries = run_down(all, known);
     entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
-    Ok(Some(History { transactions: entries, balance_msat: after }))
+    Ok(Some(History { transactions: entries, balance_msat: after, forgotten_until }))
+}
+
+/// Whether something is set aside for a payment.
+fn is_on_its_way(outgoing: &[Transaction]) -> bool {
+    outgoing.iter().any(|it| it.state == Some(TransactionState::Pending))
+}
+
+/// What a wallet listed.
+struct Listed {
+    all: Vec<Transaction>,
+    /// Whether it is far enough.
+    whole: bool,
+    forgotten_until: Option<UnixSecs>,
 }
 
 /// The transactions from the newest down, far enough to know everything that moved since the last one
 /// that is shown; and whether that is far enough.
-async fn transactions(wallet: &Wallet, args: &WalletHistory) -> Result<(Vec<Transaction>, bool), Failure> {
+async fn transactions(wallet: &Wallet, args: &WalletHistory) -> Result<Listed, Failure> {
     let mut all: Vec<Transaction> = Vec::new();
     let mut offset = 0;
+    let mut forgotten_until = None;
     for _ in 0..PAGES_MAX {
         let call = ListTransactions {
             limit: Some(PAGE),
@@ -87,9 +112,13 @@ async fn transactions(wallet: &Wallet, args: &WalletHistory) -> Result<(Vec<Tran
             unpaid: args.unpaid.then_some(true),
             ..ListTransactions::default()
         };
-        let listed = wallet.call(&call).await?.transactions;
+        let listed = wallet.call(&call).await?;
+        forgotten_until = listed.forgotten_until;
+        let listed = listed.transactions;
         // A page may be shorter than was asked for; only an empty one is the end.
-        let Some(oldest) = listed.last().map(|it| it.created_at) else { return Ok((all, true)) };
+        let Some(oldest) = listed.last().map(|it| it.created_at) else {
+            return Ok(Listed { all, whole: true, forgotten_until });
+        };
         let fresh = |it: &Transaction| !all.iter().any(|known| known.payment_hash == it.payment_hash);
         let fresh: Vec<_> = listed.iter().filter(|it| fresh(it)).cloned().collect();
         offset = offset.saturating_add(u32::try_from(listed.len()).unwrap_or(PAGE));
@@ -97,10 +126,10 @@ async fn transactions(wallet: &Wallet, args: &WalletHistory) -> Result<(Vec<Tran
         all.sort_by_key(|it| std::cmp::Reverse(moved_at(it)));
         let shown = all.get(usize::try_from(args.limit).unwrap_or(usize::MAX).saturating_sub(1));
         if shown.is_some_and(|it| moved_at(it).minus_secs(PAID_LATE_SECS) > oldest) {
-            return Ok((all, true));
+            return Ok(Listed { all, whole: true, forgotten_until });
         }
     }
-    Ok((all, false))
+    Ok(Listed { all, whole: false, forgotten_until })
 }
 
 fn moved_at(transaction: &Transaction) -> UnixSecs {
@@ -171,6 +200,12 @@ impl View for History {
             ]);
         }
         page.table(&table);
+        if let Some(until) = self.forgotten_until {
+            page.line(&format!(
+                "Of what was before {} the wallet may keep nothing more.",
+                time::both_ways(until, page.now())
+            ));
+        }
     }
 }
 

@@ -31,8 +31,12 @@ const REPLY_BYTES_LIMIT: u32 = 40_000;
 const REPLY_BYTES_MIN: u32 = 16_000;
 /// The smallest file: its tables and indexes, empty, take a tenth of it.
 const BOOKS_BYTES_MIN: u32 = 2_000_000;
+/// What the write-ahead log takes at least.
+const LOG_BYTES_MIN: u64 = 6_000_000;
 /// The largest file, whatever is configured.
 const BOOKS_BYTES_LIMIT: u32 = 4_000_000_000;
+/// The longest that history is kept, whatever is configured: a century.
+const HISTORY_DAYS_LIMIT: u32 = 36_500;
 /// A share of the whole.
 const PPM_LIMIT: u32 = 1_000_000;
 /// The largest fee or minimum: a hundred thousand satoshi. More is a typing error.
@@ -90,6 +94,20 @@ pub struct Limits {
     /// `NWC_LNURL_RATE_PER_SEC`, `NWC_LNURL_RATE_BURST`: requests of one address over HTTP: a person with
     /// several tabs, not a flood of invoices.
     pub lnurl_rate: RateLimit,
+    /// `NWC_MAX_NAMES_PER_KEY`, `NWC_MAX_NAMES`: names of Lightning addresses, which are never given back.
+    pub names_per_key: u32,
+    /// See [`Self::names_per_key`].
+    pub names_total: u32,
+    /// `NWC_MAX_CONCURRENT`: requests under way at once; each takes a thread while it waits for the disk.
+    pub concurrent_max: u32,
+    /// `NWC_MAX_HTTP_CONNECTIONS`: connections for Lightning addresses at once; more wait in the kernel's queue.
+    pub http_connections_max: u32,
+    /// `NWC_HISTORY_MAX`: finished payments and paid invoices of one key; the oldest beyond are deleted.
+    pub history_items_max: u32,
+    /// `NWC_HISTORY_DAYS`: what was made longer ago is deleted.
+    pub history_days: u32,
+    /// `NWC_JOURNAL_MAX`: transactions in the books' journal; the oldest beyond are carried forward.
+    pub journal_max: u32,
     /// `NWC_MAX_HISTORY`: how far back a list can be paged by offset, in transactions.
     pub history_max: u32,
     /// `NWC_MAX_REPLY_BYTES`: the longest list in a reply.
@@ -117,22 +135,50 @@ impl Default for Limits {
             hold_secs_max: 86_400,
             connections_per_key: 16,
             connections_total: 1_000,
-            // The built-in's volume has 20 MB.
-            books_bytes_max: 14_000_000,
+            // Beside a write-ahead log of a third on a volume of 300 MB. A half of it is for history, fifty thousand
+            // payments between strangers; what changes in a day, not the whole, is what a snapshot sends.
+            books_bytes_max: 200_000_000,
             answers_per_key: 2_000,
             rate: RateLimit { per_sec: 20, burst: 100 },
             relay_rate: RateLimit { per_sec: 2_000, burst: 5_000 },
             lnurl_rate: RateLimit { per_sec: 5, burst: 50 },
+            names_per_key: 3,
+            names_total: 1_000_000,
+            concurrent_max: 256,
+            http_connections_max: 256,
+            history_items_max: 2_000,
+            history_days: 400,
+            journal_max: 50_000,
             history_max: 10_000,
             reply_bytes_max: REPLY_BYTES_LIMIT,
         }
     }
 }
 
+impl Limits {
+    /// The same, with books that fit a volume of this size beside their write-ahead log: a third of them, at
+    /// least 6 MB.
+    #[must_use]
+    pub fn within(self, volume_bytes: u64) -> Self {
+        let room = (volume_bytes / 4 * 3).min(volume_bytes.saturating_sub(LOG_BYTES_MIN));
+        let room = u32::try_from(room).unwrap_or(u32::MAX).max(BOOKS_BYTES_MIN);
+        if room < self.books_bytes_max {
+            tracing::warn!(bytes = room, "the volume is small; the books are bounded to this");
+        }
+        Self { books_bytes_max: self.books_bytes_max.min(room), ..self }
+    }
+
+    /// Every bound that is a whole number, by the variable that sets it.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let mut limits = *self;
+        NUMBERS.into_iter().map(move |(name, _, _, field)| (name, *field(&mut limits)))
+    }
+}
+
 type Field = fn(&mut Limits) -> &mut u32;
 
 /// Every whole number: variable, least, most, where it goes.
-const NUMBERS: [(&str, u32, u32, Field); 25] = [
+const NUMBERS: [(&str, u32, u32, Field); 32] = [
     ("NWC_MAX_WALLETS", 1, ROWS_LIMIT, |l| &mut l.wallets_max),
     ("NWC_DEFAULT_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_default_secs),
     ("NWC_MAX_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_max_secs),
@@ -156,6 +202,14 @@ const NUMBERS: [(&str, u32, u32, Field); 25] = [
     ("NWC_RELAY_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.relay_rate.burst),
     ("NWC_LNURL_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.lnurl_rate.per_sec),
     ("NWC_LNURL_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.lnurl_rate.burst),
+    ("NWC_MAX_NAMES_PER_KEY", 1, ROWS_LIMIT, |l| &mut l.names_per_key),
+    ("NWC_MAX_NAMES", 1, ROWS_LIMIT, |l| &mut l.names_total),
+    // As many as threads that may wait for the disk.
+    ("NWC_MAX_CONCURRENT", 1, 512, |l| &mut l.concurrent_max),
+    ("NWC_MAX_HTTP_CONNECTIONS", 1, CONNECTIONS_LIMIT, |l| &mut l.http_connections_max),
+    ("NWC_HISTORY_MAX", 20, ROWS_LIMIT, |l| &mut l.history_items_max),
+    ("NWC_HISTORY_DAYS", 1, HISTORY_DAYS_LIMIT, |l| &mut l.history_days),
+    ("NWC_JOURNAL_MAX", 20, ROWS_LIMIT, |l| &mut l.journal_max),
     ("NWC_MAX_HISTORY", 20, ROWS_LIMIT, |l| &mut l.history_max),
     ("NWC_MAX_REPLY_BYTES", REPLY_BYTES_MIN, REPLY_BYTES_LIMIT, |l| &mut l.reply_bytes_max),
 ];

@@ -54,6 +54,13 @@ fn everything_can_be_configured_and_is_shown() {
         ("NWC_RELAY_RATE_BURST", "16"),
         ("NWC_LNURL_RATE_PER_SEC", "17"),
         ("NWC_LNURL_RATE_BURST", "18"),
+        ("NWC_MAX_NAMES_PER_KEY", "30"),
+        ("NWC_MAX_NAMES", "31"),
+        ("NWC_MAX_CONCURRENT", "32"),
+        ("NWC_MAX_HTTP_CONNECTIONS", "33"),
+        ("NWC_HISTORY_MAX", "27"),
+        ("NWC_HISTORY_DAYS", "28"),
+        ("NWC_JOURNAL_MAX", "29"),
         ("NWC_MAX_HISTORY", "20"),
         ("NWC_MAX_REPLY_BYTES", "20000"),
         ("NWC_FEE_RESERVE_PPM", "21"),
@@ -75,6 +82,9 @@ fn everything_can_be_configured_and_is_shown() {
     assert_eq!((limits.in_flight_per_key, limits.in_flight_total), (6, 7));
     assert_eq!((limits.holds_per_key, limits.holds_total, limits.hold_secs_max), (8, 9, 10));
     assert_eq!((limits.connections_per_key, limits.connections_total), (11, 12));
+    assert_eq!((limits.history_items_max, limits.history_days, limits.journal_max), (27, 28, 29));
+    assert_eq!((limits.names_per_key, limits.names_total), (30, 31));
+    assert_eq!((limits.concurrent_max, limits.http_connections_max), (32, 33));
     assert_eq!((limits.rate.per_sec, limits.rate.burst), (13, 14));
     assert_eq!((limits.relay_rate.per_sec, limits.relay_rate.burst), (15, 16));
     assert_eq!((limits.anon_expiry_max_secs, limits.history_max, limits.reply_bytes_max), (5, 20, 20_000));

@@ -10,7 +10,7 @@ use units::UnixSecs;
 use super::refusal::Refusal;
 use super::{Wallet, wire};
 use crate::lightning::Bolt11;
-use crate::store::{Filter, transaction};
+use crate::store::{Filter, past, transaction};
 
 impl Wallet {
     pub(super) fn lookup(
@@ -52,11 +52,13 @@ impl Wallet {
             incoming: wanted.direction != Some(TransactionType::Outgoing),
             outgoing: wanted.direction != Some(TransactionType::Incoming),
         };
-        let items = self.store.read(|view| transaction::list(view, caller, &filter))?;
-        Ok(fit(
-            items.iter().map(|item| wire::item(item, now)),
-            usize::try_from(self.limits.reply_bytes_max).unwrap_or(usize::MAX),
-        ))
+        let (items, forgotten_until) = self.store.read(|view| {
+            let items = transaction::list(view, caller, &filter)?;
+            Ok::<_, rusqlite::Error>((items, past::forgotten_until(view, caller)?))
+        })?;
+        let bytes_max = usize::try_from(self.limits.reply_bytes_max).unwrap_or(usize::MAX);
+        let page = fit(items.iter().map(|item| wire::item(item, now)), bytes_max);
+        Ok(Transactions { forgotten_until, ..page })
     }
 }
 

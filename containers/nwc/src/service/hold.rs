@@ -59,7 +59,7 @@ impl Wallet {
         let (handled, _) = self.once::<()>(caller, &Method::SettleHoldInvoice, now, move |tx, _| {
             Ok((settle(tx, &payee, &wanted.preimage, height, now)?, None))
         })?;
-        self.tell_node()?;
+        self.tell_node_now();
         Ok(handled)
     }
 
@@ -80,7 +80,7 @@ impl Wallet {
             };
             Ok((Handled { notices, ..done }, None))
         })?;
-        self.tell_node()?;
+        self.tell_node_now();
         Ok(handled)
     }
 
@@ -98,6 +98,14 @@ impl Wallet {
             }
             Ok(notices)
         })
+    }
+
+    /// The same after a change that is on the disk: a fault must not take its answer back. The next upkeep
+    /// tells the node.
+    fn tell_node_now(&self) {
+        if let Err(error) = self.tell_node() {
+            tracing::error!(%error, "the node is told later");
+        }
     }
 
     /// Tells the node what it must be told, and notes that it was. Asked again after a crash, a node does

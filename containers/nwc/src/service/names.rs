@@ -15,10 +15,6 @@ use crate::store::{StoreError, name};
 
 /// Fewest and most characters.
 const CHARS: std::ops::RangeInclusive<usize> = 3..=30;
-/// Names of one key: room for second thoughts, not for a collection.
-const PER_KEY_MAX: u32 = 3;
-/// Names of all keys; a row is about a hundred bytes.
-const TOTAL_MAX: u32 = 1_000_000;
 /// Names that people take for the wallet's own, or for its operator.
 const RESERVED: [&str; 40] = [
     "abuse",
@@ -81,9 +77,9 @@ pub(crate) enum NameError {
     Reserved,
     #[error("the name is taken; choose another")]
     Taken,
-    #[error("a key has at most {PER_KEY_MAX} names; use one of yours")]
+    #[error("you have as many names as a key may have (limit: NWC_MAX_NAMES_PER_KEY); use one of yours")]
     TooMany,
-    #[error("all names are given out")]
+    #[error("all names are given out (limit: NWC_MAX_NAMES)")]
     Full,
     #[error("choose a name after this wallet was paid for the first time")]
     NeverPaid,
@@ -118,7 +114,7 @@ impl Wallet {
     ) -> Result<Handled, Refusal> {
         let Some(addresses) = &self.addresses else { return Err(NameError::NotServed.into()) };
         check(&name)?;
-        let (key, lud16) = (caller.wallet, addresses.of(&name));
+        let (key, lud16, limits) = (caller.wallet, addresses.of(&name), self.limits);
         let (handled, _) = self.once::<()>(caller, &Method::ChooseName, now, move |tx, _| {
             let view = tx.view();
             match name::key_of(view, &name)? {
@@ -128,11 +124,11 @@ impl Wallet {
                     if !view.exists(Account::User(key.to_bytes()))? {
                         return Err(NameError::NeverPaid.into());
                     }
-                    let (of_key, total) = name::counts(view, &key, TOTAL_MAX)?;
-                    if of_key >= PER_KEY_MAX {
+                    let (of_key, total) = name::counts(view, &key, limits.names_total)?;
+                    if of_key >= limits.names_per_key {
                         return Err(NameError::TooMany.into());
                     }
-                    if total >= TOTAL_MAX {
+                    if total >= limits.names_total {
                         return Err(NameError::Full.into());
                     }
                 }

@@ -12,7 +12,7 @@ use super::pay::{accepted_notice, late, paid, received_notices, sent_notice};
 use super::refusal::Refusal;
 use super::{hold, limits};
 use crate::lightning::{Bolt11, HtlcClaims, NodeEvent};
-use crate::store::{HoldUntil, Invoice, InvoiceState, StoreError, held, invoice, payment};
+use crate::store::{HoldUntil, Invoice, InvoiceState, StoreError, held, invoice, past, payment};
 
 /// What a report led to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -78,7 +78,10 @@ impl Wallet {
             return Ok(NodeReport { outcome: NodeOutcome::FalseProof, ..NodeReport::default() });
         }
         let settled = self.store.write(move |tx| {
-            let Some(sent) = payment::sent_by_hash(tx.view(), hash)? else { return Ok(Err(Unknown)) };
+            let Some(sent) = payment::sent_by_hash(tx.view(), hash)? else {
+                // Charged before, and its row is gone.
+                return Ok(if past::is_past(tx.view(), hash)? { Ok(None) } else { Err(Unknown) });
+            };
             let Some(payment) = payment::settle_external(tx, sent, preimage, fee, now)? else {
                 return Ok(Ok(None));
             };

@@ -19,7 +19,7 @@ use crate::config::Limits;
 use crate::lightning::{Bolt11, Dispatch, OutgoingPayment};
 use crate::store::{
     self, Connection, HoldError, HoldUntil, Invoice, InvoiceState, NewPayment, Payment, StoreError, invoice,
-    payment, request,
+    past, payment, request,
 };
 
 /// What payments are bound by.
@@ -81,6 +81,15 @@ impl Wallet {
                 return Err(Refusal::Expired);
             }
             payable?;
+            // Paid before, and its row is gone.
+            if past::is_past(tx.view(), new.payment_hash)? {
+                return Err(Refusal::PaidBefore);
+            }
+            // A node has one name for both directions: money that leaves under the hash of an invoice of ours could
+            // come back under it, and be taken for its payment.
+            if invoice::by_hash(tx.view(), new.payment_hash)?.is_some() {
+                return Err(Refusal::HashOurs);
+            }
             if !upkeep::solvency(tx.view(), node)?.is_solvent() {
                 return Err(Refusal::PayoutsStopped);
             }

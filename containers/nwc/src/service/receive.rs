@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::{Wallet, limits as bounds, wire, zap};
 use crate::config::Limits;
 use crate::lightning::{InvoiceTerms, Purpose};
-use crate::store::{Access, NewInvoice, OpenCounts, invoice, payment};
+use crate::store::{Access, NewInvoice, OpenCounts, invoice, past, payment};
 
 use ledger::{Account, LedgerTx};
 
@@ -183,7 +183,9 @@ impl Wallet {
 /// Whether an invoice or a payment of ours has this hash. Two of the same could be confused, or paid with
 /// each other's proof.
 fn is_used(tx: &LedgerTx<'_>, hash: PaymentHash) -> rusqlite::Result<bool> {
-    Ok(invoice::by_hash(tx.view(), hash)?.is_some() || payment::live_by_hash(tx.view(), hash)?.is_some())
+    Ok(invoice::by_hash(tx.view(), hash)?.is_some()
+        || payment::live_by_hash(tx.view(), hash)?.is_some()
+        || past::is_past(tx.view(), hash)?)
 }
 
 /// Inserts an invoice if its payee is admitted and the limits allow it.

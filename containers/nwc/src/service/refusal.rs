@@ -33,6 +33,10 @@ pub(crate) enum Refusal {
     Cancelled,
     #[error("the invoice has been paid, or is being paid, by somebody else")]
     PaidByOther,
+    #[error("the invoice was paid before; what is known of it was deleted with the older history")]
+    PaidBefore,
+    #[error("the invoice has the payment_hash of an invoice of this wallet; ask its maker for another")]
+    HashOurs,
     #[error("this is an invoice of your own wallet; paying it would move nothing")]
     OwnInvoice,
     #[error("the invoice names this wallet's node but was not made here; ask its maker for a new one")]
@@ -77,9 +81,13 @@ pub(crate) enum Refusal {
     HoldOverdue,
     #[error("the invoice is settled; send the money back with a payment")]
     HoldSettled,
-    #[error("too many hold invoices have money locked in; settle or cancel some")]
+    #[error(
+        "too many hold invoices have money locked in (limit: NWC_MAX_HOLDS_PER_KEY or NWC_MAX_HOLDS); settle or cancel some"
+    )]
     TooManyHolds,
-    #[error("too many payments are on their way; wait until some arrive or fail")]
+    #[error(
+        "too many payments are on their way (limit: NWC_MAX_IN_FLIGHT_PER_KEY or NWC_MAX_IN_FLIGHT); wait until some arrive or fail"
+    )]
     TooManyInFlight,
     #[error("this server holds as many wallets as it may; use another one")]
     TooManyWallets,
@@ -89,11 +97,13 @@ pub(crate) enum Refusal {
     PayoutsStopped,
     #[error("this wallet serves only admitted keys; ask its operator")]
     NotAdmitted,
-    #[error("too many unpaid invoices; wait until some are paid or expire")]
+    #[error(
+        "too many unpaid invoices (limit: NWC_MAX_OPEN_INVOICES, …_PER_KEY or …_UNFUNDED); wait until some are paid or expire"
+    )]
     TooManyInvoices,
-    #[error("too many requests in a short time; wait some minutes")]
+    #[error("too many requests in a short time (limit: NWC_MAX_ANSWERS_PER_KEY); wait some minutes")]
     TooManyRequests,
-    #[error("the wallet has no room for this now; try again later")]
+    #[error("the wallet has no room for this now (limit: NWC_BOOKS_BYTES_MAX); try again later")]
     Full,
     #[error("the zap request is not valid: {0}")]
     Zap(ZapError),
@@ -131,6 +141,8 @@ impl Refusal {
             | Self::Cancelled
             | Self::PaidByOther
             | Self::OwnInvoice
+            | Self::PaidBefore
+            | Self::HashOurs
             | Self::NotOurs
             | Self::CannotPay(_) => ErrorCode::PaymentFailed,
             Self::TooManyWallets | Self::PayeeFull { .. } => ErrorCode::PaymentFailed,

@@ -13,6 +13,7 @@ use nostr::key::PublicKey;
 use protocol::nwc::Method;
 use units::UnixSecs;
 
+use super::compaction;
 use super::refusal::Refusal;
 use crate::config::Limits;
 use crate::store::{self, StoreError, invoice, request};
@@ -89,6 +90,7 @@ pub(super) fn check(
     request::forget(tx, now)?;
     invoice::sweep(tx, now, SWEPT)?;
     invoice::forget_dead(tx, DEAD_KEPT)?;
+    compaction::make_room(tx, limits, now)?;
     Ok(if has_room(tx, part, limits)? { None } else { Some(Refusal::Full) })
 }
 

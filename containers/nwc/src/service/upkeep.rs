@@ -26,17 +26,32 @@ impl Solvency {
 }
 
 impl Wallet {
-    /// Does all of it. To be called every few seconds; returns what is to be sent.
+    /// Does all of it. To be called every few seconds; returns what is to be sent. One part that fails keeps
+    /// none of the others from being done.
     ///
     /// # Errors
-    /// [`StoreError`]; the rest is done next time.
+    /// The first [`StoreError`], unless there is something to be sent: that is on the disk and would not come
+    /// again. Each is logged, and what failed is done next time.
     pub fn upkeep(&self, now: UnixSecs) -> Result<Vec<Notice>, StoreError> {
-        let notices = self.cancel_overdue(now)?;
-        self.tell_node()?;
-        self.drop_ended_connections(now)?;
-        self.charge_for_holding(now)?;
-        self.watch_solvency()?;
-        Ok(notices)
+        let overdue = self.cancel_overdue(now);
+        let rest = [
+            ("telling the node", self.tell_node()),
+            ("ending connections", self.drop_ended_connections(now)),
+            ("charging for holding", self.charge_for_holding(now)),
+            ("compacting the history", self.compact(now)),
+            ("watching the solvency", self.watch_solvency()),
+        ];
+        let mut fault = None;
+        for (part, done) in rest {
+            if let Err(error) = done {
+                tracing::error!(part, %error, "a part of the wallet's upkeep failed");
+                fault = fault.or(Some(error));
+            }
+        }
+        match (overdue?, fault) {
+            (notices, Some(fault)) if notices.is_empty() => Err(fault),
+            (notices, _) => Ok(notices),
+        }
     }
 
     /// Compares what is owed with what there is, in one snapshot of the books.
@@ -74,6 +89,7 @@ impl Wallet {
             let (_, in_flight) = total::in_flight(view, &self.service_pubkey)?;
             Ok::<_, StoreError>((total::accounts(view)?, open, in_flight))
         })?;
+        self.show_sizes()?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is for the eye")]
         let msat = |amount: Msat| amount.msat() as f64;
         metrics::gauge!("wallet_liabilities_msat").set(msat(state.liabilities));

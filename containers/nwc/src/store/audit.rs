@@ -30,43 +30,71 @@ pub enum AuditError {
     /// The counts of open invoices are wrong.
     #[error("the counts of open invoices are wrong")]
     OpenInvoices,
+    /// The counts of what is finished are wrong.
+    #[error("the counts of finished payments and invoices are wrong")]
+    History,
     /// The database failed.
     #[error("the wallet's database cannot be read")]
     Sqlite(#[from] rusqlite::Error),
 }
 
 /// Settled payments without a settling transaction of this attempt, payments in flight or failed with
-/// one, and payments without the hold they began with.
+/// one, and payments without the hold they began with. A transaction that was carried forward counts: its key
+/// is kept for as long as the row is.
 const WRONG_PAYMENT: &str = "
-    SELECT p.id FROM payment p
-    LEFT JOIN ledger_transaction h ON h.key = 'payment/' || p.id || '/' || p.attempt || '/hold'
-    LEFT JOIN ledger_transaction s ON s.key = 'payment/' || p.id || '/' || p.attempt || '/settle'
-    LEFT JOIN ledger_transaction l ON l.key = 'payment/' || p.id || '/' || p.attempt || '/settle-late'
-    LEFT JOIN ledger_transaction r ON r.key = 'payment/' || p.id || '/' || p.attempt || '/release'
-    WHERE h.id IS NULL
-       OR (p.state = 'settled') <> (s.id IS NOT NULL OR l.id IS NOT NULL)
-       OR (p.state IN ('held', 'dispatched') AND r.id IS NOT NULL)
-       OR (p.state = 'failed' AND r.id IS NULL)
-       OR (s.id IS NOT NULL AND r.id IS NOT NULL)
+    SELECT id FROM (
+        SELECT p.id, p.state,
+            EXISTS (SELECT 1 FROM ledger_transaction WHERE key = name || '/hold')
+                OR EXISTS (SELECT 1 FROM ledger_carried WHERE key = name || '/hold') AS h,
+            EXISTS (SELECT 1 FROM ledger_transaction WHERE key = name || '/settle')
+                OR EXISTS (SELECT 1 FROM ledger_carried WHERE key = name || '/settle') AS s,
+            EXISTS (SELECT 1 FROM ledger_transaction WHERE key = name || '/settle-late')
+                OR EXISTS (SELECT 1 FROM ledger_carried WHERE key = name || '/settle-late') AS l,
+            EXISTS (SELECT 1 FROM ledger_transaction WHERE key = name || '/release')
+                OR EXISTS (SELECT 1 FROM ledger_carried WHERE key = name || '/release') AS r
+        FROM (SELECT id, state, 'payment/' || id || '/' || attempt AS name FROM payment) p
+    )
+    WHERE NOT h
+       OR (state = 'settled') <> (s OR l)
+       OR (state IN ('held', 'dispatched') AND r)
+       OR (state = 'failed' AND NOT r)
+       OR (s AND r)
     LIMIT 1";
 
 /// Settled invoices without exactly one transaction that credits the payee with what was received: a
-/// receipt over Lightning, or the settling of a payment with the same hash.
+/// receipt over Lightning, or the settling of the payment of just this invoice. (Somebody may have paid another
+/// invoice with the same hash, made elsewhere; that is no payment of this one.)
 const WRONG_INVOICE: &str = "
     SELECT i.id FROM invoice i
     WHERE (i.state = 'settled') <> (
         SELECT count(*) FROM (
-            SELECT t.id FROM ledger_transaction t WHERE t.key = 'invoice/' || i.id || '/receive'
+            SELECT 'invoice/' || i.id || '/receive' AS key
             UNION ALL
-            SELECT t.id FROM payment p
-                JOIN ledger_transaction t ON t.key = 'payment/' || p.id || '/' || p.attempt || '/settle'
-                WHERE p.payment_hash = i.payment_hash AND p.state = 'settled'
-        ) t
-        JOIN ledger_posting g ON g.transaction_id = t.id
-        JOIN ledger_account a ON a.id = g.account_id AND a.key = 'user:' || lower(hex(i.payee))
-        WHERE g.amount_msat = i.received_msat
+            SELECT i.settle_key WHERE i.settle_key IS NOT NULL
+            UNION ALL
+            SELECT 'payment/' || p.id || '/' || p.attempt || '/settle' FROM payment p
+                WHERE p.payment_hash = i.payment_hash AND p.bolt11 = i.bolt11 AND p.state = 'settled'
+        ) k
+        WHERE EXISTS (SELECT 1 FROM ledger_carried c WHERE c.key = k.key)
+           OR EXISTS (
+                SELECT 1 FROM ledger_transaction t
+                JOIN ledger_posting g ON g.transaction_id = t.id
+                JOIN ledger_account a ON a.id = g.account_id AND a.key = 'user:' || lower(hex(i.payee))
+                WHERE t.key = k.key AND g.amount_msat = i.received_msat)
     )
     LIMIT 1";
+
+/// Keys whose history is not counted right.
+const WRONG_HISTORY: &str = "
+    SELECT 1 FROM (
+        SELECT pubkey, sum(items) AS items, sum(bytes) AS bytes FROM (
+            SELECT payer AS pubkey, 1 AS items, bytes FROM payment WHERE state IN ('settled', 'failed')
+            UNION ALL SELECT payee, 1, bytes FROM invoice WHERE state = 'settled'
+            UNION ALL SELECT pubkey, -items, -bytes FROM history_of
+            UNION ALL SELECT NULL, items, bytes FROM history_of
+            UNION ALL SELECT NULL, -items, -bytes FROM history_size)
+        GROUP BY pubkey
+    ) WHERE items <> 0 OR bytes <> 0 LIMIT 1";
 
 /// Hold invoices that wait for money of another wallet of ours without a payment that holds just that,
 /// and payments in flight to an invoice of ours that does not wait for them.
@@ -103,5 +131,8 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
         [],
         |row| row.get(0),
     )?;
-    if counts_agree { Ok(()) } else { Err(AuditError::OpenInvoices) }
+    if !counts_agree {
+        return Err(AuditError::OpenInvoices);
+    }
+    if sql.prepare(WRONG_HISTORY)?.exists([])? { Err(AuditError::History) } else { Ok(()) }
 }

@@ -163,12 +163,14 @@ pub(crate) fn revoke(tx: &LedgerTx<'_>, owner: &PublicKey, service: &PublicKey) 
     Ok(changed == 1)
 }
 
-/// What a connection spent since a moment, with what is on its way and set aside for fees.
+/// What a connection spent since a moment, the beginning of a day, with what is on its way and set aside for
+/// fees, and with payments whose rows are gone.
 pub(crate) fn spent(view: View<'_>, id: i64, since: UnixSecs) -> rusqlite::Result<Msat> {
     view.sql()
         .prepare_cached(
             "SELECT coalesce(sum(amount_msat +
                  CASE state WHEN 'settled' THEN fee_msat ELSE reserve_msat + service_fee_msat END), 0)
+                 + (SELECT coalesce(sum(msat), 0) FROM connection_spent WHERE connection = ?1 AND day >= ?2 / 86400)
              FROM payment WHERE connection = ?1 AND created_at >= ?2 AND state <> 'failed'",
         )?
         .query_row(params![id, secs(since)], |row| row.get(0).map(Msat::new))

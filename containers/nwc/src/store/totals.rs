@@ -74,6 +74,11 @@ pub(crate) fn in_flight(view: View<'_>, payer: &PublicKey) -> rusqlite::Result<(
         .query_row(params![payer.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
+/// Open invoices of payees who had never been paid.
+pub(crate) fn open_unfunded(view: View<'_>) -> rusqlite::Result<u32> {
+    view.sql().prepare_cached("SELECT unfunded FROM open_invoices")?.query_row([], |row| row.get(0))
+}
+
 /// All open invoices.
 pub(crate) fn open_invoices(view: View<'_>) -> rusqlite::Result<u32> {
     view.sql().prepare_cached("SELECT total FROM open_invoices")?.query_row([], |row| row.get(0))

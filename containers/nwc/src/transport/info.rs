@@ -10,11 +10,12 @@ use nostr::event::Kind;
 use nostr::key::{Keys, PublicKey};
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::kinds::{NWC_INFO, WALLET_ANNOUNCEMENT};
-use protocol::nwc::{Method, Notification};
+use protocol::nwc::Method;
 use protocol::tag;
 use tokio::time::MissedTickBehavior;
 
 use super::cipher::ENCRYPTION;
+use super::keyring::Announced;
 use super::{CONNECT_WAIT, RELOAD_EVERY, Transport};
 use crate::service::ALIAS;
 
@@ -70,12 +71,12 @@ async fn announce(transport: &Transport, told: &mut HashSet<PublicKey>) -> bool 
         own_taken &= publish(transport, event).await;
     }
     let mut taken = own_taken;
-    for (keys, methods) in announced {
+    for (keys, says) in announced {
         if told.contains(&keys.public_key()) {
             continue;
         }
         let is_main = keys.public_key() == transport.keys.public_key();
-        let is_told = publish(transport, info(transport, &keys, &methods)).await && (own_taken || !is_main);
+        let is_told = publish(transport, info(transport, &keys, &says)).await && (own_taken || !is_main);
         if is_told {
             told.insert(keys.public_key());
         }
@@ -98,10 +99,14 @@ async fn publish(transport: &Transport, event: Result<CheckedEvent, SignError>) 
     }
 }
 
-fn info(transport: &Transport, keys: &Keys, methods: &[Method]) -> Result<CheckedEvent, SignError> {
-    let mut words: Vec<_> = methods.iter().map(Method::as_str).collect();
-    words.push("notifications");
-    let tags = vec![tag!["encryption", ENCRYPTION], tag!["notifications", Notification::TYPES.join(" ")]];
+fn info(transport: &Transport, keys: &Keys, says: &Announced) -> Result<CheckedEvent, SignError> {
+    let mut words: Vec<_> = says.methods.iter().map(Method::as_str).collect();
+    let mut tags = vec![tag!["encryption", ENCRYPTION]];
+    // Word and tag only where there is something to hear.
+    if !says.notifications.is_empty() {
+        words.push("notifications");
+        tags.push(tag!["notifications", says.notifications.join(" ")]);
+    }
     sign(keys, NWC_INFO, transport.clock.now(), tags, words.join(" "))
 }
 

@@ -4,16 +4,24 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nostr::key::{Keys, PublicKey, SecretKey};
-use protocol::nwc::Method;
+use protocol::nwc::{Method, Notification};
 
 use crate::service::Connection;
+
+/// What the info event of a service key says.
+#[derive(Clone, Debug)]
+pub(super) struct Announced {
+    pub(super) methods: Vec<Method>,
+    /// Types of notifications.
+    pub(super) notifications: Vec<String>,
+}
 
 /// The keys, and what the info event of each says.
 #[derive(Debug)]
 pub(super) struct Keyring {
     main: Keys,
-    /// Keys and methods of the connections.
-    others: Mutex<HashMap<PublicKey, (Keys, Vec<Method>)>>,
+    /// Those of the connections.
+    others: Mutex<HashMap<PublicKey, (Keys, Announced)>>,
 }
 
 impl Keyring {
@@ -27,7 +35,15 @@ impl Keyring {
     pub(super) fn set(&self, connections: &[Connection]) {
         let entry = |one: &Connection| {
             let secret = SecretKey::from_slice(one.secret.as_slice()).ok()?;
-            Some((one.service, (Keys::new(secret), one.methods.clone())))
+            let mut methods = one.methods.clone();
+            // What tells a client of itself it may always ask.
+            for own in [Method::GetInfo, Method::GetBudget] {
+                if !methods.contains(&own) {
+                    methods.push(own);
+                }
+            }
+            let announced = Announced { methods, notifications: one.notifications.clone() };
+            Some((one.service, (Keys::new(secret), announced)))
         };
         *self.others() = connections.iter().filter_map(entry).collect();
     }
@@ -46,13 +62,16 @@ impl Keyring {
         std::iter::once(self.main.public_key()).chain(others.keys().copied()).collect()
     }
 
-    /// Every service key with what may be called there.
-    pub(super) fn announced(&self) -> Vec<(Keys, Vec<Method>)> {
-        let main = (self.main.clone(), Method::NIP.iter().chain(&Method::EXTENSIONS).cloned().collect());
-        std::iter::once(main).chain(self.others().values().cloned()).collect()
+    /// Every service key with what may be called and heard there.
+    pub(super) fn announced(&self) -> Vec<(Keys, Announced)> {
+        let all = Announced {
+            methods: Method::NIP.iter().chain(&Method::EXTENSIONS).cloned().collect(),
+            notifications: Notification::TYPES.map(str::to_owned).to_vec(),
+        };
+        std::iter::once((self.main.clone(), all)).chain(self.others().values().cloned()).collect()
     }
 
-    fn others(&self) -> MutexGuard<'_, HashMap<PublicKey, (Keys, Vec<Method>)>> {
+    fn others(&self) -> MutexGuard<'_, HashMap<PublicKey, (Keys, Announced)>> {
         // The map is replaced whole; a panic elsewhere leaves it whole.
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,8 +19,6 @@ use units::Stopwatch;
 use super::{RELOAD_EVERY, Transport, TransportError};
 use crate::service::{Handled, RequestEvent, Scheme};
 
-/// Requests under way at once; each takes a thread while it waits for the disk.
-const CONCURRENT_MAX: usize = 256;
 /// Requests that wait for one of these places.
 const QUEUE_MAX: usize = 1_024;
 /// How long a subscription is kept after another has replaced it: what is on its way still arrives.
@@ -45,8 +43,10 @@ struct Asked {
 
 impl Requests {
     pub(super) fn new(transport: Arc<Transport>) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(CONCURRENT_MAX));
-        let rates = (RateLimiter::new(transport.wallet.limits().rate), RateLimiter::new(TOLD));
+        let limits = transport.wallet.limits();
+        let places = usize::try_from(limits.concurrent_max).unwrap_or(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places));
+        let rates = (RateLimiter::new(limits.rate), RateLimiter::new(TOLD));
         Arc::new(Self { transport, places, started: Stopwatch::start(), rates: Mutex::new(rates) })
     }
 
@@ -111,10 +111,8 @@ impl Requests {
             let request = RequestEvent { event: event.id, client: event.pubkey, service, scheme };
             Asked { request, keys: keys.clone() }
         };
-        let Some(scheme) = Scheme::of(&event) else {
-            return self.refuse(&asked(Scheme::Nip44), &Response::unsupported_encryption()).await;
-        };
-        let asked = asked(scheme);
+        let scheme = Scheme::of(&event);
+        let asked = asked(scheme.unwrap_or(Scheme::Nip44));
         if !self.has_rate(&event.pubkey) {
             metrics::counter!("wallet_requests_refused_total", "limit" => "key_rate").increment(1);
             if self.is_told(&event.pubkey) {
@@ -122,9 +120,12 @@ impl Requests {
             }
             return;
         }
+        let Some(scheme) = scheme else {
+            return self.refuse_unread(&asked, &Response::unsupported_encryption()).await;
+        };
         match self.transport.cipher.decrypt(scheme, &asked.keys, &event) {
             Ok(text) => match Request::from_json(&text) {
-                Err(refused) => self.refuse(&asked, &Response::from(refused)).await,
+                Err(refused) => self.refuse_unread(&asked, &Response::from(refused)).await,
                 Ok(request) => self.act(&asked, request).await,
             },
             Err(e) => {
@@ -132,7 +133,7 @@ impl Requests {
                 tracing::debug!("a request was not decrypted: {e}");
                 let said =
                     WalletError::invalid("the content is not encrypted as the event's encryption tag says");
-                self.refuse(&asked, &Response::refused(&Method::Unknown(String::new()), said)).await;
+                self.refuse_unread(&asked, &Response::refused(&Method::Unknown(String::new()), said)).await;
             }
         }
     }
@@ -169,7 +170,10 @@ impl Requests {
         let text = cipher.decrypt(asked.request.scheme, &asked.keys, event).unwrap_or_default();
         let method =
             Request::from_json(&text).map_or(Method::Unknown(String::new()), |request| request.method());
-        let error = WalletError::new(ErrorCode::RateLimited, "too many requests; ask less often");
+        let error = WalletError::new(
+            ErrorCode::RateLimited,
+            "too many requests (limit: NWC_RATE_PER_SEC of one key); ask less often",
+        );
         self.refuse(asked, &Response::refused(&method, error)).await;
     }
 
@@ -195,6 +199,13 @@ impl Requests {
         let wallet = Arc::clone(&self.transport.wallet);
         let now = self.transport.clock.now();
         tokio::task::spawn_blocking(move || wallet.handle_event(&event, request, now)).await.ok()
+    }
+
+    /// Refuses what could not be read, which is a request all the same.
+    async fn refuse_unread(&self, asked: &Asked, response: &Response) {
+        let code = response.outcome().err().map(|error| error.code.as_str());
+        count(&Method::Unknown(String::new()), code, Stopwatch::start());
+        self.refuse(asked, response).await;
     }
 
     async fn refuse(&self, asked: &Asked, response: &Response) {

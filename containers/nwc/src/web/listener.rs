@@ -14,8 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-/// Connections at once; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 256;
 /// How long a connection lasts: a payment is two requests. Also the end of whoever sends a byte now
 /// and then.
 const CONNECTION_LASTS: Duration = Duration::from_secs(30);
@@ -28,8 +26,10 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    /// At most so many connections at once; more wait in the kernel's queue.
+    pub(super) fn new(listener: TcpListener, connections_max: u32) -> Self {
+        let places = usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS);
+        Self { listener, places: Arc::new(Semaphore::new(places)) }
     }
 }
 

@@ -6,7 +6,7 @@ use protocol::nwc::*;
 use sha2::{Digest, Sha256};
 use units::{Msat, UnixSecs};
 
-use crate::support::node::foreign_invoice;
+use crate::support::node::{amountless_invoice, foreign_invoice};
 use crate::support::{NOW, Setup, World, assert_refused, person};
 
 fn pay_with_amount(
@@ -156,11 +156,19 @@ fn bug_g_a_payment_request_replayed_much_later_pays_once() {
     let (alice, bob) = (person(1), person(2));
     world.give(alice, 10_000);
     let invoice = world.invoice(bob, 4_000);
-    let first = world.pay(alice, &invoice).unwrap();
+    let ask = |world: &World, event, now| {
+        let request = Request::PayInvoice(PayInvoice::of(invoice.invoice.clone().unwrap()));
+        world.handle_event(alice, event, request, now).text().unwrap()
+    };
+    let first = ask(&world, 1, NOW);
+    PayInvoice::parse_reply(&first).unwrap();
     for hours in [0, 1, 1_000] {
         world.reopen().unwrap();
         let later = UnixSecs(NOW.0 + hours * 3_600);
-        assert_eq!(world.pay_at(alice, &invoice, later).unwrap(), first);
+        // The same event, and the same invoice in another one.
+        assert_eq!(ask(&world, 1, later), first);
+        let proof = PayInvoice::parse_reply(&ask(&world, 2, later)).unwrap();
+        assert_eq!(PayInvoice::parse_reply(&first).unwrap(), proof);
         world.assert_unmoved(&[alice, bob], &[6_000, 4_000]);
     }
 }
@@ -231,7 +239,12 @@ fn bug_k_fees_are_finite_for_every_amount() {
     let (invoice, ..) = foreign_invoice(1, Msat::new(1_000_000_000_000_000_000), NOW);
     let refused = world.ask(person(0), Request::PayInvoice(PayInvoice::of(invoice)));
     assert_refused(refused, ErrorCode::InsufficientBalance, "balance");
+    let (invoice, ..) = amountless_invoice(2, NOW);
+    let wanted = PayInvoice { amount: Some(Msat::new(i64::MAX)), ..PayInvoice::of(invoice) };
+    let refused = world.ask(person(0), Request::PayInvoice(wanted));
+    assert_refused(refused, ErrorCode::Other, "out of range");
     assert_eq!(node.handed_over(), []);
+    world.audit();
 }
 
 #[test]

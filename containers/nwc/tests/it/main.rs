@@ -6,6 +6,7 @@ mod bugs;
 mod concurrency;
 mod connections;
 mod crashes;
+mod history;
 mod hold;
 mod latency;
 mod lightning;

@@ -3,5 +3,6 @@
 mod attacks;
 mod auth;
 mod kills;
+mod races;
 mod wire;
 mod world;

@@ -290,7 +290,7 @@ fn a_paid_key_chooses_a_name_and_is_paid_under_it() {
         choose(&world, alice, name).unwrap();
         assert_eq!(info(&world, alice), format!("{name}@wallet.example:8080"));
     }
-    assert_refused(choose(&world, alice, "alice-d"), ErrorCode::Restricted, "at most 3");
+    assert_refused(choose(&world, alice, "alice-d"), ErrorCode::Restricted, "NWC_MAX_NAMES_PER_KEY");
     // An old name of hers is hers still: shown again if she likes, never another's.
     choose(&world, alice, "alice").unwrap();
     assert_eq!(info(&world, alice), "alice@wallet.example:8080");

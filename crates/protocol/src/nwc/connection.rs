@@ -153,6 +153,12 @@ impl CreateConnection {
         if request_methods.is_empty() {
             return Err(WalletError::invalid("request_methods must name at least one method"));
         }
+        // Alby's SDK asks so for a connection with a balance of its own. Given another, it would spend the owner's.
+        if params.flag("isolated")?.unwrap_or(false) {
+            return Err(WalletError::invalid(
+                "isolated: a connection shares its owner's balance; use another key for a wallet of its own",
+            ));
+        }
         let words = BudgetRenewal::ALL.map(|renewal| (renewal.as_str(), renewal));
         Ok(Self {
             pubkey: required("pubkey", params.pubkey("pubkey")?)?,

@@ -2,7 +2,7 @@
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
-use units::Msat;
+use units::{Msat, UnixSecs};
 
 use super::bytes::Preimage;
 use super::connection::{Budget, Connected, Connections};
@@ -66,6 +66,10 @@ pub struct Paid {
 pub struct Transactions {
     /// Newest first.
     pub transactions: Vec<Transaction>,
+    /// Ours, beside NIP-47: what was made at this moment or before may be gone, because the wallet keeps a bounded
+    /// history; absent where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_until: Option<UnixSecs>,
 }
 
 /// The result of `add_pubkey`: nothing to say.

@@ -43,3 +43,11 @@ fn balance_runs_down_from_what_is_there() {
     check(day(), Some(600), &[Some(600), None, Some(902), None]);
     check(vec![], Some(5), &[]);
 }
+
+#[test]
+fn a_payment_on_its_way_takes_what_no_list_shows() {
+    use TransactionType::Outgoing;
+    assert!(is_on_its_way(&[transaction(Outgoing, 300, 0, None)]));
+    assert!(!is_on_its_way(&[transaction(Outgoing, 300, 2, Some(9))]));
+    assert!(!is_on_its_way(&[]));
+}

@@ -51,3 +51,26 @@ fn the_audit_finds_damage() {
     check_damage("UPDATE invoice SET payee = zeroblob(32) WHERE state = 'settled'", invoice);
     check_damage("UPDATE open_invoices SET total = 2", |error| matches!(error, AuditError::OpenInvoices));
 }
+
+#[test]
+fn a_payment_of_anothers_invoice_with_the_hash_of_ours_does_not_break_the_audit() {
+    let (_dir, store) = store();
+    // Alice is paid ten from outside, and then pays an invoice from elsewhere with the same hash, of which ten
+    // come back.
+    let ours = NewInvoice { payee: ALICE, ..new_invoice(1, 10) };
+    let theirs = NewPayment { bolt11: "lnbcrt2".to_owned(), ..new_payment(1, 1_000, 10) };
+    store
+        .write(move |tx| {
+            invoice::insert(tx, &ours)?;
+            let asked = invoice::by_hash(tx.view(), ours.payment_hash)?;
+            let asked = asked.ok_or(StoreError::Inconsistent("no invoice"))?;
+            invoice::begin_claim(tx, &asked)?;
+            let asked = invoice::by_hash(tx.view(), ours.payment_hash)?;
+            let asked = asked.ok_or(StoreError::Inconsistent("no invoice"))?;
+            invoice::receive(tx, asked, Msat::new(10), NOW)?;
+            let held = payment::hold(tx, theirs, NOW)?;
+            payment::settle_external(tx, held, preimage(1).0, Msat::ZERO, NOW).map_err(HoldError::from)
+        })
+        .unwrap();
+    store.audit().unwrap();
+}

@@ -9,6 +9,8 @@ pub(super) const FEE: i64 = 3;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Says {
     Done,
+    /// It was done before. Whoever forgot that says no; nobody does it again.
+    Known,
     Waits,
     No,
 }
@@ -85,7 +87,7 @@ impl Pencil {
     pub(super) fn pay(&mut self, payer: usize, index: usize, now: u64) -> Says {
         let invoice = &mut self.invoices[index];
         match invoice.is {
-            Is::Paid if invoice.paid_by == Some(payer) => return Says::Done,
+            Is::Paid if invoice.paid_by == Some(payer) => return Says::Known,
             Is::Locked(by, _) if by == payer => return Says::Waits,
             Is::Open if now <= invoice.until && invoice.payee != payer => {}
             Is::Open | Is::Locked(..) | Is::Accepted | Is::Claiming | Is::Paid | Is::Dead => return Says::No,
@@ -109,7 +111,7 @@ impl Pencil {
     pub(super) fn settle(&mut self, index: usize, now: u64) -> Says {
         let invoice = &mut self.invoices[index];
         match invoice.is {
-            Is::Paid | Is::Claiming if invoice.hold => Says::Done,
+            Is::Paid | Is::Claiming if invoice.hold => Says::Known,
             Is::Locked(payer, since) if now <= since + LOCKED_SECS => {
                 self.hold -= invoice.msat + FEE;
                 self.money[invoice.payee] += invoice.msat;
@@ -185,7 +187,7 @@ impl Pencil {
     pub(super) fn pay_foreign(&mut self, payer: usize, index: usize, refused: bool) -> Says {
         let (msat, sent) = self.foreign[index];
         match sent {
-            Sent::Arrived(by) if by == payer => return Says::Done,
+            Sent::Arrived(by) if by == payer => return Says::Known,
             Sent::InFlight(by) if by == payer => return Says::Waits,
             Sent::Arrived(_) | Sent::InFlight(_) => return Says::No,
             Sent::Never | Sent::GivenUp(_) => {}

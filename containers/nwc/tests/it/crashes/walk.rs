@@ -156,6 +156,9 @@ impl Walk {
                 hold_secs_max: u32::try_from(LOCKED_SECS).unwrap(),
                 in_flight_per_key: 1_000,
                 holds_per_key: 1_000,
+                // So little that every upkeep compacts: a crash finds it between any two of its steps.
+                history_items_max: 3,
+                journal_max: 8,
                 ..Limits::default()
             },
             fees: Fees {
@@ -192,7 +195,9 @@ impl Walk {
         if let Some(handled) = &handled
             && !self.is_foreign(&step)
         {
-            assert_eq!(says(handled), expected, "{step:?} {handled:?}");
+            let said = says(handled);
+            let is_known = expected == Says::Known && matches!(said, Says::Done | Says::No);
+            assert!(is_known || said == expected, "{step:?} {handled:?} {expected:?}");
         }
         handled
     }

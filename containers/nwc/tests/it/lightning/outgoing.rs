@@ -8,7 +8,7 @@ use protocol::nwc::*;
 use units::{Msat, UnixSecs};
 
 use super::AMOUNT;
-use crate::support::node::foreign_invoice;
+use crate::support::node::{amountless_invoice, foreign_invoice};
 use crate::support::{NOW, ScriptedNode, World, assert_refused, person, told};
 
 /// One hundredth, at least 10 sat.
@@ -275,4 +275,27 @@ fn attack_23_an_expired_foreign_invoice_is_not_tried_but_a_paid_one_keeps_its_pr
     payment.report(payment.settled(1));
     assert!(crate::support::outcome(ask(&payment.invoice, late)).is_ok());
     assert_eq!(payment.node.handed_over().len(), 1);
+}
+
+#[test]
+fn attack_23_an_invoice_without_an_amount_is_paid_with_just_what_was_asked() {
+    let (world, node) = World::on_lightning();
+    let alice = person(1);
+    world.give(alice, START);
+    let (invoice, payment_hash, preimage) = amountless_invoice(1, NOW);
+    let ask = |msat: Option<i64>| {
+        let wanted = PayInvoice { amount: msat.map(Msat::new), ..PayInvoice::of(invoice.clone()) };
+        world.handle(alice, Request::PayInvoice(wanted), NOW)
+    };
+    assert_refused(crate::support::outcome(ask(None)), ErrorCode::Other, "names no amount");
+    assert_eq!(ask(Some(AMOUNT)).answer, Answer::WhenSettled(payment_hash));
+    assert_eq!(node.handed_over(), [(payment_hash, Msat::new(AMOUNT), Msat::new(RESERVE))]);
+    // Asked again with another amount, it is the same payment: what is under way does not change.
+    assert_eq!(ask(Some(1)).answer, Answer::WhenSettled(payment_hash));
+    assert_eq!(node.handed_over().len(), 1);
+    let settled = NodeEvent::PaymentSettled { payment_hash, preimage, fee: Msat::new(3) };
+    world.wallet().on_node_event(settled, node.as_ref(), NOW).unwrap();
+    assert!(crate::support::outcome(ask(Some(1))).is_ok());
+    world.assert_unmoved(&[alice], &[START - AMOUNT - 3]);
+    assert_eq!(world.account(Account::NodeLightning), AMOUNT + 3);
 }

@@ -175,7 +175,17 @@ async fn a_connection_has_its_own_service_key_info_event_and_notifications() {
     };
     let service = owner.call(&wanted).await.unwrap().wallet_pubkey;
     let info = stored(&relay.url(), NWC_INFO, service).await;
-    assert_eq!(info.content, "pay_invoice get_balance notifications");
+    assert_eq!(info.content, "pay_invoice get_balance get_info get_budget notifications");
+    assert_eq!(tag_value(&info, "notifications"), Some("payment_sent"), "only what it hears");
+    let deaf = CreateConnection {
+        pubkey: Keys::generate().public_key(),
+        notification_types: Vec::new(),
+        ..wanted.clone()
+    };
+    let deaf = owner.call(&deaf).await.unwrap().wallet_pubkey;
+    let info = stored(&relay.url(), NWC_INFO, deaf).await;
+    assert_eq!(info.content, "pay_invoice get_balance get_info get_budget");
+    assert_eq!(tag_value(&info, "notifications"), None);
     let mut app = Client::new(&served.relays, app, service).await;
     assert_eq!(app.call(&GetBalance {}).await.unwrap().balance, Msat::new(50_000));
     let invoice =

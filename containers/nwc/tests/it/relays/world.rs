@@ -209,6 +209,25 @@ impl Client {
         sign(&self.keys, NWC_REQUEST, SystemClock.now(), tags, content).unwrap()
     }
 
+    /// A request in an encryption that nobody knows.
+    pub(super) fn unknown_encryption(&self) -> CheckedEvent {
+        let tags = vec![
+            tag!["p", self.service.to_hex()],
+            tag!["encryption", "rot13"],
+            tag!["nonce", Keys::generate().public_key().to_hex()],
+        ];
+        sign(&self.keys, NWC_REQUEST, SystemClock.now(), tags, "abc".to_owned()).unwrap()
+    }
+
+    /// How many replies come until nothing comes for a while.
+    pub(super) async fn count_replies(&mut self) -> usize {
+        let mut count = 0;
+        while let Ok(Some(_)) = tokio::time::timeout(QUIET, self.incoming.next()).await {
+            count += 1;
+        }
+        count
+    }
+
     pub(super) async fn send(&self, event: &CheckedEvent) {
         let report = self.pool.publish(event).await;
         assert!(report.is_published(), "{report:?}");

@@ -149,6 +149,25 @@ pub(crate) fn hash_of(preimage: &Preimage) -> PaymentHash {
     PaymentHash::from_bytes(Sha256::digest(preimage.as_bytes()).into())
 }
 
+/// Somebody else's invoice that names no amount.
+pub(crate) fn amountless_invoice(seed: u8, made_at: UnixSecs) -> (String, PaymentHash, Preimage) {
+    use bitcoin::hashes::{Hash, sha256};
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    let preimage = Preimage::from_bytes([seed; 32]);
+    let payment_hash = hash_of(&preimage);
+    let secret = SecretKey::from_slice(&[0x55; 32]).unwrap();
+    let invoice = lightning_invoice::InvoiceBuilder::new(lightning_invoice::Currency::Regtest)
+        .description("as you like".to_owned())
+        .payment_hash(sha256::Hash::from_byte_array(*payment_hash.as_bytes()))
+        .payment_secret(lightning_invoice::PaymentSecret([1; 32]))
+        .duration_since_epoch(std::time::Duration::from_secs(made_at.0))
+        .expiry_time(std::time::Duration::from_secs(600))
+        .min_final_cltv_expiry_delta(18)
+        .build_signed(|message| Secp256k1::signing_only().sign_ecdsa_recoverable(message, &secret))
+        .unwrap();
+    (invoice.to_string(), payment_hash, preimage)
+}
+
 /// Somebody else's invoice, with the preimage that will prove its payment.
 pub(crate) fn foreign_invoice(seed: u8, amount: Msat, made_at: UnixSecs) -> (String, PaymentHash, Preimage) {
     let preimage = Preimage::from_bytes([seed; 32]);

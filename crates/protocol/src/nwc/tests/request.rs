@@ -228,6 +228,20 @@ fn malformed_requests_are_refused_with_the_method_if_it_can_be_seen() {
 }
 
 #[test]
+fn a_connection_that_should_be_isolated_is_refused() {
+    let with = |isolated: Option<bool>| {
+        let mut params = json!({"pubkey": "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+            "name": "app", "request_methods": ["get_info"]});
+        if let Some(isolated) = isolated {
+            params["isolated"] = isolated.into();
+        }
+        parse(&json!({"method": "create_connection", "params": params}).to_string())
+    };
+    assert!(with(None).is_ok() && with(Some(false)).is_ok());
+    assert!(with(Some(true)).is_err(), "it would share its owner's balance");
+}
+
+#[test]
 fn metadata_that_is_too_long_is_dropped() {
     let with = |chars: usize| {
         let text = "é".repeat(chars);
@@ -236,10 +250,10 @@ fn metadata_that_is_too_long_is_dropped() {
                 .to_string(),
         )
     };
-    // The object itself takes eight bytes: {"t":""}; each letter takes two.
-    let Ok(Request::PayInvoice(kept)) = with((METADATA_BYTES_MAX - 8) / 2) else { panic!("refused") };
-    assert_eq!(kept.metadata.unwrap().to_json().len(), METADATA_BYTES_MAX);
-    let Ok(Request::PayInvoice(dropped)) = with((METADATA_BYTES_MAX - 8) / 2 + 1) else { panic!("refused") };
+    // The object itself takes eight characters: {"t":""}; a letter is one, however many bytes it takes.
+    let Ok(Request::PayInvoice(kept)) = with(METADATA_CHARS_MAX - 8) else { panic!("refused") };
+    assert_eq!(kept.metadata.unwrap().to_json().len(), 2 * METADATA_CHARS_MAX - 8);
+    let Ok(Request::PayInvoice(dropped)) = with(METADATA_CHARS_MAX - 7) else { panic!("refused") };
     assert_eq!(dropped.metadata, None);
 }
 

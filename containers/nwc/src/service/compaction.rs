@@ -1,0 +1,47 @@
+//! Keeping history within its bounds.
+
+use ledger::LedgerTx;
+use units::UnixSecs;
+
+use super::Wallet;
+use crate::config::Limits;
+use crate::store::{StoreError, past};
+
+const DAY_SECS: u64 = 86_400;
+/// Steps of one round: the rest of the upkeep waits meanwhile. Together they are faster than one key may pay.
+const STEPS_MAX: u32 = 64;
+/// Hashes of payments that went are not forgotten so soon after a start: a node first repeats what it said last.
+const SETTLING_SECS: u64 = 3_600;
+
+impl Wallet {
+    /// Does what is due, in small transactions, so that requests go on in between.
+    pub(super) fn compact(&self, now: UnixSecs) -> Result<(), StoreError> {
+        let forget_hashes = now > self.started_at.plus_secs(SETTLING_SECS);
+        let bounds = past::Bounds { forget_hashes, ..bounds(&self.limits, now) };
+        for _ in 0..STEPS_MAX {
+            // Most of the time nothing is; looking for that does not need the writer.
+            if !self.store.read(|view| past::is_due(view, &bounds, now).map_err(StoreError::from))?
+                || !self.store.write(move |tx| past::step(tx, &bounds, now))?
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One step, for whoever finds the file full.
+pub(super) fn make_room(tx: &LedgerTx<'_>, limits: &Limits, now: UnixSecs) -> Result<(), StoreError> {
+    past::step(tx, &bounds(limits, now), now).map(drop)
+}
+
+fn bounds(limits: &Limits, now: UnixSecs) -> past::Bounds {
+    past::Bounds {
+        items_per_key: limits.history_items_max,
+        oldest: now.minus_secs(u64::from(limits.history_days).saturating_mul(DAY_SECS)),
+        // A half of the file: the other is for what is under way, remembered or to be paid.
+        bytes: u64::from(limits.books_bytes_max) / 2,
+        journal: limits.journal_max,
+        forget_hashes: false,
+    }
+}
