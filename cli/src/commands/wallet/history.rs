@@ -201,7 +201,7 @@ impl View for History {
         }
         page.table(&table);
         if let Some(until) = self.forgotten_until {
-            page.line(&format!(
+            page.line(format!(
                 "Of what was before {} the wallet may keep nothing more.",
                 time::both_ways(until, page.now())
             ));

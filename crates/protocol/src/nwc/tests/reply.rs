@@ -92,7 +92,7 @@ fn results_have_their_golden_form() {
     check_golden::<LookupInvoice>(ResultBody::LookupInvoice(transaction.clone()), &transaction, &json);
     check_golden::<MakeInvoice>(ResultBody::MakeInvoice(transaction.clone()), &transaction, &json);
     check_golden::<MakeInvoiceFor>(ResultBody::MakeInvoiceFor(transaction.clone()), &transaction, &json);
-    let list = Transactions { transactions: vec![transaction] };
+    let list = Transactions { transactions: vec![transaction], ..Transactions::default() };
     check_golden::<ListTransactions>(
         ResultBody::ListTransactions(list.clone()),
         &list,
@@ -213,7 +213,10 @@ fn the_nips_own_client_types_read_our_replies() {
         ResultBody::GetBalance(Balance { balance: Msat::new(1) }),
         ResultBody::MakeInvoice(paid_invoice()),
         ResultBody::LookupInvoice(paid_invoice()),
-        ResultBody::ListTransactions(Transactions { transactions: vec![paid_invoice()] }),
+        ResultBody::ListTransactions(Transactions {
+            transactions: vec![paid_invoice()],
+            forgotten_until: None,
+        }),
         ResultBody::PayInvoice(Paid { preimage: Preimage::from_bytes([1; 32]), fees_paid: Msat::ZERO }),
     ] {
         let text = Response::done(body).to_json();
