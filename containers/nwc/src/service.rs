@@ -22,13 +22,14 @@ mod node;
 mod pay;
 mod receipts;
 mod receive;
+mod reconcile;
 mod refusal;
 mod room;
 mod upkeep;
 mod wire;
 mod zap;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::{Account, PostError};
 use nostr::key::PublicKey;
@@ -48,6 +49,7 @@ use crate::store::{self, Access, AuditError, Store, StoreError, invoice, payment
 pub use crate::store::{Connection, LateAnswer, RequestEvent, Scheme};
 pub use answer::{Answer, Handled, Notice, ZapReceipt};
 use caller::Caller;
+pub use caller::Door;
 pub use fees::{FeeReserve, Fees, HoldingFee, PaymentFee};
 pub use lnurl::{Asked, InvoiceQuery, LnurlError, PayInvoiceOffer, PayOffer, Verified};
 pub use node::{NodeOutcome, NodeReport};
@@ -95,6 +97,8 @@ pub struct Wallet {
     reloading: Mutex<()>,
     solvent: watch::Sender<bool>,
     addresses: Option<lnurl::Addresses>,
+    /// What the start found out, to be sent with the first upkeep.
+    backlog: Mutex<Vec<Notice>>,
 }
 
 /// Why a wallet does not start.
@@ -167,7 +171,9 @@ impl Wallet {
             reloading: Mutex::new(()),
             solvent: watch::Sender::new(true),
             addresses: None,
+            backlog: Mutex::default(),
         };
+        wallet.reconcile(now)?;
         // What the node was not told before the last end, and whether payments may go on.
         wallet.tell_node()?;
         wallet.watch_solvency()?;
@@ -190,8 +196,13 @@ impl Wallet {
 
     /// Does what an event asks for, once: the same event again gets the same answer and changes nothing.
     #[must_use]
-    pub fn handle_event(&self, event: &RequestEvent, request: Request, now: UnixSecs) -> Handled {
-        self.answer(self.caller(event, now), request, now)
+    pub fn handle_event(&self, event: &RequestEvent, door: Door, request: Request, now: UnixSecs) -> Handled {
+        self.answer(self.caller(event, door, now), request, now)
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Vec<Notice>> {
+        // Whoever panicked left whole notices.
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, caller: Result<Caller, Refusal>, request: Request, now: UnixSecs) -> Handled {
@@ -276,6 +287,15 @@ impl Wallet {
         now: UnixSecs,
     ) -> Result<bool, StoreError> {
         self.store.write(move |tx| invoice::cancel(tx, &payee, hash, now).map_err(StoreError::from))
+    }
+
+    /// The payees that the house asked for invoices for: itself and its containers. At most `limit`, the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn payees_of_house(&self, limit: usize) -> Result<Vec<PublicKey>, StoreError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.store.read(|view| invoice::payees_of_house(view, limit).map_err(StoreError::from))
     }
 
     /// The connections that hear of this type of a wallet's notifications besides its owner.

@@ -42,7 +42,7 @@ pub use connections::Connection;
 pub use history::{Filter, Item};
 pub use holds::HoldUntil;
 pub use identity::Identity;
-pub use invoices::{Invoice, InvoiceState, NewInvoice, OpenCounts};
+pub use invoices::{AskedBy, Invoice, InvoiceState, NewInvoice, OpenCounts};
 pub use payments::{NewPayment, Payment, PaymentEvent, PaymentState, Step};
 pub use requests::{LateAnswer, RequestEvent, Scheme};
 
@@ -59,7 +59,7 @@ pub use writer::{Interruption, Moment};
 /// Reading and writing of invoices.
 pub(crate) mod invoice {
     pub(crate) use super::invoices::{
-        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, receive, sweep,
+        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, payees_of_house, receive, sweep,
     };
 }
 
@@ -73,7 +73,7 @@ pub(crate) mod connection {
 /// Hold invoices.
 pub(crate) mod held {
     pub(crate) use super::holds::{
-        NodeIntent, accept, cancel, claim, counts, intents, overdue, reveal, told,
+        NodeIntent, accept, cancel, claim, counts, intents, locked_in_by, overdue, reveal, told,
     };
 }
 
@@ -81,6 +81,7 @@ pub(crate) mod held {
 pub(crate) mod request {
     pub(crate) use super::requests::{
         Known, answer_waiting, bytes, forget, forget_of, known, record_answered, record_waiting, rows_of,
+        waiting,
     };
 }
 
@@ -91,14 +92,16 @@ pub(crate) mod fee {
 
 /// Sums and counts.
 pub(crate) mod total {
-    pub(crate) use super::totals::{accounts, accounts_to_come, coming_in, in_flight, open_invoices, owed};
+    pub(crate) use super::totals::{
+        accounts, accounts_to_come, coming_in, has_place, in_flight, on_the_way, open_invoices, owed,
+    };
 }
 
 /// Reading and writing of payments.
 pub(crate) mod payment {
     pub(crate) use super::payments::{
-        dispatch, fail, hold, live_by_hash, release_undispatched, reload, sent_by_hash, settle_external,
-        settle_internal,
+        dispatch, fail, hold, in_flight, live_by_hash, release_undispatched, reload, sent_by_hash,
+        settle_external, settle_internal, suspend,
     };
 }
 
@@ -126,6 +129,7 @@ fn migrations() -> Migrations<'static> {
         // After every step that writes the table of invoices anew: it has a trigger on it.
         M::up(include_str!("store/schema_zaps.sql")),
         M::up(include_str!("store/schema_bounds.sql")),
+        M::up(include_str!("store/schema_quotas.sql")),
     ])
 }
 
@@ -238,6 +242,18 @@ impl Store {
     /// Waits until [`Self::is_stopped`].
     pub async fn stopped(&self) {
         self.writer.stopped().await;
+    }
+}
+
+impl StoreError {
+    /// True if the same change fails in the same way however often it is tried: what it is about is wrong, not
+    /// the machine.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Post(PostError::Sqlite(_)) => false,
+            Self::Inconsistent(_) | Self::Post(_) => true,
+            Self::Sqlite(_) | Self::InDoubt | Self::Full | Self::Locked | Self::Stopped => false,
+        }
     }
 }
 

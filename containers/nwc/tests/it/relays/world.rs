@@ -92,6 +92,7 @@ impl Served {
             ("NWC_BACKEND".to_owned(), "internal".to_owned()),
             ("NWC_FAUCET_PUBKEY".to_owned(), rich.public_key().to_hex()),
             ("NWC_FAUCET_MSAT".to_owned(), "1000000000".to_owned()),
+            ("NWC_MIN_FIRST_MSAT".to_owned(), "1".to_owned()),
         ];
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self::open(Arc::new(TempDir::new().unwrap()), rich, relays, all).await

@@ -36,11 +36,45 @@ fn attack_29_receipts_that_wait_are_bounded_and_payments_are_not() {
         let bolt11 = world.zap(to, &raw).unwrap();
         world.pay_text(person(0), bolt11.text(), LATER);
     };
-    (0..1_005).for_each(|n| pay(spammer, n));
-    assert_eq!(world.wallet().receipts_waiting().unwrap(), 1_000);
-    assert_eq!(world.balance(spammer), 1_005 * 21_000);
+    (0..105).for_each(|n| pay(spammer, n));
+    assert_eq!(world.wallet().receipts_waiting().unwrap(), 100);
+    assert_eq!(world.balance(spammer), 105 * 21_000);
+    // Its oldest were given up, its newest are there.
+    let newest = format!("{:064x}", 104);
+    assert!(world.receipts(LATER).iter().any(|receipt| receipt.request.contains(&newest)));
+    assert!(!world.receipts(LATER).iter().any(|receipt| receipt.request.contains(&format!("{:064x}", 4))));
+    // Others are not crowded out: of the first two that are published one is the honest payee's, although a hundred
+    // waited before it, and again when its second one comes.
+    for n in 0..2 {
+        pay(honest, n);
+        let next = world.wallet().due_receipts(LATER, 2).unwrap();
+        let payees: Vec<_> = next.iter().map(|receipt| receipt.payee).collect();
+        assert_eq!(payees, [spammer, honest]);
+    }
+    let next = world.wallet().due_receipts(LATER, 5).unwrap();
+    assert_eq!(next.iter().filter(|receipt| receipt.payee == honest).count(), 2);
+    world.audit();
+}
+
+#[test]
+fn attack_29_many_payees_crowd_out_only_whoever_has_most() {
+    let mut setup = Setup::new();
+    (setup.limits.open_unfunded, setup.limits.open_total) = (100_000, 100_000);
+    setup.limits.books_bytes_max = 1_000_000_000;
+    let world = World::with(setup);
+    let honest = person(9_999);
+    let pay = |to, n: u32| {
+        let raw = zap_request(to, &[&["relays", RELAY], &["e", &format!("{n:064x}")]]);
+        world.pay_text(person(0), world.zap(to, &raw).unwrap().text(), LATER);
+    };
     pay(honest, 0);
-    assert_eq!(world.wallet().receipts_waiting().unwrap(), 1_001, "others are not crowded out");
+    // Fifty keys of one spammer fill the outbox.
+    for key in 1..=50 {
+        (0..101).for_each(|n| pay(person(key), n));
+    }
+    assert_eq!(world.wallet().receipts_waiting().unwrap(), 5_000);
+    let next = world.wallet().due_receipts(LATER, 51).unwrap();
+    assert!(next.iter().any(|receipt| receipt.payee == honest), "the oldest of all is still there");
     world.audit();
 }
 
