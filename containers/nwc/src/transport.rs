@@ -213,9 +213,11 @@ impl Transport {
             }
             Notice::Late(answer) => {
                 let Some(keys) = self.keyring.get(&answer.to.service) else { return };
-                let is_house = self.house.as_ref().is_some_and(|house| house.hears(&answer.to.client));
-                let door = if is_house { Door::House } else { Door::Public };
-                self.reply(door, &keys, &answer.to, &answer.text).await;
+                // Which door it was asked at is not on record; the server's own does not wait for the other.
+                if self.house.as_ref().is_some_and(|house| house.hears(&answer.to.client)) {
+                    self.reply(Door::House, &keys, &answer.to, &answer.text).await;
+                }
+                self.reply(Door::Public, &keys, &answer.to, &answer.text).await;
             }
             Notice::Zap => self.zapped.notify_one(),
         }

@@ -148,5 +148,5 @@ fn money_for_an_invoice_that_was_never_claimed_is_not_credited() {
     let report = inbound.world.wallet().on_node_event(inbound.received(AMOUNT), inbound.node.as_ref(), NOW);
     assert_eq!(report.unwrap().outcome, NodeOutcome::Suspended);
     assert_eq!(inbound.world.account(Account::Suspense), AMOUNT);
-    inbound.assert_credited(0);
+    inbound.world.assert_unmoved(&[inbound.alice], &[0]);
 }
