@@ -23,6 +23,7 @@ mod node;
 mod pay;
 mod receipts;
 mod receive;
+mod reconcile;
 mod refusal;
 mod room;
 mod sizes;
@@ -30,7 +31,7 @@ mod upkeep;
 mod wire;
 mod zap;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::{Account, PostError};
 use nostr::key::PublicKey;
@@ -50,6 +51,7 @@ use crate::store::{self, Access, AuditError, Store, StoreError, invoice, payment
 pub use crate::store::{Connection, LateAnswer, RequestEvent, Scheme};
 pub use answer::{Answer, Handled, Notice, ZapReceipt};
 use caller::Caller;
+pub use caller::Door;
 pub use fees::{FeeReserve, Fees, HoldingFee, PaymentFee};
 pub use lnurl::{Asked, InvoiceQuery, LnurlError, PayInvoiceOffer, PayOffer, Verified};
 pub use node::{NodeOutcome, NodeReport};
@@ -98,6 +100,8 @@ pub struct Wallet {
     solvent: watch::Sender<bool>,
     addresses: Option<lnurl::Addresses>,
     started_at: UnixSecs,
+    /// What the start found out, to be sent with the first upkeep.
+    backlog: Mutex<Vec<Notice>>,
 }
 
 /// Why a wallet does not start.
@@ -171,7 +175,9 @@ impl Wallet {
             solvent: watch::Sender::new(true),
             addresses: None,
             started_at: now,
+            backlog: Mutex::default(),
         };
+        wallet.reconcile(now)?;
         // What the node was not told before the last end, and whether payments may go on.
         wallet.tell_node()?;
         wallet.watch_solvency()?;
@@ -194,8 +200,13 @@ impl Wallet {
 
     /// Does what an event asks for, once: the same event again gets the same answer and changes nothing.
     #[must_use]
-    pub fn handle_event(&self, event: &RequestEvent, request: Request, now: UnixSecs) -> Handled {
-        self.answer(self.caller(event, now), request, now)
+    pub fn handle_event(&self, event: &RequestEvent, door: Door, request: Request, now: UnixSecs) -> Handled {
+        self.answer(self.caller(event, door, now), request, now)
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Vec<Notice>> {
+        // Whoever panicked left whole notices.
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, caller: Result<Caller, Refusal>, request: Request, now: UnixSecs) -> Handled {
@@ -280,6 +291,15 @@ impl Wallet {
         now: UnixSecs,
     ) -> Result<bool, StoreError> {
         self.store.write(move |tx| invoice::cancel(tx, &payee, hash, now).map_err(StoreError::from))
+    }
+
+    /// The payees that the house asked for invoices for: itself and its containers. At most `limit`, the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn payees_of_house(&self, limit: usize) -> Result<Vec<PublicKey>, StoreError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.store.read(|view| invoice::payees_of_house(view, limit).map_err(StoreError::from))
     }
 
     /// The connections that hear of this type of a wallet's notifications besides its owner.

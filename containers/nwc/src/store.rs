@@ -43,7 +43,7 @@ pub use connections::Connection;
 pub use history::{Filter, Item};
 pub use holds::HoldUntil;
 pub use identity::Identity;
-pub use invoices::{Invoice, InvoiceState, NewInvoice, OpenCounts};
+pub use invoices::{AskedBy, Invoice, InvoiceState, NewInvoice, OpenCounts};
 pub use payments::{NewPayment, Payment, PaymentEvent, PaymentState, Step};
 pub use requests::{LateAnswer, RequestEvent, Scheme};
 
@@ -60,7 +60,7 @@ pub use writer::{Interruption, Moment};
 /// Reading and writing of invoices.
 pub(crate) mod invoice {
     pub(crate) use super::invoices::{
-        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, receive, sweep,
+        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, payees_of_house, receive, sweep,
     };
 }
 
@@ -74,7 +74,7 @@ pub(crate) mod connection {
 /// Hold invoices.
 pub(crate) mod held {
     pub(crate) use super::holds::{
-        NodeIntent, accept, cancel, claim, counts, intents, overdue, reveal, told,
+        NodeIntent, accept, cancel, claim, counts, intents, locked_in_by, overdue, reveal, told,
     };
 }
 
@@ -82,6 +82,7 @@ pub(crate) mod held {
 pub(crate) mod request {
     pub(crate) use super::requests::{
         Known, answer_waiting, bytes, forget, forget_of, known, record_answered, record_waiting, rows_of,
+        waiting,
     };
 }
 
@@ -92,21 +93,22 @@ pub(crate) mod fee {
 
 /// Compaction of what is finished.
 pub(crate) mod past {
-    pub(crate) use super::compaction::{Bounds, Size, forgotten_until, is_due, is_past, size, step};
+    pub(crate) use super::compaction::{Bounds, Size, forgotten_until, is_due, is_past, size, squeeze, step};
 }
 
 /// Sums and counts.
 pub(crate) mod total {
     pub(crate) use super::totals::{
-        accounts, accounts_to_come, coming_in, in_flight, open_invoices, open_unfunded, owed,
+        accounts, accounts_to_come, coming_in, has_place, in_flight, on_the_way, open_invoices, open_unfunded,
+        owed,
     };
 }
 
 /// Reading and writing of payments.
 pub(crate) mod payment {
     pub(crate) use super::payments::{
-        dispatch, fail, hold, live_by_hash, release_undispatched, reload, sent_by_hash, settle_external,
-        settle_internal,
+        dispatch, fail, hold, in_flight, live_by_hash, release_undispatched, reload, sent_by_hash,
+        settle_external, settle_internal, suspend,
     };
 }
 
@@ -134,6 +136,7 @@ fn migrations() -> Migrations<'static> {
         // After every step that writes the table of invoices anew: it has a trigger on it.
         M::up(include_str!("store/schema_zaps.sql")),
         M::up(include_str!("store/schema_bounds.sql")),
+        M::up(include_str!("store/schema_quotas.sql")),
         M::up(ledger::SCHEMA_V2),
         M::up(include_str!("store/schema_history.sql")),
     ])
@@ -248,6 +251,18 @@ impl Store {
     /// Waits until [`Self::is_stopped`].
     pub async fn stopped(&self) {
         self.writer.stopped().await;
+    }
+}
+
+impl StoreError {
+    /// True if the same change fails in the same way however often it is tried: what it is about is wrong, not
+    /// the machine.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Post(PostError::Sqlite(_)) => false,
+            Self::Inconsistent(_) | Self::Post(_) => true,
+            Self::Sqlite(_) | Self::InDoubt | Self::Full | Self::Locked | Self::Stopped => false,
+        }
     }
 }
 

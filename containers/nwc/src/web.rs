@@ -11,6 +11,7 @@
 //! lives.
 
 mod listener;
+mod payees;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +25,17 @@ use axum::routing::get;
 use relay::rpc::RateLimiter;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use units::Clock;
 
 use crate::service::{Asked, InvoiceQuery, LnurlError, Wallet};
 use listener::{Bounded, Peer};
+use payees::PayeeLimits;
 
 /// Longest query: a zap request of 8 KiB, every byte percent-encoded, and a comment.
 const QUERY_BYTES_MAX: usize = 32 * 1024;
+/// Requests that wait for the disk at once: a part of the runtime's threads, so that the rest is left for relays.
+const PLACES: usize = 64;
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,8 @@ struct Web {
     wallet: Arc<Wallet>,
     clock: Arc<dyn Clock>,
     rates: Arc<Mutex<RateLimiter<IpAddr>>>,
+    payees: Arc<Mutex<PayeeLimits>>,
+    places: Arc<Semaphore>,
 }
 
 /// Serves Lightning addresses until the runtime ends.
@@ -60,9 +67,11 @@ pub async fn serve(
     let failed = |source| WebError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let connections_max = wallet.limits().http_connections_max;
-    let rates = RateLimiter::new(wallet.limits().lnurl_rate);
-    let web = Web { wallet, clock, rates: Arc::new(Mutex::new(rates)) };
+    let limits = *wallet.limits();
+    let rates = Arc::new(Mutex::new(RateLimiter::new(limits.lnurl_rate)));
+    let payees = PayeeLimits::new(limits.lnurl_per_client, limits.anon_expiry_max_secs);
+    let (payees, places) = (Arc::new(Mutex::new(payees)), Arc::new(Semaphore::new(PLACES)));
+    let web = Web { wallet, clock, rates, payees, places };
     let router = Router::new()
         .route("/.well-known/lnurlp/{local}", get(offer))
         .route("/lnurlp/{local}/callback", get(invoice))
@@ -70,7 +79,7 @@ pub async fn serve(
         .with_state(web);
     let service = router.into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
-        if let Err(e) = axum::serve(Bounded::new(listener, connections_max), service).await {
+        if let Err(e) = axum::serve(Bounded::new(listener, limits.http_connections_max), service).await {
             tracing::error!("Lightning addresses are not served any more: {e}");
         }
     });
@@ -98,9 +107,14 @@ async fn invoice(
     if query.len() > QUERY_BYTES_MAX {
         return refusal(StatusCode::URI_TOO_LONG, "the request is too long");
     }
+    let payees = Arc::clone(&web.payees);
     let make = move |wallet: &Wallet, now| {
         let asked = Asked { local: &local, host: host.as_deref() };
-        wallet.pay_offer_invoice(&asked, &InvoiceQuery::parse(&query)?, now)
+        let (query, payee) = (InvoiceQuery::parse(&query)?, wallet.pay_offer_payee(&asked)?);
+        if !payees.lock().unwrap_or_else(PoisonError::into_inner).allow(from.0, payee, now) {
+            return Err(LnurlError::Enough);
+        }
+        wallet.pay_offer_invoice(&asked, &query, now)
     };
     web.answer(from, make).await
 }
@@ -122,16 +136,21 @@ impl Web {
     ) -> Response {
         let allowed = {
             let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            rates.allow(&household(from.0), self.clock.now_ms())
+            rates.allow(&from.0, self.clock.now_ms())
         };
         if !allowed {
             count("rate_limited");
             return refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again in a few seconds");
         }
+        // It is never closed.
+        let _place = self.places.acquire().await.ok();
         let (wallet, now) = (Arc::clone(&self.wallet), self.clock.now());
         let (outcome, response) = match tokio::task::spawn_blocking(move || make(&wallet, now)).await {
             Ok(Ok(answer)) => ("done", json(StatusCode::OK, &answer)),
             Ok(Err(e)) if e.is_not_found() => ("not_found", refusal(StatusCode::NOT_FOUND, &e.to_string())),
+            Ok(Err(e @ LnurlError::Enough)) => {
+                ("rate_limited", refusal(StatusCode::TOO_MANY_REQUESTS, &e.to_string()))
+            }
             Ok(Err(e)) => ("refused", refusal(StatusCode::OK, &e.to_string())),
             Err(_panicked) => {
                 let fault = "a fault of the wallet; ask again";
@@ -140,16 +159,6 @@ impl Web {
         };
         count(outcome);
         response
-    }
-}
-
-/// Who is counted as one: an address, or with IPv6 the 64 bits that a household or a server is given whole.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(std::net::Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -171,23 +180,4 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let headers =
         [(CONTENT_TYPE, "application/json"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (CACHE_CONTROL, "no-store")];
     (status, headers, body).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_one_household_are_one() {
-        for (one, other, same) in [
-            ("192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-            ("2001:db8::1", "2001:db8::ffff:1", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-            ("::ffff:192.0.2.1", "192.0.2.1", true),
-        ] {
-            let [a, b] = [one, other].map(|text| household(text.parse().unwrap()));
-            assert_eq!(a == b, same, "{one} {other}");
-        }
-    }
 }

@@ -14,13 +14,14 @@ use nostr_sdk::client::Client;
 use nostr_sdk::relay::RelayStatus as SdkStatus;
 use protocol::event::CheckedEvent;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use crate::acks::Acks;
 use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
+use crate::queue::{QueueSender, queue};
 use crate::rpc::RateLimit;
-use crate::subscription::{QUEUE_MAX, Route, Routes, Subscription, dispatch};
+use crate::subscription::{QUEUE_BYTES_MAX, QUEUE_MAX, Route, Routes, Subscription, dispatch};
 
 /// The dialer waits before an attempt, not the library, which would wait at least a second.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -266,10 +267,10 @@ impl Pool {
     async fn subscribe_routed(
         &self,
         filter: Filter,
-        route: impl FnOnce(mpsc::Sender<CheckedEvent>) -> Route,
+        route: impl FnOnce(QueueSender<CheckedEvent>) -> Route,
     ) -> Result<Subscription, PoolError> {
         let id = SubscriptionId::generate();
-        let (events, receiver) = mpsc::channel(QUEUE_MAX);
+        let (events, receiver) = queue(QUEUE_MAX, QUEUE_BYTES_MAX);
         // The route stands before the first event can come.
         crate::dialer::lock(&self.connections.routes).insert(id.clone(), route(events));
         let subscription =

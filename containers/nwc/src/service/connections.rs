@@ -76,17 +76,23 @@ impl Wallet {
         wanted: RevokeConnection,
         now: UnixSecs,
     ) -> Result<Handled, Refusal> {
-        let owner = caller.wallet;
+        let (owner, service) = (caller.wallet, wanted.wallet_pubkey);
+        // From before the row is gone until the list has forgotten it nobody reads the list anew: whoever read
+        // before cannot bring the connection back.
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let (handled, revoked) = self.once(caller, &Method::RevokeConnection, now, move |tx, through| {
             owner_only(through)?;
-            if !connection::revoke(tx, &owner, &wanted.wallet_pubkey)? {
+            if !connection::revoke(tx, &owner, &service)? {
                 return Err(Refusal::NoConnection);
             }
             Ok((Handled::now(Response::done(ResultBody::RevokeConnection(Done {}))), Some(())))
         })?;
         // What was refused, or was asked for before, changed nothing that others must be told of.
         if revoked.is_some() {
-            self.reload_connections(now)?;
+            // Taken out without reading the file, which could fail.
+            self.connections.send_modify(|known| {
+                *known = Arc::new(known.iter().filter(|one| one.service != service).cloned().collect());
+            });
         }
         Ok(handled)
     }
@@ -133,8 +139,7 @@ impl Wallet {
         self.connections.subscribe()
     }
 
-    /// Reads the connections anew. One reload at a time: one that read before a revocation must not put the
-    /// revoked connection back after it.
+    /// Reads the connections anew. One at a time, and none during a revocation.
     pub(super) fn reload_connections(&self, now: UnixSecs) -> Result<(), StoreError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let living = self.store.read(|view| connection::living(view, now).map_err(StoreError::from))?;

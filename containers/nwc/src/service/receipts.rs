@@ -12,7 +12,7 @@ use super::{Wallet, zap};
 use crate::store::{StoreError, receipt};
 
 impl Wallet {
-    /// Receipts whose time has come, at most `limit`, the longest waiting first.
+    /// Receipts whose time has come, at most `limit`: one of each payee, then the next one of each.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -24,6 +24,7 @@ impl Wallet {
                 .filter(|relay| !waiting.settled.contains(relay))
                 .collect(),
             invoice_id: waiting.invoice_id,
+            payee: waiting.payee,
             request: waiting.zap_request,
             bolt11: waiting.bolt11,
             preimage: waiting.preimage,

@@ -91,6 +91,10 @@ pub(crate) enum Refusal {
     TooManyInFlight,
     #[error("this server holds as many wallets as it may; use another one")]
     TooManyWallets,
+    #[error("the first payment to a key must be at least {min} msat; pay more")]
+    FirstPaymentSmall { min: i64 },
+    #[error("so many requests wait for this payment that no more can; look it up instead")]
+    TooManyWaiting,
     #[error("the payee's wallet may not hold so much; it holds at most {max} msat")]
     PayeeFull { max: i64 },
     #[error("payments to the outside are stopped; the operator has been told")]
@@ -145,7 +149,9 @@ impl Refusal {
             | Self::HashOurs
             | Self::NotOurs
             | Self::CannotPay(_) => ErrorCode::PaymentFailed,
-            Self::TooManyWallets | Self::PayeeFull { .. } => ErrorCode::PaymentFailed,
+            Self::TooManyWallets | Self::FirstPaymentSmall { .. } | Self::PayeeFull { .. } => {
+                ErrorCode::PaymentFailed
+            }
             Self::Budget { .. } => ErrorCode::QuotaExceeded,
             Self::NoConnection => ErrorCode::Unauthorized,
             Self::TooManyHolds | Self::TooManyInFlight => ErrorCode::RateLimited,
@@ -160,7 +166,9 @@ impl Refusal {
             | Self::Name(NameError::Taken | NameError::TooMany | NameError::Full | NameError::NeverPaid) => {
                 ErrorCode::Restricted
             }
-            Self::TooManyInvoices | Self::TooManyRequests | Self::Full => ErrorCode::RateLimited,
+            Self::TooManyInvoices | Self::TooManyRequests | Self::TooManyWaiting | Self::Full => {
+                ErrorCode::RateLimited
+            }
             Self::NoEntropy(_) | Self::BadLuck | Self::CreateInvoice(_) | Self::Store(_) => {
                 ErrorCode::Internal
             }
@@ -186,7 +194,8 @@ impl Refusal {
     /// True for what leaves no trace, because the fault is the wallet's own or there is no room for one: the
     /// request may be repeated and obeyed later.
     pub(crate) fn is_fault(&self) -> bool {
-        self.code() == ErrorCode::Internal || matches!(self, Self::Full | Self::TooManyRequests)
+        self.code() == ErrorCode::Internal
+            || matches!(self, Self::Full | Self::TooManyRequests | Self::TooManyWaiting)
     }
 
     /// The store's fault, if it is one.

@@ -16,7 +16,7 @@ use units::UnixSecs;
 use super::compaction;
 use super::refusal::Refusal;
 use crate::config::Limits;
-use crate::store::{self, StoreError, invoice, request};
+use crate::store::{self, StoreError, invoice, past, request};
 
 /// Dead invoices that are left where room is short: none, they are only looked up.
 const DEAD_KEPT: u32 = 0;
@@ -69,12 +69,12 @@ pub(super) fn part_of(tx: &LedgerTx<'_>, wallet: &PublicKey) -> rusqlite::Result
 pub(super) fn check(
     tx: &LedgerTx<'_>,
     part: Part,
-    client: Option<&PublicKey>,
+    (wallet, client): (&PublicKey, Option<&PublicKey>),
     limits: &Limits,
     now: UnixSecs,
 ) -> Result<Option<Refusal>, StoreError> {
     if part == Part::Reserve {
-        return Ok(None);
+        return press_on(tx, wallet, limits, now).map(|()| None);
     }
     if let Some(client) = client
         && request::rows_of(tx.view(), client)? >= limits.answers_per_key
@@ -87,11 +87,31 @@ pub(super) fn check(
     if has_room(tx, part, limits)? {
         return Ok(None);
     }
+    make_room(tx, limits, now)?;
+    Ok(if has_room(tx, part, limits)? { None } else { Some(Refusal::Full) })
+}
+
+/// What must go on is never refused. So that it does not use up the reserve, it makes room from where others would
+/// be refused, and gives up the oldest of its own history if that was not enough.
+fn press_on(
+    tx: &LedgerTx<'_>,
+    wallet: &PublicKey,
+    limits: &Limits,
+    now: UnixSecs,
+) -> Result<(), StoreError> {
+    if has_room(tx, Part::Paid, limits)? {
+        return Ok(());
+    }
+    make_room(tx, limits, now)?;
+    if has_room(tx, Part::Paid, limits)? { Ok(()) } else { past::squeeze(tx, wallet, now) }
+}
+
+/// Makes room from what nobody will miss.
+fn make_room(tx: &LedgerTx<'_>, limits: &Limits, now: UnixSecs) -> Result<(), StoreError> {
     request::forget(tx, now)?;
     invoice::sweep(tx, now, SWEPT)?;
     invoice::forget_dead(tx, DEAD_KEPT)?;
-    compaction::make_room(tx, limits, now)?;
-    Ok(if has_room(tx, part, limits)? { None } else { Some(Refusal::Full) })
+    compaction::make_room(tx, limits, now)
 }
 
 fn has_room(tx: &LedgerTx<'_>, part: Part, limits: &Limits) -> Result<bool, StoreError> {

@@ -39,6 +39,12 @@ use super::sql::secs;
 const STEP: u32 = 128;
 /// Keys that a step looks at: more than a few have too much only if what they have cannot go yet.
 const KEYS: u32 = 32;
+/// What [`squeeze`] deletes of either kind: more than one request adds, so that what is pressed shrinks.
+const SQUEEZE: u32 = 16;
+/// Rows of a key that [`squeeze`] leaves: the newest, which the key may ask for again.
+const SQUEEZED_ITEMS: u32 = 64;
+/// Transactions of the journal that it leaves.
+const SQUEEZED_JOURNAL: u32 = 1_000;
 /// How long the hash of a payment that went is known at least, in seconds.
 const HASH_KEPT_SECS: u64 = 86_400;
 
@@ -134,6 +140,24 @@ pub(crate) fn step(tx: &LedgerTx<'_>, bounds: &Bounds, now: UnixSecs) -> Result<
         gone = gone.saturating_add(u32::try_from(forgotten).unwrap_or(u32::MAX));
     }
     Ok(gone > 0)
+}
+
+/// Deletes a few of a key's oldest finished rows and carries as many of the journal's forward, though
+/// the bounds allow more: for those who must go on in a file that others filled.
+pub(crate) fn squeeze(tx: &LedgerTx<'_>, key: &PublicKey, now: UnixSecs) -> Result<(), StoreError> {
+    let items: Option<u32> = tx
+        .sql()
+        .prepare_cached("SELECT items FROM history_of WHERE pubkey = ?1")?
+        .query_row([key.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let excess = items.unwrap_or(0).saturating_sub(SQUEEZED_ITEMS).min(SQUEEZE);
+    let journal = u32::try_from(tx.view().transactions()?).unwrap_or(u32::MAX);
+    let kept = journal.saturating_sub(SQUEEZE).max(SQUEEZED_JOURNAL);
+    let compaction = tx.begin_compaction()?;
+    delete(tx, &compaction, &oldest_of(tx, &key.to_bytes(), excess)?, now)?;
+    compaction.carry_forward(SQUEEZE, kept, |key| matters(tx.view(), key)).map_err(fault)?;
+    compaction.end()?;
+    Ok(())
 }
 
 /// A row that may go.

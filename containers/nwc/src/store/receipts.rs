@@ -1,6 +1,7 @@
 //! The outbox of zap receipts. Rows come into it by a trigger, in the transaction that pays the invoice.
 
 use ledger::{LedgerTx, View};
+use nostr::key::PublicKey;
 use nostr::types::url::RelayUrl;
 use protocol::nwc::Preimage;
 use rusqlite::types::{FromSqlError, Type};
@@ -17,6 +18,7 @@ const RETRY_SECS: [u64; 7] = [5, 30, 120, 600, 3_600, 7_200, 43_200];
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Waiting {
     pub(crate) invoice_id: i64,
+    pub(crate) payee: PublicKey,
     pub(crate) zap_request: String,
     pub(crate) bolt11: String,
     pub(crate) preimage: Preimage,
@@ -33,6 +35,7 @@ impl Waiting {
         };
         Ok(Self {
             invoice_id: row.get("id")?,
+            payee: row.pubkey("payee")?,
             zap_request: row.get("zap_request")?,
             bolt11: row.get("bolt11")?,
             preimage: row.preimage()?.ok_or_else(|| missing("a preimage"))?,
@@ -42,13 +45,16 @@ impl Waiting {
     }
 }
 
-/// Receipts whose time has come, the longest waiting first.
+/// Receipts whose time has come: one of each payee, the longest waiting first, then the next one of each. A payee
+/// with many of them delays its own.
 pub(crate) fn due(view: View<'_>, now: UnixSecs, limit: u32) -> rusqlite::Result<Vec<Waiting>> {
     view.sql()
         .prepare_cached(
-            "SELECT i.id, i.zap_request, i.bolt11, i.preimage, i.settled_at, z.settled
-             FROM zap_receipt z JOIN invoice i ON i.id = z.invoice_id
-             WHERE z.next_at <= ?1 ORDER BY z.next_at, z.invoice_id LIMIT ?2",
+            "SELECT i.id, i.payee, i.zap_request, i.bolt11, i.preimage, i.settled_at, z.settled
+             FROM (SELECT *, row_number() OVER (PARTITION BY payee ORDER BY next_at, invoice_id) AS turn
+                   FROM zap_receipt WHERE next_at <= ?1) z
+             JOIN invoice i ON i.id = z.invoice_id
+             ORDER BY z.turn, z.next_at, z.invoice_id LIMIT ?2",
         )?
         .query_map(params![secs(now), limit], Waiting::from_row)?
         .collect()

@@ -140,6 +140,16 @@ fn insert(
         .map(drop)
 }
 
+/// How many requests wait: for this payment, and for any.
+pub(crate) fn waiting(view: View<'_>, payer: &PublicKey, hash: PaymentHash) -> rusqlite::Result<(u32, u32)> {
+    view.sql()
+        .prepare_cached(
+            "SELECT coalesce(sum(payment_hash = ?1 AND payer = ?2), 0), count(*) FROM request
+             WHERE reply IS NULL",
+        )?
+        .query_row(params![hash.as_bytes(), payer.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 /// How many requests of this client are remembered.
 pub(crate) fn rows_of(view: View<'_>, client: &PublicKey) -> rusqlite::Result<u32> {
     view.sql()

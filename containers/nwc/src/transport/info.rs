@@ -12,6 +12,7 @@ use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::kinds::{NWC_INFO, WALLET_ANNOUNCEMENT};
 use protocol::nwc::Method;
 use protocol::tag;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::cipher::ENCRYPTION;
@@ -30,6 +31,7 @@ const MILLION: f64 = 1_000_000.0;
 /// restarted may have forgotten everything), and when a connection was made.
 pub(super) async fn keep_announced(transport: Arc<Transport>) {
     let mut reconnected = transport.pool.connected();
+    let mut reconnected_inside = transport.house.as_ref().map(|house| house.pool.connected());
     let mut connections = transport.wallet.connections();
     if !transport.pool.wait_connected(CONNECT_WAIT).await {
         tracing::warn!("no relay answers yet");
@@ -42,6 +44,9 @@ pub(super) async fn keep_announced(transport: Arc<Transport>) {
         pace.tick().await;
         // What changes from here on is announced in the next round.
         reconnected.mark_unchanged();
+        if let Some(inside) = &mut reconnected_inside {
+            inside.mark_unchanged();
+        }
         // Whoever reads requests has heard of the same change, but perhaps not yet.
         transport.set_connections(&connections.borrow_and_update());
         let wait = if announce(&transport, &mut told).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
@@ -52,9 +57,18 @@ pub(super) async fn keep_announced(transport: Arc<Transport>) {
                 }
             }
             Ok(()) = reconnected.changed() => told.clear(),
+            Ok(()) = changed(&mut reconnected_inside) => told.clear(),
             // Only what is new.
             Ok(()) = connections.changed() => {}
         }
+    }
+}
+
+/// Waits for a connection to the internal relay; for ever if there is none.
+async fn changed(connected: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
+    match connected {
+        Some(connected) => connected.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -89,7 +103,7 @@ async fn announce(transport: &Transport, told: &mut HashSet<PublicKey>) -> bool 
 async fn publish(transport: &Transport, event: Result<CheckedEvent, SignError>) -> bool {
     match event {
         Ok(event) => {
-            let report = transport.pool.publish(&event).await;
+            let report = transport.announce(&event).await;
             report.is_published() && report.refused.is_empty()
         }
         Err(e) => {

@@ -145,7 +145,11 @@ fn what_is_on_its_way_counts_with_its_reserve_and_what_failed_does_not() {
     assert_eq!(one.budget(NOW).used_budget, Some(Msat::new(25_000)));
     assert_refused(one.pay(5_001, NOW), ErrorCode::QuotaExceeded, "5000 msat");
     let node = one.world.setup.node.clone().unwrap();
-    let failed = NodeEvent::PaymentFailed { payment_hash: hash, reason: "no route".to_owned() };
+    let failed = NodeEvent::PaymentFailed {
+        payment_hash: hash,
+        attempt: node.attempt(hash),
+        reason: "no route".to_owned(),
+    };
     one.world.wallet().on_node_event(failed, node.as_ref(), NOW).unwrap();
     assert_eq!(one.budget(NOW).used_budget, Some(Msat::ZERO));
     let (invoice, hash, preimage) = foreign_invoice(2, Msat::new(15_000), NOW);

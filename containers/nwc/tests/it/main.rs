@@ -15,6 +15,7 @@ mod model;
 mod money;
 mod once;
 mod process;
+mod quotas;
 mod relays;
 mod rules;
 mod support;
