@@ -99,8 +99,8 @@ pub(crate) mod past {
 /// Sums and counts.
 pub(crate) mod total {
     pub(crate) use super::totals::{
-        accounts, accounts_to_come, coming_in, has_place, in_flight, on_the_way, open_invoices, open_unfunded,
-        owed,
+        accounts, accounts_to_come, coming_in, has_place, in_flight, on_the_way, open_invoices,
+        open_unfunded, owed,
     };
 }
 

@@ -96,10 +96,12 @@ impl Wallet {
             return Ok(NodeReport { outcome: NodeOutcome::FalseProof, ..NodeReport::default() });
         }
         let settled = self.store.write(move |tx| {
-            let Some(sent) = payment::sent_by_hash(tx.view(), hash)? else {
-                // Charged before, and its row is gone.
-                return Ok(if past::is_past(tx.view(), hash)? { Ok(None) } else { Err(Unknown) });
-            };
+            // Charged before, and its row is gone. An older failure under this hash, perhaps somebody else's, that is
+            // still there must not be charged for it.
+            if past::is_past(tx.view(), hash)? {
+                return Ok(Ok(None));
+            }
+            let Some(sent) = payment::sent_by_hash(tx.view(), hash)? else { return Ok(Err(Unknown)) };
             let Some(payment) = payment::settle_external(tx, sent, preimage, fee, now)? else {
                 return Ok(Ok(None));
             };

@@ -93,7 +93,9 @@ pub(crate) enum Refusal {
     TooManyWallets,
     #[error("the first payment to a key must be at least {min} msat; pay more")]
     FirstPaymentSmall { min: i64 },
-    #[error("so many requests wait for this payment that no more can; look it up instead")]
+    #[error(
+        "so many requests wait for this payment that no more can (limit: NWC_MAX_WAITING_PER_PAYMENT or NWC_MAX_WAITING); look it up instead"
+    )]
     TooManyWaiting,
     #[error("the payee's wallet may not hold so much; it holds at most {max} msat")]
     PayeeFull { max: i64 },

@@ -93,12 +93,7 @@ pub(super) fn check(
 
 /// What must go on is never refused. So that it does not use up the reserve, it makes room from where others would
 /// be refused, and gives up the oldest of its own history if that was not enough.
-fn press_on(
-    tx: &LedgerTx<'_>,
-    wallet: &PublicKey,
-    limits: &Limits,
-    now: UnixSecs,
-) -> Result<(), StoreError> {
+fn press_on(tx: &LedgerTx<'_>, wallet: &PublicKey, limits: &Limits, now: UnixSecs) -> Result<(), StoreError> {
     if has_room(tx, Part::Paid, limits)? {
         return Ok(());
     }

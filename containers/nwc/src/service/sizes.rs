@@ -26,7 +26,9 @@ impl Wallet {
                 history: past::size(view)?,
                 journal: view.transactions()?,
                 open_unfunded: total::open_unfunded(view)?,
-                holds: held::counts(view, nobody, false)?.1.saturating_add(held::counts(view, nobody, true)?.1),
+                holds: held::counts(view, nobody, false)?
+                    .1
+                    .saturating_add(held::counts(view, nobody, true)?.1),
                 connections: connection::counts(view, nobody)?.1,
             })
         })?;

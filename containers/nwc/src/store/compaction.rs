@@ -17,7 +17,7 @@
 //! - *A report that comes again*: a node repeats what was not acknowledged, which is what it said last;
 //!   `past_hash` knows it for a day at least, counted in time that the wallet ran ([`Bounds::forget_hashes`]).
 //! - *A failure that turns out to be a success*: is charged after all while the row is there. A node's
-//!   failure is final, so this is a second net, and its newest rows are in it.
+//!   failure is final, so this is a second net: rows of a day are in it, unless there is no room for them.
 //! - *Posting again*: keys of transactions name rows by numbers that are never given again; while a row is
 //!   there, the ledger keeps the keys of its transactions. A round of holding fees goes only forward, in the
 //!   transaction that posts them.
@@ -44,9 +44,14 @@ const SQUEEZE: u32 = 16;
 /// Rows of a key that [`squeeze`] leaves: the newest, which the key may ask for again.
 const SQUEEZED_ITEMS: u32 = 64;
 /// Transactions of the journal that it leaves.
-const SQUEEZED_JOURNAL: u32 = 1_000;
+const SQUEEZED_JOURNAL: u32 = 100;
+/// How long a failed payment from here to the outside stays at least if there is room, in seconds.
+const FAILED_KEPT_SECS: u64 = 86_400;
 /// How long the hash of a payment that went is known at least, in seconds.
 const HASH_KEPT_SECS: u64 = 86_400;
+
+/// No failed payment is left out.
+const ANY: UnixSecs = UnixSecs(i64::MAX.unsigned_abs());
 
 /// What history is kept within.
 #[derive(Clone, Copy, Debug)]
@@ -113,9 +118,10 @@ pub(crate) fn is_due(view: View<'_>, bounds: &Bounds, now: UnixSecs) -> rusqlite
 pub(crate) fn step(tx: &LedgerTx<'_>, bounds: &Bounds, now: UnixSecs) -> Result<bool, StoreError> {
     let compaction = tx.begin_compaction()?;
     let mut gone = 0;
+    let failures = now.minus_secs(FAILED_KEPT_SECS);
     for (key, items) in crowded(tx, bounds)? {
         let excess = items.saturating_sub(bounds.items_per_key).min(STEP.saturating_sub(gone));
-        gone += delete(tx, &compaction, &oldest_of(tx, &key, excess)?, now)?;
+        gone += delete(tx, &compaction, &oldest_of(tx, &key, excess, failures)?, now)?;
     }
     if size(tx.view())?.bytes > bounds.bytes {
         for key in largest(tx)? {
@@ -123,7 +129,7 @@ pub(crate) fn step(tx: &LedgerTx<'_>, bounds: &Bounds, now: UnixSecs) -> Result<
                 break;
             }
             // An eighth of a step from each, so that they come down together.
-            gone += delete(tx, &compaction, &oldest_of(tx, &key, STEP / 8)?, now)?;
+            gone += delete(tx, &compaction, &oldest_of(tx, &key, STEP / 8, ANY)?, now)?;
         }
     }
     gone += delete(tx, &compaction, &older_than(tx, bounds.oldest, STEP.saturating_sub(gone))?, now)?;
@@ -154,7 +160,7 @@ pub(crate) fn squeeze(tx: &LedgerTx<'_>, key: &PublicKey, now: UnixSecs) -> Resu
     let journal = u32::try_from(tx.view().transactions()?).unwrap_or(u32::MAX);
     let kept = journal.saturating_sub(SQUEEZE).max(SQUEEZED_JOURNAL);
     let compaction = tx.begin_compaction()?;
-    delete(tx, &compaction, &oldest_of(tx, &key.to_bytes(), excess)?, now)?;
+    delete(tx, &compaction, &oldest_of(tx, &key.to_bytes(), excess, ANY)?, now)?;
     compaction.carry_forward(SQUEEZE, kept, |key| matters(tx.view(), key)).map_err(fault)?;
     compaction.end()?;
     Ok(())
@@ -188,11 +194,19 @@ fn largest(tx: &LedgerTx<'_>) -> rusqlite::Result<Vec<[u8; 32]>> {
         .collect()
 }
 
-/// The oldest finished rows of a key.
-fn oldest_of(tx: &LedgerTx<'_>, key: &[u8; 32], limit: u32) -> rusqlite::Result<Vec<Finished>> {
+/// The oldest finished rows of a key, without failed payments to the outside that were made at `failures` or later.
+fn oldest_of(
+    tx: &LedgerTx<'_>,
+    key: &[u8; 32],
+    limit: u32,
+    failures: UnixSecs,
+) -> rusqlite::Result<Vec<Finished>> {
     tx.sql()
         .prepare_cached(
-            "SELECT * FROM (SELECT 1, id, created_at FROM payment WHERE payer = ?1 AND state IN ('settled', 'failed')
+            "SELECT * FROM (SELECT 1, id, created_at FROM payment p
+                     WHERE payer = ?1 AND state IN ('settled', 'failed')
+                     AND (state = 'settled' OR created_at < ?3 OR EXISTS (SELECT 1 FROM invoice i
+                         WHERE i.payment_hash = p.payment_hash AND i.bolt11 = p.bolt11))
                      ORDER BY created_at LIMIT ?2)
              UNION ALL
              SELECT * FROM (SELECT 0, id, created_at FROM invoice i WHERE payee = ?1 AND state = 'settled'
@@ -201,7 +215,7 @@ fn oldest_of(tx: &LedgerTx<'_>, key: &[u8; 32], limit: u32) -> rusqlite::Result<
                      ORDER BY created_at LIMIT ?2)
              ORDER BY 3 LIMIT ?2",
         )?
-        .query_map(params![key, limit], Finished::from_row)?
+        .query_map(params![key, limit, secs(failures)], Finished::from_row)?
         .collect()
 }
 

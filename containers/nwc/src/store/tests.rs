@@ -1,4 +1,5 @@
 mod audit;
+mod migrations;
 mod payments;
 mod requests;
 mod writer;

@@ -148,6 +148,31 @@ fn attack_09_an_invoice_from_outside_whose_rows_went_is_not_paid_again() {
 }
 
 #[test]
+fn attack_09_whoever_failed_is_not_charged_for_a_payment_of_another_whose_row_went() {
+    let (world, node) = forgetful(0);
+    let (alice, bob) = (person(1), person(2));
+    world.give(alice, 100_000);
+    world.give(bob, 100_000);
+    let (invoice, payment_hash, preimage) = foreign_invoice(1, Msat::new(5_000), NOW);
+    let pay = |who| world.handle(who, Request::PayInvoice(PayInvoice::of(&*invoice)), NOW);
+    let report = |event| world.wallet().on_node_event(event, node.as_ref(), NOW).unwrap().outcome;
+    assert_eq!(pay(alice).answer, Answer::WhenSettled(payment_hash));
+    let attempt = node.attempt(payment_hash);
+    let failed = NodeEvent::PaymentFailed { payment_hash, attempt, reason: "no route".to_owned() };
+    assert_eq!(report(failed), NodeOutcome::Done);
+    assert_eq!(pay(bob).answer, Answer::WhenSettled(payment_hash));
+    let settled =
+        || NodeEvent::PaymentSettled { payment_hash, preimage: preimage.clone(), fee: Msat::new(3) };
+    assert_eq!(report(settled()), NodeOutcome::Done);
+    world.wallet().upkeep(NOW).unwrap();
+    assert!(world.lookup(bob, payment_hash).is_err(), "its row went");
+    assert_eq!(report(settled()), NodeOutcome::Nothing);
+    world.assert_unmoved(&[alice, bob], &[100_000, 94_997]);
+    assert_refused(outcome(pay(alice)), ErrorCode::PaymentFailed, "paid before");
+    world.audit();
+}
+
+#[test]
 fn attack_14_money_received_whose_rows_went_is_neither_credited_nor_claimed_again() {
     let (world, node) = forgetful(0);
     let invoice = world.invoice(person(1), 4_000);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use nostr::event::EventId;
 use nostr::nips::nip19::ToBech32;
 use nwc::config::Limits;
 use nwc::lightning::NodeEvent;
-use nwc::service::{Asked, InvoiceQuery};
+use nwc::service::{Asked, Door, InvoiceQuery, RequestEvent, Scheme};
 use protocol::nwc::*;
 use units::{Msat, UnixSecs};
 
@@ -216,5 +217,59 @@ fn requests_that_wait_for_one_payment_are_bounded_and_so_are_all() {
     let report = world.wallet().on_node_event(settled, node.as_ref(), NOW).unwrap();
     assert_eq!(report.notices.len(), 3 + 1, "those who waited, and the notification");
     assert!(ask(3, 6, 3).waits_for().is_some());
+    world.audit();
+}
+
+#[test]
+fn attack_25_a_file_that_others_filled_does_not_stop_the_house() {
+    const BOUND: u32 = 4_000_000;
+    let (mut world, _) = world(|limits| {
+        (limits.books_bytes_max, limits.answers_per_key) = (BOUND, 100_000);
+        (limits.open_per_key, limits.open_total) = (100_000, 100_000);
+    });
+    let (rich, container, daemon) = (person(1), person(2), person(DAEMON));
+    world.give(rich, 10_000);
+    world.give(container, 5_000);
+    let service = world.service();
+    let mut events = 0_u64;
+    let mut ask = |world: &World, client, door, request, now| {
+        events += 1;
+        let mut event = [0; 32];
+        event[..8].copy_from_slice(&events.to_be_bytes());
+        let event = EventId::from_byte_array(event);
+        let event = RequestEvent { event, client, service, scheme: Scheme::Nip44 };
+        outcome(world.wallet().handle_event(&event, door, request, now))
+    };
+    // Somebody with money asks for long invoices, as many as there may be, and comes back for more when what was
+    // remembered of it is forgotten.
+    let note = serde_json::json!({ "note": "x".repeat(3_000) });
+    let long = MakeInvoice {
+        metadata: Metadata::new(note.as_object().unwrap().clone()),
+        expiry_secs: Some(86_400),
+        ..MakeInvoice::of(Msat::new(1))
+    };
+    let mut now = NOW;
+    for _ in 0..24 {
+        while ask(&world, rich, Door::Public, Request::MakeInvoice(long.clone()), now).is_ok() {}
+        now = now.plus_secs(1_500);
+    }
+    while ask(&world, rich, Door::Public, Request::MakeInvoice(long.clone()), now).is_ok() {}
+    // The server is paid all the same, for much longer than its reserve would last.
+    for round in 0..1_500 {
+        now = now.plus_secs(20);
+        let asked = ask(&world, daemon, Door::House, make(1), now);
+        let Ok(ResultBody::MakeInvoice(invoice)) = asked else { panic!("{round}: {asked:?}") };
+        let pay = Request::PayInvoice(PayInvoice::of(invoice.invoice.unwrap()));
+        ask(&world, container, Door::House, pay, now).unwrap();
+        if round % 250 == 0 {
+            let more = ask(&world, rich, Door::Public, Request::MakeInvoice(long.clone()), now);
+            assert_refused(more, ErrorCode::RateLimited, "room");
+        }
+    }
+    let file = std::fs::metadata(world.dir.path().join("wallet.db")).unwrap().len();
+    assert!(file <= u64::from(BOUND), "{file}");
+    world.assert_unmoved(&[rich, container, daemon], &[10_000, 3_500, 1_500]);
+    world.audit();
+    world.reopen_at(now).unwrap();
     world.audit();
 }
