@@ -53,6 +53,22 @@ steps! {
     PauseRecorded = "pause.recorded",
     /// A container's process is stopped.
     PauseStopped = "pause.stopped",
+    /// An upgrade is on record; nothing is fetched.
+    UpgradeIntended = "upgrade.intended",
+    /// The new image is in the engine; the old one runs.
+    UpgradeFetched = "upgrade.fetched",
+    /// The old process is stopped and its volume copied; the old image is on record.
+    UpgradeSaved = "upgrade.saved",
+    /// The new image is on record; nothing runs.
+    UpgradeSwitched = "upgrade.switched",
+    /// The new image runs on trial.
+    UpgradeStarted = "upgrade.started",
+    /// The new image is healthy; the record does not say so.
+    UpgradeHealthy = "upgrade.healthy",
+    /// An upgrade goes back on record; nothing is undone.
+    UpgradeFailed = "upgrade.failed",
+    /// The old volume is back in its place; the new image is on record.
+    UpgradeRestored = "upgrade.restored",
 }
 
 /// Where steps are announced.

@@ -1,6 +1,7 @@
 //! Puts the parts together, in an order in which each finds what it needs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use attestation::TrustRoot;
@@ -14,6 +15,7 @@ use protocol::parent::{Meta, Push};
 use relay::request_log::RequestLog;
 use relay::rpc::{RpcServer, ServerOptions};
 use relay::{LocalRelayLimits, LocalRelayServer, Pool};
+use rustls::RootCertStore;
 use service::{Readiness, Termination};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -24,18 +26,23 @@ use units::{Clock, SystemClock};
 use crate::announce::{Announcer, Changes};
 use crate::api::Api;
 use crate::builtin;
+use crate::capacity;
 use crate::checkpoint::Checkpoints;
-use crate::config::Config;
+use crate::config::{Config, Development};
 use crate::context::Context;
 use crate::deploy::Fleet;
-use crate::guest::GuestServer;
+use crate::doors::Doors;
+use crate::guest::{Fetcher, GuestServer};
 use crate::heartbeat;
 use crate::identity;
 use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
+use crate::notices::Notices;
 use crate::parent::ParentLog;
 use crate::rpc::RpcAdapter;
 use crate::runtime::{Runtime, watch_exits};
+use crate::statements::Statements;
 use crate::store::{Origin, Store};
+use crate::upgrade;
 use crate::wallet::Wallet;
 
 /// Runs the server until it is told to end.
@@ -66,11 +73,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let own_relay = internal.clone();
     tasks.spawn(async move { own_relay.listen(internal_listener).await.context("internal relay") });
 
-    let runtime = Runtime::open(&config).await?;
+    let runtime = Runtime::open(&config, &keys).await?;
     let images = image_store(&config, &runtime)?;
     let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock));
     let development = config.development.clone().unwrap_or_default();
+    let fetcher = fetcher(&development)?;
+    let (statements, statement_queue) = Statements::new();
     let store = Store::open(&config.state_dir.join("state.db"))?;
+    let (notices, notice_queue) = Notices::new(config.policy());
     let ctx = Arc::new(Context {
         keys: keys.clone(),
         clock: Arc::clone(&clock),
@@ -79,8 +89,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         images,
         wallet,
         attestor,
+        statements,
+        releases: OnceLock::new(),
         changes: Changes::default(),
         checkpoints: Checkpoints::new(development.checkpoints),
+        notices,
         parent_log: ParentLog::start(parent.clone()),
         host,
         config,
@@ -90,7 +103,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let fleet = Fleet::new(Arc::clone(&ctx));
     let guest_listener = TcpListener::bind(("0.0.0.0", ctx.config.network.guest_port)).await;
     let guest_listener = guest_listener.context("network.guest_port")?;
-    let guests = GuestServer::new(Arc::clone(&fleet), internal);
+    let guests = GuestServer::new(Arc::clone(&fleet), internal, fetcher);
+    let doors = ctx.runtime.doors().context("the guests' sockets are served twice")?;
+    let (stating, serving) = (Arc::clone(&ctx), Arc::clone(&guests));
+    tasks.spawn(async move {
+        statement_queue.run(stating).await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        serving.serve_doors(doors).await;
+        Ok(())
+    });
     tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
 
     start_containers(&ctx, &fleet).await?;
@@ -110,6 +133,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
+    let upgrading = Arc::clone(&fleet);
+    tasks.spawn(async move {
+        upgrade::watch(upgrading).await;
+        Ok(())
+    });
     let sweeping = Arc::clone(&fleet);
     tasks.spawn(async move {
         sweeping.sweep().await;
@@ -120,6 +148,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let server = rpc_server(&ctx, &fleet, pool.clone())?;
     let requests = server.subscribe().await?;
     let answering = tokio::spawn(Arc::clone(&server).run(requests));
+    let more_doors = Doors::open(&Api::new(Arc::clone(&fleet)), pool.clone(), notice_queue).await?;
     let announce_pool = announce_pool(&meta, &pool).await?;
     let vouchers = Vouchers { build: meta.build, instance: meta.instance, releases: meta.releases };
     let announcer = Announcer::new(Arc::clone(&ctx), announce_pool, vouchers).await?;
@@ -127,11 +156,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     readiness.set(true);
     tracing::info!("ready");
 
-    let reason = wait_for_end(&mut termination, &mut tasks, pushes).await;
+    let (reason, deadline) = wait_for_end(&mut termination, &mut tasks, pushes).await;
     tracing::info!("ending: {reason}");
     readiness.set(false);
+    more_doors.announce_end(deadline).await;
     answering.abort();
     announcing.abort();
+    more_doors.close().await;
     server.drain().await;
     fleet.shutdown().await;
     tasks.shutdown().await;
@@ -167,6 +198,16 @@ fn image_store(config: &Config, runtime: &Runtime) -> anyhow::Result<ImageStore>
     Ok(ImageStore::new(registry, runtime.docker().clone(), Platform::default(), temp_dir))
 }
 
+fn fetcher(development: &Development) -> anyhow::Result<Fetcher> {
+    let guard = AddressGuard::with_exceptions(development.addresses.clone());
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = &development.fetch_root {
+        let der = std::fs::read(path).with_context(|| format!("development.fetch_root {}", path.display()))?;
+        roots.add(der.into()).context("development.fetch_root")?;
+    }
+    Ok(Fetcher::new(guard, roots)?)
+}
+
 /// Built-ins first: the wallet must be there before anybody is charged.
 async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
     let at_start = heartbeat::events_at_start(ctx)?;
@@ -180,7 +221,10 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
         tracing::info!(container = %stale.pubkey(), "a built-in that is no longer configured stays stopped");
         ctx.runtime.stop(stale).await?;
     }
-    for container in builtins.into_iter().chain(launched) {
+    let units = ctx.config.capacity.sold_units();
+    let all: Vec<_> = builtins.into_iter().chain(launched).collect();
+    let aside = capacity::stand_aside(&all, units, ctx.config.price.period_secs);
+    for container in all {
         // A launch that a crash kept from its invoice is one that nobody heard of.
         if container.invoice.is_none() && !container.is_builtin() {
             ctx.store.forget_launch(&container.pubkey())?;
@@ -191,9 +235,7 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
             continue;
         }
         // The firewall forgot everything when it was set up; running containers must be known at once.
-        if let Some(addresses) = ctx.runtime.addresses(&container) {
-            ctx.runtime.readmit(&addresses, container.spec.egress).await?;
-        }
+        ctx.runtime.readmit(&container).await?;
         // A wallet that lived through our restart has told its key already.
         if let (Origin::Builtin(name), Some(app)) = (&container.origin, container.app)
             && *name == ctx.config.wallet
@@ -202,7 +244,13 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
             tokio::spawn(async move { fleet.wallet_appeared(app).await });
         }
         // Nobody waits for what is prepared ahead.
-        drop(fleet.start(container, at_start.clone()));
+        let mut events = at_start.clone();
+        if aside.contains(&container.pubkey()) {
+            tracing::warn!(container = %container.pubkey(), units, "stands aside: there are too few units");
+            // Before it would be started.
+            events.insert(events.len().saturating_sub(1), lifecycle::Event::CapacityLost);
+        }
+        drop(fleet.start(container, events));
     }
     Ok(())
 }
@@ -231,26 +279,30 @@ async fn announce_pool(meta: &Meta, pool: &Pool) -> anyhow::Result<Pool> {
     Pool::connect(meta.relays.clone()).await.context("the relays that the parent names")
 }
 
+/// Why the server ends, and how long it may take.
 async fn wait_for_end(
     termination: &mut Termination,
     tasks: &mut JoinSet<anyhow::Result<()>>,
     mut pushes: mpsc::Receiver<Push>,
-) -> String {
-    tokio::select! {
+) -> (String, Duration) {
+    let reason = tokio::select! {
         signal = termination.wait() => signal.to_owned(),
-        push = shutdown_push(&mut pushes) => push,
+        push = shutdown_push(&mut pushes) => return push,
         ended = tasks.join_next() => match ended {
             Some(Ok(Err(e))) => format!("{e:#}"),
             Some(Err(e)) => e.to_string(),
             Some(Ok(Ok(()))) | None => "a part of the server ended".to_owned(),
         },
-    }
+    };
+    (reason, Duration::ZERO)
 }
 
 /// A parent that goes away is no reason to end: it may come back, and containers go on without it.
-async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> String {
+async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> (String, Duration) {
     match pushes.recv().await {
-        Some(Push::Shutdown { deadline_secs }) => format!("the parent gives us {deadline_secs} s"),
+        Some(Push::Shutdown { deadline_secs }) => {
+            (format!("the parent gives us {deadline_secs} s"), Duration::from_secs(deadline_secs))
+        }
         None => {
             tracing::warn!("the parent is gone");
             std::future::pending().await

@@ -2,6 +2,7 @@
 //! ratio. Results go to `target/bench/summary.json` and into a table.
 
 mod backup;
+mod density;
 mod deploy;
 mod rpc;
 mod samples;
@@ -36,6 +37,8 @@ struct Args {
 enum Name {
     /// Snapshots and restores, against `tar | zstd | age`.
     Backup,
+    /// What a hundred idle containers cost, against an engine alone.
+    Density,
     /// From paid to serving, against `docker run`.
     Deploy,
     /// Requests through a relay, against a bare echo.
@@ -55,6 +58,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut summary = Summary::read(&args.out)?;
     if wanted(Name::Backup) {
         summary.add(backup::measure().await?);
+    }
+    if wanted(Name::Density) {
+        summary.add(density::measure(&HelperBinary::find()?).await?);
     }
     if wanted(Name::Deploy) {
         summary.add(deploy::measure(&HelperBinary::find()?).await?);

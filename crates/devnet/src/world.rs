@@ -156,6 +156,12 @@ impl World {
         format!("ws://{}:{RELAY_PORT}", self.enclave.host_address())
     }
 
+    /// What addresses of the server's HTTP API begin with.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        format!("http://{}:{}", self.enclave.box_address(), configs::HTTP_PORT)
+    }
+
     /// The simulated root's certificate.
     #[must_use]
     pub fn trust_root(&self) -> PathBuf {
@@ -223,6 +229,14 @@ impl World {
     pub async fn wait_for_wallet(&mut self) -> Result<()> {
         let daemon = self.daemon.as_mut().context("the daemon does not run")?;
         daemon.wait_ready(&Ready::LogLine(WALLET_READY.into()), DAEMON_DEADLINE).await
+    }
+
+    /// Tells the parent to end, which tells the daemon first and gives it a while.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn end_parent(&mut self) -> Result<()> {
+        self.parent.kill(Signal::SIGTERM)
     }
 
     /// Kills the daemon as a crash would, and nothing else.

@@ -16,10 +16,12 @@ pub mod certificate;
 pub mod container;
 mod draft;
 mod error;
+pub mod image_release;
 pub mod launcher;
 mod policy;
 pub mod release;
 pub mod root;
+pub mod statement;
 mod tags;
 mod version;
 
@@ -36,6 +38,7 @@ pub use draft::{Draft, DraftError};
 pub use error::NecError;
 pub use policy::Policy;
 pub use root::VerifiedRoot;
+pub use statement::VerifiedStatement;
 pub use version::{Version, VersionFormatError};
 
 use crate::event::{CheckedEvent, tags_named};

@@ -14,6 +14,8 @@ pub struct Development {
     pub addresses: Vec<IpNet>,
     /// Registries that are spoken to without TLS.
     pub plain_http_registries: Vec<String>,
+    /// A certificate authority, in DER, that vouches for the hosts of attested fetches besides Mozilla's.
+    pub fetch_root: Option<PathBuf>,
     /// A socket that is asked before each named step, so that a test can kill at it.
     pub checkpoints: Option<PathBuf>,
 }

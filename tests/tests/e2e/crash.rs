@@ -1,5 +1,5 @@
-//! Kill -9 of the daemon, of the wallet container and of the engine at named steps of launch, charge
-//! and pause. Afterwards every paid container runs, none runs unpaid, no money appeared or vanished.
+//! Kill -9 of the daemon, of the wallet container and of the engine at named steps of launch, charge,
+//! pause and upgrade. Afterwards every paid container runs, none runs unpaid, no money appeared or vanished.
 //!
 //! The order is drawn from a seed that is printed; `ENCLAVED_CRASH_SEED` repeats a run.
 
@@ -12,6 +12,7 @@ use devnet::helper::HelperBinary;
 use devnet::world::{World, WorldOptions};
 use enclaved::checkpoint::Step;
 
+use crate::upgrade::App;
 use scenes::{Scene, Victim};
 use watch::Watch;
 
@@ -27,10 +28,11 @@ async fn nothing_is_lost_or_doubled_by_kills_at_any_step() -> Result<()> {
     options.grace_secs = 5;
     let mut world = World::start(options, |step| println!("{step}")).await?;
     let image = world.push_echo().await?;
+    let next = (App::good(&world, "next")?.push(&world).await?, App::crashing("bad").push(&world).await?);
     let watch = Watch::start(&world)?;
     for (number, (step, victim)) in plan(seed).into_iter().enumerate() {
         println!("{number}: {victim:?} at {}", step.name());
-        let scene = Scene { world: &mut world, watch: &watch, image: &image, step, victim };
+        let scene = Scene { world: &mut world, watch: &watch, image: &image, next: (&next.0, &next.1), step, victim };
         let outcome =
             scene.play().await.with_context(|| format!("seed {seed}, {victim:?} at {}", step.name()));
         if outcome.is_err() {

@@ -8,9 +8,14 @@
 
 mod bad_input;
 mod crash;
+mod draining;
 mod facts;
+mod fewer_units;
+mod guest_api;
+mod hostile;
 mod in_world;
 mod isolation;
+mod keys_apart;
 mod liar;
 mod life;
 mod nec;
@@ -19,4 +24,5 @@ mod reconfigure;
 mod restart;
 mod rules;
 mod stranger;
+mod upgrade;
 mod wire;

@@ -33,6 +33,8 @@ pub struct WorldOptions {
     pub rate_per_sec: u32,
     /// Announce named steps, and wait for a [`super::StepWatch`] at each.
     pub watch_steps: bool,
+    /// A certificate authority, in DER, that vouches for the hosts of attested fetches.
+    pub fetch_root: Option<PathBuf>,
     /// The daemon's `RUST_LOG`.
     pub log: String,
 }
@@ -54,6 +56,7 @@ impl WorldOptions {
             faucet_msat: 100_000_000,
             rate_per_sec: 1_000,
             watch_steps: false,
+            fetch_root: None,
             log: "info".to_owned(),
         }
     }

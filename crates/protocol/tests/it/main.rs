@@ -3,4 +3,5 @@
 
 mod builders;
 mod fixtures;
+mod image_release;
 mod release;
