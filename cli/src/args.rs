@@ -19,8 +19,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use attestation::{AttestationCommand, AttestationVerify};
 pub(crate) use container::{
-    ContainerCommand, ContainerReceipts, ContainerSetEnv, ContainerTopup, ContainerVerify, ContainerVerifyAnswer,
-    ContainerUpgrade, ContainerWithdraw, OneContainer, StatementCommand, StatementVerify,
+    ContainerCommand, ContainerReceipts, ContainerSetEnv, ContainerTopup, ContainerUpgrade, ContainerVerify,
+    ContainerVerifyAnswer, ContainerWithdraw, OneContainer, StatementCommand, StatementVerify,
 };
 pub(crate) use deploy::Deploy;
 pub(crate) use image::{ImageCommand, ImagePublishRelease, ImageSignRelease};

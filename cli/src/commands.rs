@@ -13,8 +13,8 @@ mod signed;
 mod wallet;
 
 use crate::args::{
-    AttestationCommand, BuildCommand, Command, ContainerCommand, ImageCommand, InstanceCommand, KeyCommand, Options,
-    ReleaseCommand, StatementCommand, WalletCommand,
+    AttestationCommand, BuildCommand, Command, ContainerCommand, ImageCommand, InstanceCommand, KeyCommand,
+    Options, ReleaseCommand, StatementCommand, WalletCommand,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -54,7 +54,9 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
             }
             ContainerCommand::Withdraw(args) => ctx.render(&container::withdraw(ctx, &args).await?),
             ContainerCommand::Upgrade(args) => ctx.render(&container::upgrade(ctx, &args).await?),
-            ContainerCommand::Upgrades(args) => ctx.render(&container::upgrades(ctx, &args, "upgrades").await?),
+            ContainerCommand::Upgrades(args) => {
+                ctx.render(&container::upgrades(ctx, &args, "upgrades").await?)
+            }
             ContainerCommand::Pin(args) => ctx.render(&container::upgrades(ctx, &args, "pin").await?),
             ContainerCommand::Unpin(args) => ctx.render(&container::upgrades(ctx, &args, "unpin").await?),
             ContainerCommand::Verify(args) => ctx.render(&container::verify(ctx, &args).await?),
@@ -79,7 +81,9 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
         },
         Command::Image(command) => match command {
             ImageCommand::SignRelease(args) => ctx.render(&image::sign_release(ctx, &args, given).await?),
-            ImageCommand::PublishRelease(args) => ctx.render(&image::publish_release(ctx, &args, given).await?),
+            ImageCommand::PublishRelease(args) => {
+                ctx.render(&image::publish_release(ctx, &args, given).await?)
+            }
         },
         Command::Build(BuildCommand::Sign(args)) => ctx.render(&build::sign(ctx, &args, given).await?),
     }

@@ -190,7 +190,8 @@ impl Announcer {
             tracing::error!("containers not read: {e}");
             Vec::new()
         });
-        let living = containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "upgrading" | "paused"));
+        let living =
+            containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "upgrading" | "paused"));
         living.map(crate::store::Container::pubkey).collect()
     }
 }

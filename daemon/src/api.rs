@@ -7,16 +7,16 @@ mod money;
 mod observe;
 mod owners;
 mod reports;
-mod upgrades;
 pub(crate) mod secrets;
+mod upgrades;
 
 use std::sync::Arc;
 
 use lifecycle::Event;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, ReceiptPage, ReceiptParams, TopupParams, TopupReply,
-    WithdrawParams, Withdrawal,
+    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, ReceiptPage,
+    ReceiptParams, TopupParams, TopupReply, WithdrawParams, Withdrawal,
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;

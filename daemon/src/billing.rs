@@ -110,7 +110,8 @@ async fn record_paid(
 ) -> Result<Event, ChargeFailure> {
     let pubkey = container.pubkey();
     // On record as it was paid: with its amount, and the hash of its payment.
-    let charge = ctx.store.intend_charge(&pubkey, period, container.spec.price_per_period, ctx.clock.now())?;
+    let charge =
+        ctx.store.intend_charge(&pubkey, period, container.spec.price_per_period, ctx.clock.now())?;
     let receipt = receipts::make(ctx, container, period, &charge)?;
     ctx.store.save_charge_paid(&pubkey, period, preimage, ctx.clock.now(), &receipt)?;
     ctx.checkpoints.reach(Step::ChargeRecorded, &pubkey.to_hex()).await;

@@ -2,8 +2,8 @@
 
 mod builtin;
 mod development;
-mod guest;
 mod doors;
+mod guest;
 mod upgrade;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,9 +18,9 @@ use units::{Price, UnitSize};
 
 pub use builtin::Builtin;
 pub use development::Development;
-pub use upgrade::UpgradeRules;
-pub use guest::Guest;
 pub use doors::{Http, Messages};
+pub use guest::Guest;
+pub use upgrade::UpgradeRules;
 
 /// The configuration of a server. What is left out has the default that its field names.
 #[derive(Clone, Debug, Deserialize, Serialize)]

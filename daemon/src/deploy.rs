@@ -106,7 +106,12 @@ impl Fleet {
     /// A fleet with no driver.
     #[must_use]
     pub fn new(ctx: Arc<Context>) -> Arc<Self> {
-        Arc::new(Self { ctx, drivers: Mutex::default(), greetings: AtomicU64::new(0), releases_wanted: Notify::new() })
+        Arc::new(Self {
+            ctx,
+            drivers: Mutex::default(),
+            greetings: AtomicU64::new(0),
+            releases_wanted: Notify::new(),
+        })
     }
 
     /// What all drivers have in common.

@@ -30,7 +30,12 @@ pub enum ReceiptError {
 ///
 /// # Errors
 /// [`ReceiptError`].
-pub fn make(ctx: &Context, container: &Container, period: u64, charge: &Charge) -> Result<NewReceipt, ReceiptError> {
+pub fn make(
+    ctx: &Context,
+    container: &Container,
+    period: u64,
+    charge: &Charge,
+) -> Result<NewReceipt, ReceiptError> {
     let now = ctx.clock.now();
     let NextReceipt { number, previous } = ctx.store.next_receipt(&container.pubkey())?;
     let from = paid_from(container, now);

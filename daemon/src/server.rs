@@ -202,7 +202,8 @@ fn fetcher(development: &Development) -> anyhow::Result<Fetcher> {
     let guard = AddressGuard::with_exceptions(development.addresses.clone());
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = &development.fetch_root {
-        let der = std::fs::read(path).with_context(|| format!("development.fetch_root {}", path.display()))?;
+        let der =
+            std::fs::read(path).with_context(|| format!("development.fetch_root {}", path.display()))?;
         roots.add(der.into()).context("development.fetch_root")?;
     }
     Ok(Fetcher::new(guard, roots)?)

@@ -108,7 +108,8 @@ impl StatementQueue {
 async fn attest(ctx: &Context, batch: Vec<Waiting>) {
     let ids: Vec<EventId> = batch.iter().map(|waiting| waiting.statement.id).collect();
     let Some(tree) = Tree::new(&ids) else { return };
-    metrics::histogram!("statements_per_document").record(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
+    metrics::histogram!("statements_per_document")
+        .record(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
     let evidence = ctx.attestor.over(&tree.head().0).await.map_err(Arc::new);
     for (index, Waiting { container, statement, answer }) in batch.into_iter().enumerate() {
         let proof = match &evidence {
@@ -128,8 +129,7 @@ fn prove(
     container: &Container,
     statement: CheckedEvent,
 ) -> Result<StatementProof, StatementError> {
-    let certificate =
-        certificate(ctx, evidence, container).map_err(|e| StatementError::Sign(Arc::new(e)))?;
+    let certificate = certificate(ctx, evidence, container).map_err(|e| StatementError::Sign(Arc::new(e)))?;
     Ok(StatementProof {
         statement,
         certificate,

@@ -78,7 +78,12 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
-        let steps = vec![M::up(include_str!("store/schema.sql")), M::up(include_str!("store/history.sql")), M::up(include_str!("store/upgrades.sql")), M::up(include_str!("store/receipts.sql"))];
+        let steps = vec![
+            M::up(include_str!("store/schema.sql")),
+            M::up(include_str!("store/history.sql")),
+            M::up(include_str!("store/upgrades.sql")),
+            M::up(include_str!("store/receipts.sql")),
+        ];
         Migrations::new(steps).to_latest(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection) })
     }

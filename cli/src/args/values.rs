@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use attestation::{PCR_COUNT, Pcr};
 use nostr::key::PublicKey;
 use nostr::types::RelayUrl;
-use protocol::statement::merkle::Hash;
 use protocol::nec::{Env, Version, VersionFormatError};
+use protocol::statement::merkle::Hash;
 use units::UnixSecs;
 
 /// A moment of verification.

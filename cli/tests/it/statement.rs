@@ -162,7 +162,8 @@ fn every_broken_link_is_refused() {
     // By another key than the certificate's, and a certificate by another service.
     let by_other = statement(&stage, attest()).sign(&Keys::generate(), NOW).unwrap();
     verify(&stage, &proof_of(&stage, by_other), &[]).refused("key_mismatch", 1);
-    let claims = ContainerClaims { image: &stage.image(), manifest_sha256: Some(&"ab".repeat(32)), exec: false };
+    let claims =
+        ContainerClaims { image: &stage.image(), manifest_sha256: Some(&"ab".repeat(32)), exec: false };
     let (of, until) = (stage.container.public_key(), NOW.plus_secs(600));
     let forged = for_container(&Keys::generate(), &of, claims, until, NOW).unwrap();
     refused(&|p| p.certificate = forged.clone(), "key_mismatch");
@@ -202,7 +203,8 @@ fn statement_cannot_be_dated_back_or_come_from_a_debug_enclave() {
 fn files_that_are_no_statement_are_refused() {
     let stage = Stage::at(NOW);
     let good = serde_json::to_value(proof(&stage, attest())).unwrap();
-    let refused = |value: &Value| run(&stage, &["statement", "verify"], value, &[]).refused("statement_invalid", 1);
+    let refused =
+        |value: &Value| run(&stage, &["statement", "verify"], value, &[]).refused("statement_invalid", 1);
     for value in [json!({}), json!([]), json!({"proof": {}}), good["statement"].clone()] {
         refused(&value);
     }
@@ -276,7 +278,8 @@ fn receipts_that_are_not_all_or_not_the_stated_ones_are_refused() {
     // A whole chain, and another than the one that was stated.
     let cheaper = receipts(&stage, 4, |receipt| receipt.amount_msat = Msat::new(1));
     check(&stage, &ReceiptPage { receipts: cheaper, ..whole.clone() }).refused("receipt_invalid", 1);
-    let by_stranger = Stage { service: Keys::generate(), container: stage.container.clone(), ..Stage::at(NOW) };
+    let by_stranger =
+        Stage { service: Keys::generate(), container: stage.container.clone(), ..Stage::at(NOW) };
     let forged = receipts(&by_stranger, 4, |_| {});
     let evidence = page(&stage, forged.clone()).evidence;
     check(&stage, &ReceiptPage { receipts: forged, next: None, evidence }).refused("receipt_invalid", 1);

@@ -23,6 +23,7 @@ use crate::summary::Figure;
 use process::Cost;
 
 const CONTAINERS: usize = 100;
+const WALLET_UNITS: u32 = 20;
 /// Launches at once, each by an owner of its own: an owner has one unpaid launch.
 const OWNERS: usize = 2;
 /// Long enough for heartbeats, charges' timers and the containers' own announcements.
@@ -37,7 +38,9 @@ const EVENTS_PER_MINUTE_MAX: usize = 120;
 
 pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, Figure)>> {
     let mut options = WorldOptions::new(helper.clone());
-    options.units = u32::try_from(CONTAINERS)? + 2;
+    // A hundred launches one after the other fill the volume that two units have.
+    options.wallet_units = WALLET_UNITS;
+    options.units = u32::try_from(CONTAINERS)? + WALLET_UNITS;
     let mut world = World::start(options, |_| {}).await?;
     let measured = in_world(&mut world).await;
     world.stop().await?;
@@ -63,7 +66,8 @@ async fn in_world(world: &mut World) -> Result<Vec<(&'static str, Figure)>> {
         docker(world, &["run", "-d", "--name", &format!("peer{number}"), &engine_image]).await?;
     }
     tokio::time::sleep(SETTLED).await;
-    let engine = [process::find("dockerd", world.dir())?, process::find("containerd", world.dir())?];
+    let dockerd = process::find("dockerd", world.dir())?;
+    let engine = [dockerd, process::child("containerd", dockerd)?];
     let peers = Cost::of(&engine, WATCHED).await?;
     let figure = |unit: &str, ours: f64, peer: f64| Figure {
         value: ours,
@@ -113,7 +117,9 @@ async fn launch(rpc: &RpcClient, image: &str) -> Result<LaunchReply> {
     let took = Stopwatch::start();
     loop {
         match rpc.call("launch", &json!({"docker": image, "units": 1}), WAIT).await {
-            Err(RpcError::Refused(refusal)) if refusal.code == "wallet_unavailable" && took.elapsed() < WAIT => {
+            Err(RpcError::Refused(refusal))
+                if refusal.code == "wallet_unavailable" && took.elapsed() < WAIT =>
+            {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             answered => return Ok(answered?),

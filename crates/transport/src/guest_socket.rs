@@ -11,8 +11,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
 use nostr::key::PublicKey;
 use protocol::guest::{
-    AppInfo, Attest, AttestedFetch, CertificateChain, CreateCertificate, DeriveKey, DerivedKey, Done, Fetched,
-    GuestInfo, Log, ManifestReply, SetInfo, WalletReply,
+    AppInfo, Attest, AttestedFetch, CertificateChain, CreateCertificate, DeriveKey, DerivedKey, Done,
+    Fetched, GuestInfo, Log, ManifestReply, SetInfo, WalletReply,
 };
 use protocol::nwc::ConnectionUri;
 use protocol::statement::StatementProof;
@@ -158,7 +158,8 @@ impl GuestSocket {
     pub async fn wallet(&self) -> Result<ConnectionUri, GuestSocketError> {
         let reply: WalletReply = self.call("wallet", &json!({})).await?;
         let text = Zeroizing::new(reply.nwc);
-        text.parse().map_err(|e: protocol::nwc::ConnectionUriError| GuestSocketError::Malformed(e.to_string()))
+        text.parse()
+            .map_err(|e: protocol::nwc::ConnectionUriError| GuestSocketError::Malformed(e.to_string()))
     }
 
     /// Calls any method, for those that this client does not know.

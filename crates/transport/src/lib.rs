@@ -15,7 +15,7 @@ pub use address::{AddressError, StreamAddress};
 pub use backup::{BackupClient, BackupHost, BackupVault, Refusal, serve_backups};
 pub use client::{CallError, ParentClient};
 pub use frame::{FrameError, WRITE_BYTES_MAX, read_frame, write_frame};
-pub use guest_socket::{GuestSocket, GuestSocketError};
 pub use guest::{GuestClient, GuestError};
+pub use guest_socket::{GuestSocket, GuestSocketError};
 pub use server::{ParentHandler, Pusher, serve};
 pub use stream::{Listener, Stream, connect};

@@ -52,7 +52,13 @@ impl Announcer {
             balance: container.balance,
             units: container.spec.units,
             image: &container.spec.image,
-            upgrade: container.spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default().as_str(),
+            upgrade: container
+                .spec
+                .manifest
+                .as_ref()
+                .map(|manifest| manifest.upgrade)
+                .unwrap_or_default()
+                .as_str(),
             owner: container.owner(),
             app: container.app.as_ref(),
             endpoints: &endpoints,

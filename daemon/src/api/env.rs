@@ -14,7 +14,11 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure`]; nothing changed.
-    pub async fn set_env(&self, caller: &PublicKey, params: SetEnvParams) -> Result<ContainerStatus, Failure> {
+    pub async fn set_env(
+        &self,
+        caller: &PublicKey,
+        params: SetEnvParams,
+    ) -> Result<ContainerStatus, Failure> {
         let container = self.find_owned(caller, &params.pubkey)?;
         let Some(salt) = container.spec.salt.clone() else {
             return Err(Failure::new(Code::NotFound, "there is no such container on this server"));
@@ -35,7 +39,8 @@ impl Api {
                 None
             }
         };
-        let env_hmacs = params.env.iter().map(|(name, value)| (name.clone(), salt.hmac(name, value))).collect();
+        let env_hmacs =
+            params.env.iter().map(|(name, value)| (name.clone(), salt.hmac(name, value))).collect();
         let part = EnvPart { env: params.env, env_hmacs, secrets: changed };
         self.fleet.set_env(&params.pubkey, part).await.map_err(|e| command_failure(&e))?;
         self.status(caller, &params.pubkey)

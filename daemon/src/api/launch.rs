@@ -16,8 +16,8 @@ use crate::checkpoint::Step;
 use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::image::{ImageLimits, PinnedImage, Reference};
-use crate::upgrade;
 use crate::store::{Container, NewLaunch, Origin, ReserveError, Room, Spec, Token};
+use crate::upgrade;
 
 const TOKEN_BYTES: usize = 16;
 /// How long the answer to a launch waits for what is prepared ahead.

@@ -40,8 +40,9 @@ impl Guest {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
         let text = self.dir.to_string_lossy();
         if !self.dir.is_absolute() || text.len() > DIR_BYTES_MAX || !text.chars().all(plain) {
-            let problem =
-                format!("must be an absolute path of letters, digits, . _ - and at most {DIR_BYTES_MAX} bytes");
+            let problem = format!(
+                "must be an absolute path of letters, digits, . _ - and at most {DIR_BYTES_MAX} bytes"
+            );
             return Err(ConfigError::field("guest.dir", problem));
         }
         let limits = [("calls", self.calls), ("statements", self.statements), ("fetches", self.fetches)];

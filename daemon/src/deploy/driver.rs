@@ -50,7 +50,16 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(ctx: Arc<Context>, container: Container, inputs: mpsc::Sender<Input>) -> Self {
         let policy = ctx.config.policy();
-        Self { ctx, container, policy, inputs, launching: None, paid: None, upgrading: None, owed: Vec::new() }
+        Self {
+            ctx,
+            container,
+            policy,
+            inputs,
+            launching: None,
+            paid: None,
+            upgrading: None,
+            owed: Vec::new(),
+        }
     }
 
     /// Drives it to its end. `preparing` is dropped once nothing more can be prepared before payment.
@@ -119,7 +128,8 @@ impl Driver {
         let now = self.ctx.clock.now();
         if event == Event::CapacityLost {
             let message = "the server has fewer units than before; it comes back when some are free";
-            self.container.reason = Some(StateReason { code: NO_ROOM.to_owned(), message: message.to_owned() });
+            self.container.reason =
+                Some(StateReason { code: NO_ROOM.to_owned(), message: message.to_owned() });
         }
         match step(&self.container.state, event, now, &self.policy) {
             Ok((state, effects)) => {

@@ -36,7 +36,10 @@ pub(super) fn derive(
     request: &DeriveKey,
 ) -> Result<DerivedKey, Refusal> {
     let path = request.path.as_str();
-    if path.is_empty() || path.len() > PATH_BYTES_MAX || !path.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+    if path.is_empty()
+        || path.len() > PATH_BYTES_MAX
+        || !path.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+    {
         let why = format!("path: 1 to {PATH_BYTES_MAX} printable ASCII characters");
         return Err(Refusal::new(RefusalCode::ParamsInvalid, why));
     }

@@ -79,11 +79,15 @@ impl Limits {
     /// Room for one more fetch of this container.
     pub(super) fn fetch(&self, pubkey: PublicKey) -> Result<FetchPlace, Refusal> {
         let own = self.fetching.take(pubkey).ok_or_else(|| {
-            let why = format!("a container fetches {FETCHES_PER_CONTAINER} things at once; wait for one to end");
+            let why =
+                format!("a container fetches {FETCHES_PER_CONTAINER} things at once; wait for one to end");
             Refusal::new(RefusalCode::RateLimited, why)
         })?;
         let shared = Arc::clone(&self.fetching_in_all).try_acquire_owned().map_err(|_| {
-            Refusal::new(RefusalCode::ServerBusy, "the server fetches too much at once; ask again in a second")
+            Refusal::new(
+                RefusalCode::ServerBusy,
+                "the server fetches too much at once; ask again in a second",
+            )
         })?;
         Ok(FetchPlace { _own: own, _shared: shared })
     }

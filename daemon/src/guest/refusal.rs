@@ -81,7 +81,9 @@ impl From<Failure> for Refusal {
 impl From<StatementError> for Refusal {
     fn from(error: StatementError) -> Self {
         match error {
-            StatementError::Busy => Self::new(RefusalCode::ServerBusy, "the server is busy; ask again in a second"),
+            StatementError::Busy => {
+                Self::new(RefusalCode::ServerBusy, "the server is busy; ask again in a second")
+            }
             StatementError::Ending => Self::new(RefusalCode::ServerBusy, "the server is ending; ask again"),
             StatementError::Sign(_) | StatementError::Evidence(_) => Self::internal(&error),
         }

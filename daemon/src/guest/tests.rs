@@ -69,7 +69,10 @@ fn key(service: &SecretKey, container: &Container, path: &str) -> String {
 fn derived_key_is_pinned() {
     let service = SecretKey::from_slice(&[1; 32]).unwrap();
     let fixed = container(Keys::parse(&"03".repeat(32)).unwrap(), "ab", Some(Upgrade::None));
-    assert_eq!(key(&service, &fixed, "disk"), "1967fdee097ccab72de57a1c29f94fef72de43aa2c65a17f8ecc8ea63fa27978");
+    assert_eq!(
+        key(&service, &fixed, "disk"),
+        "1967fdee097ccab72de57a1c29f94fef72de43aa2c65a17f8ecc8ea63fa27978"
+    );
 }
 
 #[test]

@@ -19,7 +19,9 @@ pub enum RuntimeError {
     #[error("the container engine {0}")]
     Unsafe(&'static str),
     /// Limits that were sold would not hold.
-    #[error("this kernel or engine does not enforce the limits on: {0}; a production server needs all of them")]
+    #[error(
+        "this kernel or engine does not enforce the limits on: {0}; a production server needs all of them"
+    )]
     NotEnforced(String),
     /// The engine took a request and never ended it.
     #[error("the container engine hangs")]

@@ -45,7 +45,10 @@ pub(super) struct GuestDirs {
 
 impl GuestDirs {
     /// Makes the folder, in memory; a server that restarts finds it with its containers' sockets in it.
-    pub(super) async fn set_up(dir: &Path, root_uid: u32) -> Result<(Self, mpsc::Receiver<Door>), VolumeError> {
+    pub(super) async fn set_up(
+        dir: &Path,
+        root_uid: u32,
+    ) -> Result<(Self, mpsc::Receiver<Door>), VolumeError> {
         at(dir, std::fs::create_dir_all(dir))?;
         if !is_mounted(dir)? {
             let mut mount = Command::new("mount");

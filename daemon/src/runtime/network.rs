@@ -134,7 +134,10 @@ mod tests {
             assert_eq!(plan.slot_of(one.container), u16::try_from(i).ok());
             assert_eq!(plan.slot_of(one.gateway), None);
         }
-        assert_eq!((plan.slot_of(Ipv4Addr::new(10, 9, 1, 2)), plan.slot_of(Ipv4Addr::new(10, 8, 9, 2))), (None, None));
+        assert_eq!(
+            (plan.slot_of(Ipv4Addr::new(10, 9, 1, 2)), plan.slot_of(Ipv4Addr::new(10, 8, 9, 2))),
+            (None, None)
+        );
         assert_eq!(
             (all[31].bridge.as_str(), all[31].container.to_string().as_str()),
             ("ecl31", "10.9.0.250")

@@ -35,10 +35,9 @@ impl Store {
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u32>(0)?, row.get::<_, [u8; 32]>(1)?));
         let last = self.lock().query_row(sql, [pubkey.to_bytes()], read).optional()?;
         Ok(match last {
-            Some((number, id)) => NextReceipt {
-                number: u64::from(number) + 1,
-                previous: Some(EventId::from_byte_array(id)),
-            },
+            Some((number, id)) => {
+                NextReceipt { number: u64::from(number) + 1, previous: Some(EventId::from_byte_array(id)) }
+            }
             None => NextReceipt { number: 0, previous: None },
         })
     }
@@ -47,13 +46,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn receipts(&self, pubkey: &PublicKey, from: u64, limit: u32) -> Result<Vec<CheckedEvent>, StoreError> {
+    pub fn receipts(
+        &self,
+        pubkey: &PublicKey,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<CheckedEvent>, StoreError> {
         let sql = "SELECT event FROM receipts WHERE pubkey = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
         let connection = self.lock();
         let mut statement = connection.prepare(sql)?;
         let from = i64::try_from(from).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![pubkey.to_bytes(), from, limit], |row| row.get::<_, String>(0))?;
-        rows.map(|text| CheckedEvent::parse(&text?).map_err(|e| StoreError::malformed("receipt", e))).collect()
+        let rows =
+            statement.query_map(params![pubkey.to_bytes(), from, limit], |row| row.get::<_, String>(0))?;
+        rows.map(|text| CheckedEvent::parse(&text?).map_err(|e| StoreError::malformed("receipt", e)))
+            .collect()
     }
 }
 

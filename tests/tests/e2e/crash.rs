@@ -32,7 +32,8 @@ async fn nothing_is_lost_or_doubled_by_kills_at_any_step() -> Result<()> {
     let watch = Watch::start(&world)?;
     for (number, (step, victim)) in plan(seed).into_iter().enumerate() {
         println!("{number}: {victim:?} at {}", step.name());
-        let scene = Scene { world: &mut world, watch: &watch, image: &image, next: (&next.0, &next.1), step, victim };
+        let scene =
+            Scene { world: &mut world, watch: &watch, image: &image, next: (&next.0, &next.1), step, victim };
         let outcome =
             scene.play().await.with_context(|| format!("seed {seed}, {victim:?} at {}", step.name()));
         if outcome.is_err() {

@@ -151,7 +151,9 @@ async fn paid(world: &World, alice: &Stranger, pubkey: &PublicKey) -> Result<()>
 
 /// The same key after the daemon died and came back; another one for another path or container.
 async fn derived(world: &mut World, pubkey: &PublicKey, url: &str, other_url: &str) -> Result<()> {
-    let key = async |url: &str, path: &str| -> Result<String> { Ok(get(&format!("{url}/key?path={path}")).await?.1) };
+    let key = async |url: &str, path: &str| -> Result<String> {
+        Ok(get(&format!("{url}/key?path={path}")).await?.1)
+    };
     let first = key(url, "disk").await?;
     assert_eq!(first.trim().len(), 64, "{first}");
     assert_ne!(key(url, "disk2").await?, first);

@@ -75,7 +75,10 @@ fn verify(
     named: Option<PublicKey>,
 ) -> Result<Proof, Failure> {
     let evidence = page.evidence.as_ref().ok_or_else(|| {
-        Failure::refused("statement_invalid", "there is no statement beside the receipts; fetch them all again")
+        Failure::refused(
+            "statement_invalid",
+            "there is no statement beside the receipts; fetch them all again",
+        )
     })?;
     let claimed = VerifiedStatement::claimed_time(evidence);
     let at = args.at.map_or(claimed, |at| at.resolve(ctx.now()));

@@ -67,7 +67,10 @@ pub(crate) fn verify(ctx: &Context, args: &StatementVerify) -> Result<Stated, Fa
 fn read_proof(path: &Path) -> Result<StatementProof, Failure> {
     let bytes = files::read(path)?;
     let invalid = |why: &dyn std::fmt::Display| {
-        Failure::refused("statement_invalid", format!("{}: not a statement with its proof: {why}", path.display()))
+        Failure::refused(
+            "statement_invalid",
+            format!("{}: not a statement with its proof: {why}", path.display()),
+        )
     };
     let mut value: Value = serde_json::from_slice(&bytes).map_err(|e| invalid(&e))?;
     if let Some(inner) = value.get_mut("proof").map(Value::take) {

@@ -2,8 +2,8 @@
 
 use nostr::key::PublicKey;
 use protocol::manifest::{LaunchManifest, MANIFEST_VERSION};
-use protocol::secrets::Secrets;
 use protocol::rpc::enclaved::{LaunchParams, LaunchReply};
+use protocol::secrets::Secrets;
 use units::{Msat, UnixSecs};
 
 use super::choose::Offer;
@@ -52,7 +52,8 @@ pub(super) fn check(
     let resolved = ImageName::of(&asked.docker)
         .answered_by(&reply.image)
         .ok_or_else(|| mismatch(&format!("it would run {:?}", reply.image)))?;
-    let expected = manifest(asked, hidden, owner, &reply.image).ok_or_else(|| mismatch("it has no salt of ours"))?;
+    let expected =
+        manifest(asked, hidden, owner, &reply.image).ok_or_else(|| mismatch("it has no salt of ours"))?;
     if asked.salt.as_ref() != Some(&reply.salt) {
         return Err(mismatch("it uses another salt"));
     }
@@ -81,7 +82,12 @@ pub(super) fn check(
 }
 
 /// The manifest of what was asked, for this digest.
-fn manifest(asked: &LaunchParams, hidden: &Secrets, owner: &PublicKey, image: &str) -> Option<LaunchManifest> {
+fn manifest(
+    asked: &LaunchParams,
+    hidden: &Secrets,
+    owner: &PublicKey,
+    image: &str,
+) -> Option<LaunchManifest> {
     let salt = asked.salt.as_ref()?;
     let (mut ports, mut volumes) = (asked.ports.clone(), asked.volumes.clone());
     ports.sort_unstable();

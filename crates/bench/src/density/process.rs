@@ -38,8 +38,22 @@ pub(super) fn find(name: &str, argument: &Path) -> Result<u32> {
         let line = String::from_utf8_lossy(&read("cmdline")).into_owned();
         read("comm").trim_ascii() == name.as_bytes() && line.contains(argument.as_ref())
     };
-    let pids = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.into_iter().find(is_it).with_context(|| format!("no process {name} of this world"))
+    pids()?.find(is_it).with_context(|| format!("no process {name} of this world"))
+}
+
+/// The process with this name that `parent` started.
+pub(super) fn child(name: &str, parent: u32) -> Result<u32> {
+    let is_it = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let field =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        field("Name:") == name && field("PPid:") == parent.to_string()
+    };
+    pids()?.find(is_it).with_context(|| format!("process {parent} started no {name}"))
+}
+
+fn pids() -> Result<impl Iterator<Item = u32>> {
+    Ok(fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
 fn ticks_of(pids: &[u32]) -> Result<u32> {
@@ -69,7 +83,8 @@ mod tests {
     #[tokio::test]
     async fn own_cost_is_more_than_nothing() {
         let own = std::process::id();
-        let spun = std::thread::spawn(|| (0..200_000_000_u64).fold(0_u64, |sum, n| std::hint::black_box(sum ^ n)));
+        let spun =
+            std::thread::spawn(|| (0..200_000_000_u64).fold(0_u64, |sum, n| std::hint::black_box(sum ^ n)));
         let cost = Cost::of(&[own], Duration::from_millis(200)).await.unwrap();
         spun.join().unwrap();
         assert!(cost.rss_mib > 1.0 && cost.cpu_percent > 1.0, "{cost:?}");

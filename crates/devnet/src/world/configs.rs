@@ -61,7 +61,7 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
         "builtin": [{
             "name": "nwc",
             "docker": wallet_image,
-            "units": 2,
+            "units": options.wallet_units,
             "env": {
                 "NWC_RELAYS": relay,
                 "NWC_NETWORK": "regtest",

@@ -15,8 +15,10 @@ pub struct WorldOptions {
     pub unit_hour_msat: i64,
     /// Length of a period, in seconds.
     pub period_secs: u32,
-    /// Units of the server in all; the wallet takes two.
+    /// Units of the server in all, the wallet's among them.
     pub units: u32,
+    /// Units of the wallet.
+    pub wallet_units: u32,
     /// How long an invoice reserves its units, in seconds.
     pub invoice_secs: u32,
     /// Unpaid launches in all.
@@ -48,6 +50,7 @@ impl WorldOptions {
             unit_hour_msat: 5_000,
             period_secs: 3_600,
             units: 100,
+            wallet_units: 2,
             invoice_secs: 600,
             unpaid_max: 32,
             grace_secs: 600,

@@ -161,7 +161,9 @@ mod tests {
     fn requests_have_named_fields_and_no_others() {
         let digest = "ab".repeat(32);
         assert!(serde_json::from_value::<Attest>(json!({"digest": digest})).is_ok());
-        for bad in [json!({}), json!({"digest": "ab"}), json!({"digest": digest, "x": 1}), json!({"digest": 7})] {
+        for bad in
+            [json!({}), json!({"digest": "ab"}), json!({"digest": digest, "x": 1}), json!({"digest": 7})]
+        {
             assert!(serde_json::from_value::<Attest>(bad.clone()).is_err(), "{bad}");
         }
         let fetch: AttestedFetch = serde_json::from_value(json!({"url": "https://a.example/"})).unwrap();

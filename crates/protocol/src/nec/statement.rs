@@ -68,8 +68,8 @@ impl VerifiedStatement {
             return Err(NecError::receipt("the statement beside them is about something else"));
         };
         let service = self.chain.root().service();
-        let (read, last) = receipt::check_chain(receipts, &service, &self.certified.pubkey)
-            .map_err(NecError::Receipt)?;
+        let (read, last) =
+            receipt::check_chain(receipts, &service, &self.certified.pubkey).map_err(NecError::Receipt)?;
         if u64::try_from(read.len()) != Ok(count) || last != head {
             return Err(NecError::receipt("the enclave stated another number of receipts, or another end"));
         }

@@ -81,7 +81,10 @@ fn whole_chain_is_accepted() {
 fn missing_swapped_and_foreign_receipts_are_refused() {
     let books = Books::of(5);
     for missing in 0..4 {
-        let mut fewer = Books { events: books.events.clone(), ..Books { service: books.service.clone(), ..Books::new() } };
+        let mut fewer = Books {
+            events: books.events.clone(),
+            ..Books { service: books.service.clone(), ..Books::new() }
+        };
         fewer.container = books.container;
         fewer.events.remove(missing);
         assert!(fewer.check().unwrap_err().contains("does not follow"), "{missing}");

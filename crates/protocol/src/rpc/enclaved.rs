@@ -25,13 +25,13 @@ mod receipts;
 mod reports;
 mod upgrade;
 
+pub use env::SetEnvParams;
 pub(crate) use launch::check_env_name;
 pub use launch::{LaunchParams, ParamError, parse_params};
 pub use observe::{
-    EXEC_BYTES_MAX, EXEC_SECS_MAX, EXEC_WORDS_MAX, ExecParams, ExecReply, HISTORY_MAX, History, HistoryEvent, HistoryParams, LOG_LINES_MAX, LogLine, LogStream, Logs, LogsParams, Stats,
-    Terms, TransferParams,
+    EXEC_BYTES_MAX, EXEC_SECS_MAX, EXEC_WORDS_MAX, ExecParams, ExecReply, HISTORY_MAX, History, HistoryEvent,
+    HistoryParams, LOG_LINES_MAX, LogLine, LogStream, Logs, LogsParams, Stats, Terms, TransferParams,
 };
-pub use env::SetEnvParams;
 pub use receipts::{ReceiptPage, ReceiptParams};
 pub use reports::{
     ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Endpoint, Invoice, LaunchReply, Quote,

@@ -9,7 +9,8 @@ fn statement(claim: Claim) -> Statement {
 
 #[test]
 fn content_is_pinned() {
-    let event = statement(Claim::Attest { digest: Hash([7; 32]) }).sign(&Keys::generate(), UnixSecs(5)).unwrap();
+    let event =
+        statement(Claim::Attest { digest: Hash([7; 32]) }).sign(&Keys::generate(), UnixSecs(5)).unwrap();
     let expected = format!(
         r#"{{"claim":{{"attest":{{"digest":"{}"}}}},"image":"registry.example/echo@sha256:{}","manifest_sha256":"{}","version":1}}"#,
         "07".repeat(32),

@@ -13,7 +13,8 @@ impl Driver {
     pub(super) async fn set_env(&mut self, part: EnvPart) -> Result<(), CommandError> {
         let (pubkey, state) = (self.container.pubkey(), self.container.state);
         let refused = |code, message: &str| CommandError::NotNow { code, message: message.to_owned() };
-        let policy = self.container.spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default();
+        let policy =
+            self.container.spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default();
         if policy == Upgrade::None {
             let why = "this container's environment never changes: its launch says upgrade none";
             return Err(refused(Code::UpgradeForbidden, why));
@@ -28,7 +29,10 @@ impl Driver {
         let spec = self.container.spec.with_env(part).map_err(|e| refused(Code::Internal, &e.to_string()))?;
         self.ctx.store.save_spec(&pubkey, &spec)?;
         self.container.spec = spec;
-        self.note("env_changed", "the environment or the secrets were changed; the manifest's hash with them");
+        self.note(
+            "env_changed",
+            "the environment or the secrets were changed; the manifest's hash with them",
+        );
         let mut effects = vec![Effect::Announce];
         if state.should_run() {
             // What is started is made from what is on record, whatever crashes in between.

@@ -69,7 +69,8 @@ impl Checked {
         let host = url.host_str().unwrap_or_default().to_owned();
         let port = url.port_or_known_default().unwrap_or_default();
         let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-        let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let target =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let bytes_max = request.response_bytes_max.unwrap_or(RESPONSE_BYTES_MAX);
         let secs = request.timeout_secs.unwrap_or(SECS_MAX);
         if bytes_max > RESPONSE_BYTES_MAX {
@@ -94,10 +95,8 @@ impl Checked {
 
     /// What is sent.
     pub(super) fn http(&self) -> Result<Request<Full<Bytes>>, Refusal> {
-        let mut builder = Request::builder()
-            .method(self.method.clone())
-            .uri(&self.target)
-            .header(HOST, &self.authority);
+        let mut builder =
+            Request::builder().method(self.method.clone()).uri(&self.target).header(HOST, &self.authority);
         if !self.headers.iter().any(|(name, _)| name == USER_AGENT.as_str()) {
             builder = builder.header(USER_AGENT, AGENT);
         }
@@ -116,7 +115,9 @@ fn url(text: &str) -> Result<Url, Refusal> {
     }
     let url = Url::parse(text).map_err(|e| invalid(format!("url: {e}")))?;
     if url.scheme() != "https" {
-        return Err(invalid("url: must begin with https://; what is not secured cannot be stated".to_owned()));
+        return Err(invalid(
+            "url: must begin with https://; what is not secured cannot be stated".to_owned(),
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid("url: must hold no user name or password; use a header".to_owned()));
@@ -138,8 +139,9 @@ fn headers(given: Vec<(String, String)>) -> Result<Vec<(String, String)>, Refusa
             return Err(invalid(format!("headers: {name} is the server's to set")));
         }
         // Never repeats a value: it may be a key.
-        HeaderValue::from_str(&value)
-            .map_err(|_| invalid(format!("headers: {name} has a value with characters that are not allowed")))?;
+        HeaderValue::from_str(&value).map_err(|_| {
+            invalid(format!("headers: {name} has a value with characters that are not allowed"))
+        })?;
         Ok((name.as_str().to_owned(), value))
     };
     given.into_iter().map(check).collect()
@@ -172,7 +174,10 @@ mod tests {
         assert_eq!((request.host.as_str(), request.port), ("example.com", 8_443));
         let http = request.http().unwrap();
         assert_eq!((http.method().as_str(), http.uri().to_string()), ("POST", "/a%20b/?q=1&r".to_owned()));
-        assert_eq!((&http.headers()["host"], &http.headers()["x-key"]), (&"example.com:8443".parse().unwrap(), &"hunter2".parse().unwrap()));
+        assert_eq!(
+            (&http.headers()["host"], &http.headers()["x-key"]),
+            (&"example.com:8443".parse().unwrap(), &"hunter2".parse().unwrap())
+        );
         assert!(!format!("{request:?}").contains("hunter2"));
     }
 
@@ -189,7 +194,10 @@ mod tests {
             (json!({"url": "https://a.example/", "method": "CONNECT"}), "method"),
             (json!({"url": "https://a.example/", "method": "get"}), "method"),
             (json!({"url": "https://a.example/", "headers": [["Host", "hunter2"]]}), "host is the server's"),
-            (json!({"url": "https://a.example/", "headers": [["Transfer-Encoding", "x"]]}), "transfer-encoding"),
+            (
+                json!({"url": "https://a.example/", "headers": [["Transfer-Encoding", "x"]]}),
+                "transfer-encoding",
+            ),
             (json!({"url": "https://a.example/", "headers": [["a b", "x"]]}), "name"),
             (json!({"url": "https://a.example/", "headers": [["a", "hunter2\r\nb: c"]]}), "characters"),
             (json!({"url": "https://a.example/", "headers": vec![["a", "b"]; 33]}), "at most 32"),

@@ -42,7 +42,8 @@ impl Host {
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![HOST.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        let leaf =
+            CertificateParams::new(vec![HOST.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
         let leaf = leaf.der().clone();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -153,7 +154,13 @@ async fn addresses_that_are_not_public_are_refused_before_anything_is_sent() {
     roots.add(host.root.clone()).unwrap();
     let guarded = Fetcher::new(AddressGuard::public_only().with_lookup(Arc::new(Here)), roots).unwrap();
     assert_eq!(code(host.fetch_with(&guarded, json!({})).await), "address_refused");
-    for url in ["https://127.0.0.1/", "https://169.254.169.254/", "https://[::1]/", "https://0x7f.1/", "https://10.0.0.1/"] {
+    for url in [
+        "https://127.0.0.1/",
+        "https://169.254.169.254/",
+        "https://[::1]/",
+        "https://0x7f.1/",
+        "https://10.0.0.1/",
+    ] {
         assert_eq!(code(host.fetch_with(&guarded, json!({"url": url})).await), "address_refused", "{url}");
     }
     assert!(host.asked.try_recv().is_err());

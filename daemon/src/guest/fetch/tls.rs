@@ -64,7 +64,9 @@ impl Tls {
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let bytes: usize = shown.iter().map(|certificate| certificate.len()).sum();
         if shown.is_empty() || shown.len() > CERTIFICATES_MAX || bytes > CERTIFICATES_BYTES_MAX {
-            return Err(failed(format!("the host shows more than {CERTIFICATES_MAX} certificates, or too long ones")));
+            return Err(failed(format!(
+                "the host shows more than {CERTIFICATES_MAX} certificates, or too long ones"
+            )));
         }
         let certificates = shown.iter().map(|certificate| Base64(certificate.to_vec())).collect();
         Ok(Secured { stream, certificates })

@@ -32,8 +32,7 @@ pub(super) fn log(ctx: &Context, container: &Container, request: &Log) -> Done {
     while !request.message.is_char_boundary(end) {
         end -= 1;
     }
-    let line: String =
-        request.message[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = request.message[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     ctx.parent_log.line(format!("container {}: {line}", container.pubkey()));
     Done { ok: true }
 }

@@ -38,7 +38,18 @@ pub(super) async fn of_another(world: &World, pubkey: &PublicKey) -> Result<()> 
 pub(super) async fn of_nobody(world: &World, who: &Stranger) -> Result<()> {
     let invoice = who.invoice(1_000).await?;
     for pubkey in [Keys::generate().public_key(), world.service()?, wallet_container(world)?] {
-        for method in ["info", "status", "pause", "resume", "terminate", "topup", "withdraw", "upgrades", "pin", "unpin"] {
+        for method in [
+            "info",
+            "status",
+            "pause",
+            "resume",
+            "terminate",
+            "topup",
+            "withdraw",
+            "upgrades",
+            "pin",
+            "unpin",
+        ] {
             check(world, who, &[method], &params(method, &pubkey, &invoice), "not_found").await?;
         }
     }

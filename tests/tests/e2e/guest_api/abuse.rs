@@ -61,7 +61,12 @@ async fn guests_that_break_the_rules_hurt_nobody_else() -> Result<()> {
         ];
         for (request, status, code) in cases {
             let answered = raw(&path, &request).await?;
-            assert_eq!(answered, (status, code.to_owned()), "{}", String::from_utf8_lossy(&request[..60.min(request.len())]));
+            assert_eq!(
+                answered,
+                (status, code.to_owned()),
+                "{}",
+                String::from_utf8_lossy(&request[..60.min(request.len())])
+            );
         }
         flood(world, &hostile, &neighbour).await?;
         crowd(world, &hostile, &neighbour).await?;
@@ -71,7 +76,11 @@ async fn guests_that_break_the_rules_hurt_nobody_else() -> Result<()> {
 }
 
 /// Calls beyond the limit are refused, the neighbour's are not, and the log names who it was.
-async fn flood(world: &World, hostile: &nostr::key::PublicKey, neighbour: &nostr::key::PublicKey) -> Result<()> {
+async fn flood(
+    world: &World,
+    hostile: &nostr::key::PublicKey,
+    neighbour: &nostr::key::PublicKey,
+) -> Result<()> {
     let path = socket_path(world, hostile);
     let mut refused = 0;
     for _ in 0..300 {
@@ -88,7 +97,11 @@ async fn flood(world: &World, hostile: &nostr::key::PublicKey, neighbour: &nostr
 }
 
 /// A container that holds all the connections that it may have holds none of its neighbour's.
-async fn crowd(world: &World, hostile: &nostr::key::PublicKey, neighbour: &nostr::key::PublicKey) -> Result<()> {
+async fn crowd(
+    world: &World,
+    hostile: &nostr::key::PublicKey,
+    neighbour: &nostr::key::PublicKey,
+) -> Result<()> {
     let path = socket_path(world, hostile);
     let mut held = Vec::new();
     for _ in 0..64 {
@@ -106,7 +119,10 @@ async fn crowd(world: &World, hostile: &nostr::key::PublicKey, neighbour: &nostr
 /// A container sees its own socket and nothing else, and can neither change nor replace it.
 async fn inside(world: &World, hostile: &nostr::key::PublicKey) -> Result<()> {
     let seen = exec(world, hostile, "ls -a /run/enclaved; ls -a /run/enclaved/..").await?;
-    assert_eq!(seen.text.split_whitespace().collect::<Vec<_>>(), [".", "..", "guest.sock", "secrets", ".", "..", "enclaved"]);
+    assert_eq!(
+        seen.text.split_whitespace().collect::<Vec<_>>(),
+        [".", "..", "guest.sock", "secrets", ".", "..", "enclaved"]
+    );
     for script in [
         "rm /run/enclaved/guest.sock",
         "touch /run/enclaved/x",

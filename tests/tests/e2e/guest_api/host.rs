@@ -47,9 +47,10 @@ impl TlsHost {
         let mut params = CertificateParams::new(vec![])?;
         params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(at)));
         let certificate = params.signed_by(&key, &authority.issuer)?.der().clone();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(
+            vec![certificate.clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((at, 0)).await?;
         let address = listener.local_addr()?;

@@ -34,7 +34,8 @@ async fn secrets_reach_the_container_and_nobody_else() -> Result<()> {
         alice.wait_for(&pubkey, "deployed").await?;
         get(&alice.url(&pubkey).await?).await?;
 
-        let script = "cat $TOKEN_FILE; echo; cat /run/enclaved/secrets/raw.bin; echo; env; ls /run/enclaved/secrets";
+        let script =
+            "cat $TOKEN_FILE; echo; cat /run/enclaved/secrets/raw.bin; echo; env; ls /run/enclaved/secrets";
         let read = exec(world, &pubkey, script).await?;
         let lines: Vec<_> = read.text.lines().collect();
         assert_eq!(lines[..2], [VALUE, VALUE], "{read:?}");

@@ -29,7 +29,8 @@ pub(super) async fn network_is_slowed(world: &World, hostile: &PublicKey) -> Res
     assert!(slowed <= BYTES_PER_SEC * (COUNTED_SECS + 2), "{slowed} bytes in {COUNTED_SECS} s");
     assert!(slowed > BYTES_PER_SEC / 2, "only {slowed} bytes in {COUNTED_SECS} s: nothing passes");
     let machine = Netns::of_box(world)?;
-    machine.run("nft list table inet enclaved > /dev/null && nft flush chain inet enclaved from_container")?;
+    machine
+        .run("nft list table inet enclaved > /dev/null && nft flush chain inet enclaved from_container")?;
     let free = received(world, hostile).await?;
     assert!(free > slowed * 4, "{free} bytes without the guard, {slowed} with it");
     Ok(())
@@ -39,7 +40,11 @@ pub(super) async fn network_is_slowed(world: &World, hostile: &PublicKey) -> Res
 async fn received(world: &World, hostile: &PublicKey) -> Result<u64> {
     let listener = TcpListener::bind((world.enclave().host_address(), 0)).await?;
     let SocketAddr::V4(address) = listener.local_addr()? else { panic!("an IPv4 address") };
-    let flood = format!("dd if=/dev/zero bs=64k count=640 2>/dev/null | busybox timeout 5 nc {} {}", address.ip(), address.port());
+    let flood = format!(
+        "dd if=/dev/zero bs=64k count=640 2>/dev/null | busybox timeout 5 nc {} {}",
+        address.ip(),
+        address.port()
+    );
     let counting = async {
         let (mut stream, _) = listener.accept().await?;
         let mut counted = 0;

@@ -26,7 +26,10 @@ pub struct SetEnvParams {
 impl fmt::Debug for SetEnvParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.env.keys().collect();
-        f.debug_struct("SetEnvParams").field("pubkey", &self.pubkey).field("env", &names).finish_non_exhaustive()
+        f.debug_struct("SetEnvParams")
+            .field("pubkey", &self.pubkey)
+            .field("env", &names)
+            .finish_non_exhaustive()
     }
 }
 
