@@ -165,6 +165,8 @@ impl From<NecError> for Failure {
             | NecError::Launcher(_)
             | NecError::Release(_)
             | NecError::ReleaseMissing { .. }
+            | NecError::Statement(_)
+            | NecError::Receipt(_)
             | NecError::Key(_)) => Self::refused(other.code(), other.to_string()),
         }
     }

@@ -4,6 +4,7 @@ pub(crate) mod containers;
 mod instance;
 mod lists;
 mod outbox;
+mod profiles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +15,10 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use nostr::key::PublicKey;
 use outbox::Outbox;
+use protocol::event::CheckedEvent;
 use relay::Pool;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use units::UnixSecs;
 
 use crate::context::Context;
@@ -67,6 +69,8 @@ pub struct Changes(Arc<Gathered>);
 struct Gathered {
     containers: Mutex<BTreeSet<PublicKey>>,
     some: Notify,
+    /// Counts what happened, for those who watch a container.
+    stirs: watch::Sender<u64>,
 }
 
 impl Changes {
@@ -74,6 +78,18 @@ impl Changes {
     pub fn container(&self, pubkey: PublicKey) {
         self.0.containers.lock().unwrap_or_else(PoisonError::into_inner).insert(pubkey);
         self.0.some.notify_one();
+        self.stir();
+    }
+
+    /// A container changed in a way that is not announced.
+    pub fn stir(&self) {
+        self.0.stirs.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Hears of every change from now on, without saying of what.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.stirs.subscribe()
     }
 
     /// The server changed: it has a wallet now.
@@ -92,6 +108,7 @@ pub struct Announcer {
     ctx: Arc<Context>,
     outbox: Outbox,
     vouchers: Vouchers,
+    profiles: profiles::Profiles,
 }
 
 impl Announcer {
@@ -103,7 +120,10 @@ impl Announcer {
     pub async fn new(ctx: Arc<Context>, pool: Pool, vouchers: Vouchers) -> Result<Self, AnnounceError> {
         let evidence = ctx.attestor.current().await?;
         let vouchers = instance::keep_valid(&ctx, &evidence, vouchers)?;
-        Ok(Self { ctx, outbox: Outbox::new(pool), vouchers })
+        // What verifies here was checked; statements show it, too.
+        let releases = vouchers.releases.iter().cloned().filter_map(|event| CheckedEvent::check(event).ok());
+        ctx.releases.get_or_init(|| releases.collect());
+        Ok(Self { ctx, outbox: Outbox::new(pool), vouchers, profiles: profiles::Profiles::default() })
     }
 
     /// Announces until the future is dropped.
@@ -176,7 +196,8 @@ impl Announcer {
             tracing::error!("containers not read: {e}");
             Vec::new()
         });
-        let living = containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "paused"));
+        let living =
+            containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "upgrading" | "paused"));
         living.map(crate::store::Container::pubkey).collect()
     }
 }

@@ -1,16 +1,22 @@
 //! The use cases: what may be asked of this server, whoever carries the question.
 
+mod env;
 mod launch;
+pub(crate) mod methods;
 mod money;
+mod observe;
+mod owners;
 mod reports;
+pub(crate) mod secrets;
+mod upgrades;
 
 use std::sync::Arc;
 
 use lifecycle::Event;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, TopupParams, TopupReply,
-    WithdrawParams, Withdrawal,
+    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, ReceiptPage,
+    ReceiptParams, TopupParams, TopupReply, WithdrawParams, Withdrawal,
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
@@ -38,6 +44,12 @@ impl Api {
         Self { fleet }
     }
 
+    /// What every part of the daemon has in common.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        self.ctx()
+    }
+
     fn ctx(&self) -> &Arc<Context> {
         self.fleet.context()
     }
@@ -54,8 +66,8 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure`] with the code of what is wrong.
-    pub async fn quote(&self, params: LaunchParams) -> Result<Quote, Failure> {
-        launch::quote(self.ctx(), params).await
+    pub async fn quote(&self, asks: &PublicKey, params: LaunchParams) -> Result<Quote, Failure> {
+        launch::quote(self.ctx(), asks, params).await
     }
 
     /// Reserves units for a launch and returns the invoice that pays for it.
@@ -157,6 +169,15 @@ impl Api {
         money::withdraw(self.ctx(), &container, key, &params.invoice).await
     }
 
+    /// The receipts of a container of the caller's.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn receipts(&self, caller: &PublicKey, params: &ReceiptParams) -> Result<ReceiptPage, Failure> {
+        let container = self.find_owned(caller, &params.pubkey)?;
+        crate::receipts::page(self.ctx(), &container, params.from).await
+    }
+
     fn find(&self, pubkey: &PublicKey) -> Result<Container, Failure> {
         let found = self.ctx().store.container(pubkey).map_err(|e| store_failure(&e))?;
         // Built-ins are part of the server; nobody commands or pays them.
@@ -188,6 +209,7 @@ fn store_failure(error: &StoreError) -> Failure {
 fn command_failure(error: &CommandError) -> Failure {
     match error {
         CommandError::Refused(refused) => Failure::new(Code::StateRefused, refused.to_string()),
+        CommandError::NotNow { code, message } => Failure::new(*code, message.clone()),
         CommandError::NotFound => Failure::new(Code::StateRefused, "the container is over"),
         CommandError::Store(e) => store_failure(e),
         CommandError::ShuttingDown => {

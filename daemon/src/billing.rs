@@ -4,10 +4,12 @@
 
 use lifecycle::{Event, Phase};
 use nostr::key::PublicKey;
+use protocol::event::SignError;
 use protocol::nwc::ErrorCode;
 
 use crate::checkpoint::Step;
 use crate::context::Context;
+use crate::receipts::{self, ReceiptError};
 use crate::store::{Charge, Container, StoreError};
 use crate::wallet::{InvoiceState, WalletError};
 
@@ -23,6 +25,10 @@ pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event 
             tracing::error!(container = %container.pubkey(), "a charge could not be recorded: {e}");
             Event::ChargeUnknown
         }
+        Err(ChargeFailure::Sign(e)) => {
+            tracing::error!(container = %container.pubkey(), "a receipt could not be signed: {e}");
+            Event::ChargeUnknown
+        }
         Err(ChargeFailure::Wallet(e)) => {
             tracing::warn!(container = %container.pubkey(), period, "charge: {e}");
             Event::ChargeUnknown
@@ -35,12 +41,22 @@ pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event 
 
 enum ChargeFailure {
     Store(StoreError),
+    Sign(SignError),
     Wallet(WalletError),
 }
 
 impl From<StoreError> for ChargeFailure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ReceiptError> for ChargeFailure {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Store(e) => Self::Store(e),
+            ReceiptError::Sign(e) => Self::Sign(e),
+        }
     }
 }
 
@@ -63,13 +79,14 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         return Ok(Event::ChargePaid { period });
     }
     if !amount.is_positive() {
-        ctx.store.save_charge_paid(&pubkey, period, "free", ctx.clock.now())?;
+        let receipt = receipts::make(ctx, container, period, &charge)?;
+        ctx.store.save_charge_paid(&pubkey, period, "free", ctx.clock.now(), &receipt)?;
         return Ok(Event::ChargePaid { period });
     }
     // A paused container comes back only into units that are free; they are its own from here on.
     let paused = matches!(container.state.phase, Phase::Paused { .. });
     let units = container.spec.units.get();
-    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.units)? {
+    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.sold_units())? {
         return Ok(Event::NoUnits);
     }
     ctx.checkpoints.reach(Step::ChargeIntended, &subject).await;
@@ -77,28 +94,37 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         Some(invoice) => invoice,
         None => match make_invoice(ctx, &pubkey, period, &charge).await? {
             Invoice::Open(invoice) => invoice,
-            Invoice::Settled => return record_paid(ctx, &pubkey, period, "settled").await,
+            Invoice::Settled => return record_paid(ctx, container, period, "settled").await,
         },
     };
     ctx.checkpoints.reach(Step::ChargeInvoiced, &subject).await;
     match ctx.wallet.pay(&container.keys, &invoice).await {
         Ok((preimage, _)) => {
             ctx.checkpoints.reach(Step::ChargePaid, &subject).await;
-            record_paid(ctx, &pubkey, period, &preimage).await
+            record_paid(ctx, container, period, &preimage).await
         }
         Err(WalletError::Refused { code: ErrorCode::InsufficientBalance, .. }) => Ok(Event::ChargeRefused),
-        Err(error @ WalletError::Refused { .. }) => replace_dead_invoice(ctx, &pubkey, period, error).await,
+        Err(error @ WalletError::Refused { .. }) => replace_dead_invoice(ctx, container, period, error).await,
         Err(error @ WalletError::Silent(_)) => Err(error.into()),
     }
 }
 
 async fn record_paid(
     ctx: &Context,
-    pubkey: &PublicKey,
+    container: &Container,
     period: u64,
     preimage: &str,
 ) -> Result<Event, ChargeFailure> {
-    ctx.store.save_charge_paid(pubkey, period, preimage, ctx.clock.now())?;
+    let pubkey = container.pubkey();
+    // Its receipt is signed. The payment is found again when this server may act.
+    if !ctx.hold.may_act() {
+        return Ok(Event::ChargeUnknown);
+    }
+    // On record as it was paid: with its amount, and the hash of its payment.
+    let charge =
+        ctx.store.intend_charge(&pubkey, period, container.spec.price_per_period, ctx.clock.now())?;
+    let receipt = receipts::make(ctx, container, period, &charge)?;
+    ctx.store.save_charge_paid(&pubkey, period, preimage, ctx.clock.now(), &receipt)?;
     ctx.checkpoints.reach(Step::ChargeRecorded, &pubkey.to_hex()).await;
     Ok(Event::ChargePaid { period })
 }
@@ -140,14 +166,15 @@ async fn settled_before_recovery(ctx: &Context, description: &str) -> Result<boo
 /// it was not paid: two invoices for one period must never both be paid.
 async fn replace_dead_invoice(
     ctx: &Context,
-    pubkey: &PublicKey,
+    container: &Container,
     period: u64,
     refusal: WalletError,
 ) -> Result<Event, ChargeFailure> {
+    let pubkey = &container.pubkey();
     let charge = ctx.store.intend_charge(pubkey, period, units::Msat::ZERO, ctx.clock.now())?;
     let Some(hash) = charge.payment_hash else { return Err(refusal.into()) };
     match ctx.wallet.invoice_state(&ctx.keys, &hash).await? {
-        InvoiceState::Paid(_) => record_paid(ctx, pubkey, period, "settled").await,
+        InvoiceState::Paid(_) => record_paid(ctx, container, period, "settled").await,
         InvoiceState::Dead => {
             ctx.store.save_charge_invoice(pubkey, period, None)?;
             Err(refusal.into())

@@ -1,10 +1,11 @@
 //! What every part of the daemon has in common.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use instance::Attestor;
 use nostr::key::Keys;
+use protocol::event::CheckedEvent;
 use protocol::nec::announcement::History;
 use units::Clock;
 
@@ -13,10 +14,12 @@ use crate::checkpoint::Checkpoints;
 use crate::config::Config;
 use crate::hold::Hold;
 use crate::image::ImageStore;
+use crate::notices::Notices;
 use crate::parent::ParentLog;
 use crate::runtime::Runtime;
 use crate::sealed::standing::Recovered;
 use crate::snapshots::Snapshots;
+use crate::statements::Statements;
 use crate::store::Store;
 use crate::wallet::Wallet;
 
@@ -39,10 +42,16 @@ pub struct Context {
     pub wallet: Wallet,
     /// The evidence.
     pub attestor: Attestor,
+    /// Where statements about containers are asked for.
+    pub statements: Statements,
+    /// The maintainers' signatures of this build, once they were looked at.
+    pub releases: OnceLock<Vec<CheckedEvent>>,
     /// What is to be announced.
     pub changes: Changes,
     /// Named steps for tests.
     pub checkpoints: Checkpoints,
+    /// What owners are told unasked.
+    pub notices: Notices,
     /// The operator's log.
     pub parent_log: ParentLog,
     /// Whether this server may act now.

@@ -1,7 +1,7 @@
 //! One driver per container: it alone changes the container's state and carries out what follows.
 
 mod driver;
-mod launch;
+pub(crate) mod launch;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,16 +12,20 @@ use std::time::Duration;
 use lifecycle::Event;
 use nostr::key::PublicKey;
 use protocol::nwc::Notification;
+use protocol::rpc::Code;
 use relay::nwc::WalletNews;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use units::{Msat, UnixSecs};
 
 use crate::context::Context;
 use crate::runtime::Exits;
-use crate::store::{Container, StoreError};
+use crate::store::{Container, EnvPart, StoreError};
+use crate::upgrade::Order;
+use crate::upgrade::swap::SwapError;
 use driver::Driver;
+pub(crate) use driver::NO_ROOM;
 
 /// How long a launch that was never paid is remembered: longer than its invoice can be paid late, and
 /// than its owner can be expected to ask what became of it.
@@ -42,6 +46,14 @@ pub enum CommandError {
     /// There is no such container.
     #[error("there is no such container")]
     NotFound,
+    /// It is not the time, or not the caller's to ask.
+    #[error("{message}")]
+    NotNow {
+        /// For programs.
+        code: Code,
+        /// For people.
+        message: String,
+    },
     /// The store failed; nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,6 +73,16 @@ pub(crate) enum Input {
     Command(Event, oneshot::Sender<Result<(), CommandError>>),
     /// Look whether the process runs.
     Look,
+    /// Another image is to take the place of the one that runs.
+    Upgrade(Box<Order>, oneshot::Sender<Result<(), CommandError>>),
+    /// Another environment is to take the place of the one that is.
+    SetEnv(Box<EnvPart>, oneshot::Sender<Result<(), CommandError>>),
+    /// The image of an upgrade is fetched, or cannot be.
+    ImageFetched(Result<(), launch::LaunchFailure>),
+    /// An upgrade is over, or cannot go on for now.
+    Swapped(Result<(), SwapError>),
+    /// What was agreed changed on record: read it again.
+    Reread,
     /// End, and stop the process.
     Shutdown,
 }
@@ -72,6 +94,8 @@ pub struct Fleet {
     drivers: Mutex<HashMap<PublicKey, Handle>>,
     /// How often the wallet has told its key.
     greetings: AtomicU64,
+    /// Releases are to be looked for at once.
+    releases_wanted: Notify,
 }
 
 #[derive(Debug)]
@@ -85,7 +109,12 @@ impl Fleet {
     /// A fleet with no driver.
     #[must_use]
     pub fn new(ctx: Arc<Context>) -> Arc<Self> {
-        Arc::new(Self { ctx, drivers: Mutex::default(), greetings: AtomicU64::new(0) })
+        Arc::new(Self {
+            ctx,
+            drivers: Mutex::default(),
+            greetings: AtomicU64::new(0),
+            releases_wanted: Notify::new(),
+        })
     }
 
     /// What all drivers have in common.
@@ -110,6 +139,45 @@ impl Fleet {
     /// Tells a driver that something happened. Nobody waits; a container without a driver is over.
     pub async fn tell(&self, pubkey: &PublicKey, event: Event) {
         self.send(pubkey, Input::Event(event)).await;
+    }
+
+    /// Has another image take the place of the one that runs; it is on record when this returns.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub(crate) async fn upgrade(&self, pubkey: &PublicKey, order: Order) -> Result<(), CommandError> {
+        let (answer, answered) = oneshot::channel();
+        if !self.send(pubkey, Input::Upgrade(Box::new(order), answer)).await {
+            return Err(CommandError::NotFound);
+        }
+        answered.await.map_err(|_| CommandError::ShuttingDown)?
+    }
+
+    /// Gives a container another environment, and waits until its process runs with it.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub(crate) async fn set_env(&self, pubkey: &PublicKey, part: EnvPart) -> Result<(), CommandError> {
+        let (answer, answered) = oneshot::channel();
+        if !self.send(pubkey, Input::SetEnv(Box::new(part), answer)).await {
+            return Err(CommandError::NotFound);
+        }
+        answered.await.map_err(|_| CommandError::ShuttingDown)?
+    }
+
+    /// Has releases looked for now.
+    pub(crate) fn look_for_releases(&self) {
+        self.releases_wanted.notify_one();
+    }
+
+    /// Waits until releases are to be looked for before their time.
+    pub(crate) async fn releases_wanted(&self) {
+        self.releases_wanted.notified().await;
+    }
+
+    /// Tells a driver that what was agreed changed on record.
+    pub async fn reread(&self, pubkey: &PublicKey) {
+        self.send(pubkey, Input::Reread).await;
     }
 
     /// Carries out an owner's command and waits until it is done.

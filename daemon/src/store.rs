@@ -6,9 +6,15 @@
 
 mod charges;
 mod containers;
+mod env_part;
 mod facts;
+mod history;
+mod image_part;
+mod owners;
 mod progress;
+mod receipts;
 mod record;
+mod upgrades;
 mod withdrawals;
 
 use std::path::Path;
@@ -20,7 +26,11 @@ use thiserror::Error;
 
 pub use charges::Charge;
 pub use containers::{NewLaunch, ReserveError, Room};
+pub use env_part::EnvPart;
+pub use image_part::ImagePart;
+pub use receipts::{NewReceipt, NextReceipt};
 pub use record::{Container, Origin, PortMapping, Spec, Token};
+pub use upgrades::{OpenUpgrade, Probe, ReleaseRef, UpgradeIntent};
 pub use withdrawals::WithdrawalRow;
 
 /// The store cannot be used.
@@ -68,7 +78,13 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
-        Migrations::new(vec![M::up(include_str!("store/schema.sql"))]).to_latest(&mut connection)?;
+        let steps = vec![
+            M::up(include_str!("store/schema.sql")),
+            M::up(include_str!("store/history.sql")),
+            M::up(include_str!("store/upgrades.sql")),
+            M::up(include_str!("store/receipts.sql")),
+        ];
+        Migrations::new(steps).to_latest(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 

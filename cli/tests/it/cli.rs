@@ -25,6 +25,11 @@ fn usage_errors_are_64_in_both_languages() {
         &["instance", "verify", "f", "--maintainer", ""],
         &["instance", "verify", "f", "--threshold", "1"],
         &["wallet", "pay"],
+        &["container", "exec", NPUB],
+        &["container", "transfer", NPUB],
+        &["container", "logs", NPUB, "--lines", "many"],
+        &["deploy", "app", "--registry-user", "me"],
+        &["deploy", "app", "--registry-user", "me", "--registry-password", "hunter2"],
     ] {
         let plain = home.run(line);
         assert_eq!((plain.code, plain.stdout.as_str()), (64, ""), "{line:?}");

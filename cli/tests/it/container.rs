@@ -76,7 +76,7 @@ fn chain_must_hold_link_by_link() {
     check(&stage.container_event(&certificate, &other_image), &[], "event_invalid");
     let of_other = Stage { container: Keys::generate(), ..Stage::at(NOW) };
     let other_certificate = {
-        let claims = ContainerClaims { image: &stage.image(), manifest_sha256: None };
+        let claims = ContainerClaims { image: &stage.image(), manifest_sha256: None, exec: false };
         let (to, until) = (of_other.container.public_key(), NOW.plus_secs(600));
         for_container(&stage.service, &to, claims, until, NOW).unwrap()
     };

@@ -53,6 +53,9 @@ pub struct State {
     pub restart_at: Option<UnixSecs>,
     /// Since when its process runs.
     pub running_since: Option<UnixSecs>,
+    /// Its process belongs to an upgrade, which stops, replaces and starts it.
+    #[serde(default)]
+    pub upgrading: bool,
 }
 
 impl State {
@@ -69,6 +72,7 @@ impl State {
             exits: 0,
             restart_at: None,
             running_since: None,
+            upgrading: false,
         }
     }
 
@@ -86,6 +90,7 @@ impl State {
             Phase::Expired => "expired",
             Phase::Launching => "launching",
             Phase::Failed => "failed",
+            Phase::Deployed if self.upgrading => "upgrading",
             Phase::Deployed if self.owner_paused => "paused",
             Phase::Deployed => "deployed",
             Phase::Paused { .. } => "paused",

@@ -1,5 +1,7 @@
 //! The transitions.
 
+mod upgrade;
+
 use units::UnixSecs;
 
 use crate::{Effect, Event, Phase, Policy, Refused, State};
@@ -36,8 +38,11 @@ pub fn step(
         Event::ChargeRefused => on_charge_refused(&mut next, now, policy),
         Event::ChargeUnknown => on_charge_unknown(&mut next, now, policy),
         Event::NoUnits => on_no_units(&mut next, now, policy),
+        Event::CapacityLost => on_capacity_lost(&mut next, now, policy),
         Event::Started => on_started(&mut next, now),
         Event::Exited => on_exited(&mut next, now, policy),
+        Event::UpgradeReady => upgrade::on_ready(&mut next)?,
+        Event::UpgradeEnded => upgrade::on_ended(&mut next),
         Event::PauseAsked => on_pause_asked(&mut next)?,
         Event::ResumeAsked => on_resume_asked(&mut next, now, policy)?,
         Event::TerminateAsked => on_terminate_asked(&mut next)?,
@@ -66,9 +71,11 @@ fn on_server_started(state: &mut State) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { .. } => vec![Effect::LookUpInvoice],
         Phase::Launching => vec![Effect::Launch],
-        Phase::Deployed if state.owner_paused => vec![Effect::Stop],
-        Phase::Deployed => vec![Effect::Start],
-        Phase::Paused { .. } => vec![Effect::Stop],
+        Phase::Deployed if state.upgrading => vec![Effect::Upgrade],
+        // An upgrade that was given up may not have been undone.
+        Phase::Deployed if state.owner_paused => vec![Effect::AbandonUpgrade, Effect::Stop],
+        Phase::Deployed => vec![Effect::AbandonUpgrade, Effect::Start],
+        Phase::Paused { .. } => vec![Effect::AbandonUpgrade, Effect::Stop],
         Phase::Expired | Phase::Failed | Phase::Terminated => vec![Effect::Wipe],
     }
 }
@@ -101,7 +108,7 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
                 return effects;
             }
             let mut effects = Vec::new();
-            if state.restart_at.is_some_and(|at| at <= now) && !state.owner_paused {
+            if state.restart_at.is_some_and(|at| at <= now) && state.should_run() {
                 state.restart_at = None;
                 effects.push(Effect::Start);
             }
@@ -143,9 +150,19 @@ fn pause_if_out_of_grace(state: &mut State, now: UnixSecs, policy: &Policy) -> O
 
 fn pause(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     state.phase = Phase::Paused { since: now };
+    stop(state)
+}
+
+/// What stops a process stops its upgrade first: a container that is stopped is whole.
+fn stop(state: &mut State) -> Vec<Effect> {
     state.running_since = None;
     state.restart_at = None;
-    vec![Effect::Stop, Effect::Announce]
+    let mut effects = Vec::new();
+    if std::mem::take(&mut state.upgrading) {
+        effects.push(Effect::AbandonUpgrade);
+    }
+    effects.extend([Effect::Stop, Effect::Announce]);
+    effects
 }
 
 /// The wallet's own time of settlement decides whether a payment was late, not when we hear of it.
@@ -287,6 +304,9 @@ fn on_no_units(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect>
 }
 
 fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
+    if state.upgrading {
+        return Vec::new();
+    }
     if !state.should_run() {
         return vec![Effect::Stop];
     }
@@ -295,9 +315,20 @@ fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     Vec::new()
 }
 
+/// It stands aside, unpaid or not; what it has paid ahead is counted when it comes back. It comes back
+/// as any container that could not pay: by the next charge that finds units free.
+fn on_capacity_lost(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
+    if state.phase != Phase::Deployed {
+        return Vec::new();
+    }
+    state.ask_at = now.plus_secs(policy.poll_secs);
+    pause(state, now)
+}
+
 /// Starts it again after 1, 2, 4 … seconds. It stays deployed, and paid for.
 fn on_exited(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if !state.should_run() {
+    // A process that ends on trial is the upgrade's to judge.
+    if !state.should_run() || state.upgrading {
         return Vec::new();
     }
     if state.running_since.take().is_some_and(|since| now.secs_since(since) >= RAN_WELL_SECS) {
@@ -314,9 +345,7 @@ fn on_pause_asked(state: &mut State) -> Result<Vec<Effect>, Refused> {
         Phase::Deployed if state.owner_paused => Ok(Vec::new()),
         Phase::Deployed => {
             state.owner_paused = true;
-            state.running_since = None;
-            state.restart_at = None;
-            Ok(vec![Effect::Stop, Effect::Announce])
+            Ok(stop(state))
         }
         Phase::Paused { .. } => {
             state.owner_paused = true;
@@ -350,6 +379,8 @@ fn on_terminate_asked(state: &mut State) -> Result<Vec<Effect>, Refused> {
             state.phase = Phase::Terminated;
             state.running_since = None;
             state.restart_at = None;
+            // Wiping takes the upgrade with it: no data is left to go back to.
+            state.upgrading = false;
             Ok(vec![Effect::Wipe, Effect::Announce])
         }
         Phase::Terminated => Ok(Vec::new()),

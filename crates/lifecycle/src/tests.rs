@@ -39,6 +39,25 @@ fn check(state: State, event: Event, now: u64, phase: Phase, effects: &[Effect])
 }
 
 #[test]
+fn lost_capacity_pauses_and_keeps_what_was_paid_ahead() {
+    let state = deployed(500);
+    let (aside, effects) = step(&state, Event::CapacityLost, at(100), &POLICY).unwrap();
+    assert_eq!((aside.phase, aside.holds_units()), (Phase::Paused { since: at(100) }, false));
+    assert_eq!(effects, [Effect::Stop, Effect::Announce]);
+    // It comes back at 160: the 400 seconds that were left are added to the period that it pays for.
+    let (back, effects) =
+        step(&aside, Event::ChargePaid { period: aside.next_period }, at(160), &POLICY).unwrap();
+    assert_eq!((back.phase, back.paid_until), (Phase::Deployed, at(160 + 400 + POLICY.period_secs)));
+    assert_eq!(effects, [Effect::Start, Effect::Announce]);
+    for phase in
+        [Phase::Waiting { until: at(9) }, Phase::Launching, Phase::Paused { since: at(5) }, Phase::Terminated]
+    {
+        let state = State { phase, ..deployed(500) };
+        assert_eq!(step(&state, Event::CapacityLost, at(100), &POLICY), Ok((state, vec![])));
+    }
+}
+
+#[test]
 fn launch_paid_in_time_starts_and_is_charged() {
     let state = check(
         State::waiting(at(50)),
@@ -207,18 +226,76 @@ fn outage_of_the_server_is_given_back() {
 #[test]
 fn restart_resumes_every_phase() {
     let over = |phase| State { phase, ..deployed(0) };
-    for (state, effect) in [
-        (State::waiting(at(50)), Effect::LookUpInvoice),
-        (launching(), Effect::Launch),
-        (deployed(100), Effect::Start),
-        (State { owner_paused: true, ..deployed(100) }, Effect::Stop),
-        (paused(100, 110), Effect::Stop),
-        (over(Phase::Expired), Effect::Wipe),
-        (over(Phase::Failed), Effect::Wipe),
-        (over(Phase::Terminated), Effect::Wipe),
+    let abandon = Effect::AbandonUpgrade;
+    for (state, effects) in [
+        (State::waiting(at(50)), vec![Effect::LookUpInvoice]),
+        (launching(), vec![Effect::Launch]),
+        (deployed(100), vec![abandon, Effect::Start]),
+        (upgrading(100), vec![Effect::Upgrade]),
+        (State { owner_paused: true, ..deployed(100) }, vec![abandon, Effect::Stop]),
+        (paused(100, 110), vec![abandon, Effect::Stop]),
+        (over(Phase::Expired), vec![Effect::Wipe]),
+        (over(Phase::Failed), vec![Effect::Wipe]),
+        (over(Phase::Terminated), vec![Effect::Wipe]),
     ] {
-        check(state, Event::ServerStarted, 60, state.phase, &[effect]);
+        check(state, Event::ServerStarted, 60, state.phase, &effects);
     }
+}
+
+fn upgrading(paid_until: u64) -> State {
+    State { upgrading: true, ..deployed(paid_until) }
+}
+
+#[test]
+fn upgrade_has_the_process_until_it_ends() {
+    let start = [Effect::Announce, Effect::Upgrade];
+    let restarting = State { restart_at: Some(at(55)), exits: 3, ..deployed(100) };
+    let state = check(restarting, Event::UpgradeReady, 50, Phase::Deployed, &start);
+    assert_eq!((state.name(), state.restart_at, state.should_run()), ("upgrading", None, true));
+    // Nothing else starts, restarts or counts it meanwhile.
+    for event in [Event::UpgradeReady, Event::Exited, Event::Started, Event::Tick] {
+        assert_eq!(check(state, event, 60, Phase::Deployed, &[]), state);
+    }
+    // It is paid for all the same.
+    check(state, Event::Tick, 100, Phase::Deployed, &[Effect::Charge { period: 0 }]);
+    let state = check(state, Event::UpgradeEnded, 70, Phase::Deployed, &[Effect::Start, Effect::Announce]);
+    assert_eq!((state.name(), state.exits), ("deployed", 0));
+    assert_eq!(check(state, Event::UpgradeEnded, 71, Phase::Deployed, &[]), state);
+}
+
+#[test]
+fn upgrade_is_given_up_before_the_process_stops() {
+    let stop = [Effect::AbandonUpgrade, Effect::Stop, Effect::Announce];
+    let state = check(upgrading(100), Event::PauseAsked, 60, Phase::Deployed, &stop);
+    assert!(!state.upgrading && state.owner_paused);
+    let state = check(upgrading(100), Event::ChargeRefused, 100, Phase::Paused { since: at(100) }, &stop);
+    assert!(!state.upgrading);
+    let wiped = [Effect::Wipe, Effect::Announce];
+    let state = check(upgrading(100), Event::TerminateAsked, 60, Phase::Terminated, &wiped);
+    assert!(!state.upgrading);
+}
+
+#[test]
+fn what_does_not_run_is_not_upgraded() {
+    let over = State { phase: Phase::Terminated, ..deployed(0) };
+    for state in [
+        State::waiting(at(50)),
+        launching(),
+        State { owner_paused: true, ..deployed(100) },
+        paused(100, 110),
+        over,
+    ] {
+        let refused = step(&state, Event::UpgradeReady, at(60), &POLICY).unwrap_err();
+        assert_eq!(refused.state, state.name());
+    }
+}
+
+#[test]
+fn state_of_before_upgrades_is_read() {
+    let old = r#"{"phase":"deployed","owner_paused":false,"paid_until":9,"next_period":1,
+        "wallet_silent_since":null,"ask_at":0,"exits":0,"restart_at":null,"running_since":null}"#;
+    let state: State = serde_json::from_str(old).unwrap();
+    assert_eq!(state, State { next_period: 1, ..deployed(9) });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! This is the only crate that knows `nostr-sdk`.
 
 mod dialer;
+pub mod dm;
 mod local;
 pub mod nwc;
 mod pool;

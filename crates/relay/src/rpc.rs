@@ -1,7 +1,7 @@
 //! RPC over relays: NIP-44 of `{id, method, params}` in ephemeral events with one `p` tag.
 
 mod client;
-mod envelope;
+pub(crate) mod envelope;
 mod rate;
 mod server;
 

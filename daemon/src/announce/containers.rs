@@ -27,6 +27,7 @@ pub(crate) fn certificate(
     let claims = ContainerClaims {
         image: &container.spec.image,
         manifest_sha256: container.spec.manifest_sha256.as_deref(),
+        exec: container.spec.manifest.as_ref().is_some_and(|manifest| manifest.exec),
     };
     for_container(&ctx.keys, &container.pubkey(), claims, certificate_until(evidence), ctx.clock.now())
 }
@@ -50,10 +51,17 @@ impl Announcer {
         let event = ContainerEvent {
             name: container.spec.name.as_deref(),
             state: container.state.name(),
+            data_kept_until: container.state.data_kept_until(&ctx.config.policy()),
             balance: container.balance,
             units: container.spec.units,
             image: &container.spec.image,
-            upgrade: "none",
+            upgrade: container
+                .spec
+                .manifest
+                .as_ref()
+                .map(|manifest| manifest.upgrade)
+                .unwrap_or_default()
+                .as_str(),
             owner: container.owner(),
             app: container.app.as_ref(),
             endpoints: &endpoints,
@@ -66,6 +74,7 @@ impl Announcer {
         let now = ctx.clock.now();
         let event = build(&container.keys, &event, now)?;
         self.outbox.publish("container", &event, now).await?;
+        self.introduce(&container, now).await;
         if with_list {
             let list = relay_list(&container.keys, &ctx.config.relays, &self.outbox.relays().await, now)?;
             // As for the server: the event stands without it.

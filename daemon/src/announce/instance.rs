@@ -7,7 +7,9 @@ use protocol::nec::announcement::{Announcement, History, PriceTag, WalletTag, bu
 use protocol::nec::{NecError, Policy, VerifiedInstance};
 use protocol::tag;
 
-use super::lists::relay_list;
+use units::UnixSecs;
+
+use super::lists::{inbox_list, relay_list};
 use super::{AnnounceError, Announcer, may_tell};
 use crate::context::Context;
 
@@ -19,15 +21,16 @@ pub(super) struct Told {
     units_free: u32,
     wallet: Option<WalletTag>,
     history: Option<History>,
+    ends_at: Option<UnixSecs>,
 }
 
 pub(super) fn told(ctx: &Context) -> Told {
-    let units_free = ctx.store.units_free(ctx.config.capacity.units).unwrap_or_default();
-    Told { units_free, wallet: ctx.wallet.tag(), history: ctx.history() }
+    let units_free = ctx.store.units_free(ctx.config.capacity.sold_units()).unwrap_or_default();
+    Told { units_free, wallet: ctx.wallet.tag(), history: ctx.history(), ends_at: ctx.notices.ends_at() }
 }
 
 fn announcement(ctx: &Context, evidence: &Evidence, vouchers: &Vouchers) -> Result<CheckedEvent, SignError> {
-    let Told { units_free, wallet, history } = told(ctx);
+    let Told { units_free, wallet, history, ends_at } = told(ctx);
     let price = &ctx.config.price;
     let played = ctx.config.development.as_ref().and_then(|development| development.version.as_deref());
     let announcement = Announcement {
@@ -37,9 +40,11 @@ fn announcement(ctx: &Context, evidence: &Evidence, vouchers: &Vouchers) -> Resu
         version: played.unwrap_or(env!("CARGO_PKG_VERSION")),
         env: evidence.env,
         relays: &ctx.config.relays,
-        open: ctx.config.launch.open && wallet.is_some(),
+        open: ctx.config.launch.open && wallet.is_some() && ends_at.is_none(),
         price: Some(PriceTag { unit_hour_msat: price.unit_hour_msat, period_secs: price.period_secs }),
-        units_free: Some((units_free, ctx.config.capacity.units)),
+        units_free: Some((units_free, ctx.config.capacity.sold_units())),
+        overcommit_percent: Some(ctx.config.capacity.overcommit_percent).filter(|percent| *percent > 100),
+        ends_at,
         wallet,
         limits_not_enforced: &ctx.runtime.facts().not_enforced,
         build: vouchers.build.as_ref(),
@@ -79,7 +84,8 @@ impl Announcer {
         let now = ctx.clock.now();
         self.outbox.publish("announcement", &event, now).await?;
         let list = relay_list(&ctx.keys, &ctx.config.relays, &self.outbox.relays().await, now)?;
-        for (what, event) in [("relay list", list), ("profile", profile(ctx)?)] {
+        let inbox = inbox_list(&ctx.keys, &ctx.config.relays, now)?;
+        for (what, event) in [("relay list", list), ("inbox list", inbox), ("profile", profile(ctx)?)] {
             // A relay for announcements alone may refuse these; the announcement stands without them.
             if let Err(e) = self.outbox.publish(what, &event, now).await {
                 tracing::warn!("{e}");
@@ -90,7 +96,8 @@ impl Announcer {
 }
 
 fn profile(ctx: &Context) -> Result<CheckedEvent, SignError> {
-    let about = format!("{DESCRIPTION}. Verify before you trust: {}", ctx.config.repo);
+    let commands = if ctx.config.messages.enabled { " Write me a private message: help." } else { "" };
+    let about = format!("{DESCRIPTION}. Verify before you trust: {}.{commands}", ctx.config.repo);
     let content = serde_json::json!({"name": ctx.config.name, "about": about, "bot": true});
     let tags = vec![tag!["t", "enclaved"], tag!["r", ctx.config.repo]];
     sign(&ctx.keys, Kind::Metadata, ctx.clock.now(), tags, content.to_string())

@@ -17,18 +17,20 @@ use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::image::{ImageLimits, PinnedImage, Reference};
 use crate::store::{Container, NewLaunch, Origin, ReserveError, Room, Spec, Token};
+use crate::upgrade;
 
 const TOKEN_BYTES: usize = 16;
 /// How long the answer to a launch waits for what is prepared ahead.
 const PREPARE_WAIT: Duration = Duration::from_secs(2);
 
-pub(super) async fn quote(ctx: &Context, params: LaunchParams) -> Result<Quote, Failure> {
-    let image = resolve(ctx, &params.docker, params.units).await?;
+pub(super) async fn quote(ctx: &Context, asks: &PublicKey, params: LaunchParams) -> Result<Quote, Failure> {
+    let image = resolve(ctx, asks, &params).await?;
+    upgrade::check_launch(params.upgrade, image.spec())?;
     Ok(Quote {
         image: image.reference().to_string(),
         image_bytes: image.compressed_bytes(),
         units: params.units,
-        units_free: ctx.store.units_free(ctx.config.capacity.units).map_err(|e| store_failure(&e))?,
+        units_free: ctx.store.units_free(ctx.config.capacity.sold_units()).map_err(|e| store_failure(&e))?,
         price_msat_per_hour: ctx.config.price.per_hour(params.units).map_err(|_| price_failure())?,
         price_msat_per_period: price_per_period(ctx, params.units)?,
         period_secs: ctx.config.price.period_secs,
@@ -46,10 +48,20 @@ pub(super) async fn launch(
     if let Some(known) = ctx.store.launched_by(&key.to_hex()).map_err(|e| store_failure(&e))?
         && let Some(invoice) = known.invoice.clone()
     {
+        // It may have been given to another key since.
+        if known.owner() != Some(&owner) {
+            return Err(Failure::new(Code::NotOwner, "the container belongs to another key by now"));
+        }
         return reply(ctx, &known, invoice);
     }
     if !ctx.config.launch.open {
         return Err(Failure::new(Code::Closed, "this server takes no new containers; choose another"));
+    }
+    if ctx.notices.ends_at().is_some() {
+        return Err(Failure::new(
+            Code::Draining,
+            "this server is about to be replaced by another version; try again in a few minutes",
+        ));
     }
     if ctx.wallet.tag().is_none() {
         return Err(wallet_failure());
@@ -58,7 +70,8 @@ pub(super) async fn launch(
     if ctx.store.has_unpaid(&owner).map_err(|e| store_failure(&e))? {
         return Err(launch_open());
     }
-    let image = resolve(ctx, &params.docker, params.units).await?;
+    let image = resolve(ctx, &owner, &params).await?;
+    upgrade::check_launch(params.upgrade, image.spec())?;
     let new = plan(ctx, owner, key, params, &image)?;
     let container = reserve(ctx, new)?;
     let subject = container.pubkey().to_hex();
@@ -82,11 +95,13 @@ pub(super) async fn launch(
     }
 }
 
-async fn resolve(ctx: &Context, docker: &str, units: ComputeUnits) -> Result<PinnedImage, Failure> {
-    let reference: Reference = docker.parse().map_err(|e: crate::image::ReferenceError| {
+async fn resolve(ctx: &Context, asks: &PublicKey, params: &LaunchParams) -> Result<PinnedImage, Failure> {
+    let secrets = crate::api::secrets::open(ctx, asks, params.secrets.as_ref(), &params.env)?;
+    let reference: Reference = params.docker.parse().map_err(|e: crate::image::ReferenceError| {
         Failure::new(Code::ImageReferenceInvalid, format!("docker: {e}"))
     })?;
-    let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(units));
+    let reference = reference.with_login(secrets.registry.clone());
+    let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(params.units));
     ctx.images.resolve(&reference, &limits).await.map_err(|e| {
         Failure::new(Code::from_text(e.code()).unwrap_or(Code::Internal), format!("docker: {e}"))
     })
@@ -104,6 +119,8 @@ fn plan(
         Some(salt) => salt,
         None => Salt::new(random()?),
     };
+    let secrets = crate::api::secrets::open(ctx, &owner, params.secrets.as_ref(), &params.env)?;
+    let kept = crate::api::secrets::keep(ctx, &secrets)?;
     let (mut ports, mut volumes) = (params.ports, params.volumes);
     ports.sort_unstable();
     volumes.sort_unstable();
@@ -112,6 +129,7 @@ fn plan(
         image: image.reference().to_string(),
         args: params.args.clone(),
         env: params.env.iter().map(|(name, value)| (name.clone(), salt.hmac(name, value))).collect(),
+        secrets: secrets.hmacs(&salt),
         units: params.units,
         ports: ports.clone(),
         volumes: volumes.clone(),
@@ -119,7 +137,7 @@ fn plan(
         upgrade: params.upgrade,
         owner,
         logs: params.logs,
-        exec: false,
+        exec: params.exec,
     };
     let manifest_sha256 = manifest.sha256().map_err(|e| Failure::new(Code::ParamsInvalid, e.to_string()))?;
     Ok(NewLaunch {
@@ -132,6 +150,7 @@ fn plan(
             config_digest: image.config_digest().to_string(),
             args: params.args,
             env: params.env,
+            secrets: kept,
             units: params.units,
             ports: Vec::new(),
             volumes,
@@ -151,7 +170,7 @@ fn plan(
 /// What a launch must fit into.
 pub(crate) fn room(ctx: &Context) -> Room {
     Room {
-        units: ctx.config.capacity.units,
+        units: ctx.config.capacity.sold_units(),
         unpaid_max: ctx.config.launch.unpaid_max,
         slots: ctx.runtime.slots(),
         ports: ctx.config.network.published_ports,
@@ -235,7 +254,7 @@ fn wallet_failure() -> Failure {
     Failure::new(Code::WalletUnavailable, "the server's wallet does not answer; try again in a minute")
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| {
         tracing::error!("no random bytes: {e}");

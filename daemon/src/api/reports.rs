@@ -46,7 +46,7 @@ pub(super) fn info(ctx: &Context, container: &Container) -> ContainerInfo {
     }
 }
 
-fn paid_until(container: &Container) -> Option<UnixSecs> {
+pub(super) fn paid_until(container: &Container) -> Option<UnixSecs> {
     Some(container.state.paid_until).filter(|_| container.state.next_period > 0)
 }
 

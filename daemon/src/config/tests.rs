@@ -53,6 +53,16 @@ fn faults_name_their_field() {
     refused(|v| v["builtin"][0]["docker"] = json!("nwc:latest"), "builtin.docker");
     refused(|v| v["builtin"][0]["units"] = json!(51), "units must be");
     refused(|v| v["capacity"] = json!({"units": 1}), "capacity.units");
+    refused(|v| v["capacity"] = json!({"overcommit_percent": 99}), "capacity.overcommit_percent");
+    refused(|v| v["capacity"] = json!({"overcommit_percent": 401}), "capacity.overcommit_percent");
+    for url in
+        ["example.com", "ftp://example.com", "https://example.com/", "https://a@example.com", "https://x?y"]
+    {
+        refused(|v| v["http"] = json!({"listen": "0.0.0.0:8080", "url": url}), "http.url");
+    }
+    for (field, bad) in [("poll_secs", 0), ("settle_secs", 0), ("health_secs", 9)] {
+        refused(|v| v["upgrade"] = json!({field: bad}), "upgrade");
+    }
     refused(|v| v["parent"] = json!("http://x"), "is not an address");
     refused(|v| v["unknown"] = json!(1), "unknown field `unknown`");
 }
@@ -207,9 +217,21 @@ fn documented_configuration_is_the_default_one() {
     let (_, rest) = page.split_once("```json\n").unwrap();
     let shown: Value = serde_json::from_str(rest.split("```").next().unwrap()).unwrap();
     let mut least = shown.clone();
-    for optional in
-        ["name", "nsm", "docker_socket", "capacity", "price", "life", "launch", "network", "rate", "wallet"]
-    {
+    for optional in [
+        "name",
+        "nsm",
+        "docker_socket",
+        "capacity",
+        "price",
+        "life",
+        "launch",
+        "network",
+        "guest",
+        "rate",
+        "upgrade",
+        "messages",
+        "wallet",
+    ] {
         assert!(least.as_object_mut().unwrap().remove(optional).is_some(), "{optional} is not shown");
     }
     assert_eq!(serde_json::to_value(load(&least).unwrap()).unwrap(), shown);

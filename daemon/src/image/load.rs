@@ -126,6 +126,6 @@ fn load_failed(error: EngineError) -> LoadError {
     if sentence.contains("no space left") { LoadError::Engine(error) } else { LoadError::Refused(error) }
 }
 
-fn has_status(error: &EngineError, wanted: u16) -> bool {
+pub(super) fn has_status(error: &EngineError, wanted: u16) -> bool {
     matches!(error, EngineError::DockerResponseServerError { status_code, .. } if *status_code == wanted)
 }

@@ -19,6 +19,8 @@ use crate::store::{Container, Origin};
 pub(crate) const STATE_DB: &str = "state.db";
 /// The log of requests.
 pub(crate) const REQUESTS_DB: &str = "requests.db";
+/// The log of direct messages, and of requests over HTTP.
+pub(crate) const MESSAGES_DB: &str = "messages.db";
 
 /// Copies everything into the new folder `copies`, and names it as it is restored.
 pub(super) async fn make(
@@ -32,7 +34,7 @@ pub(super) async fn make(
     // Read first: a volume whose container the database does not know would never go away.
     let containers = kept(ctx)?;
     let mut sources = Vec::new();
-    for name in [STATE_DB, REQUESTS_DB] {
+    for name in [STATE_DB, REQUESTS_DB, MESSAGES_DB] {
         let (from, to) = (data_dir.join(name), copies.join(name));
         copy_database(from, to.clone()).await?;
         // What strangers chose lies beside other strangers' secrets: no length may tell of it.

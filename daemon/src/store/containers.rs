@@ -180,6 +180,14 @@ impl Store {
         self.find("request_key = ?1", &request_key)
     }
 
+    /// The container that has network number `slot`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn in_slot(&self, slot: u16) -> Result<Option<Container>, StoreError> {
+        self.find("slot = ?1", &slot)
+    }
+
     /// The built-in of this name.
     ///
     /// # Errors
@@ -371,7 +379,7 @@ pub(super) fn to_json(what: &'static str, value: &impl Serialize) -> Result<Stri
     serde_json::to_string(value).map_err(|e| StoreError::malformed(what, e))
 }
 
-fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| StoreError::malformed(what, e))
 }
 

@@ -1,6 +1,7 @@
 //! The reference's validator on what a real daemon publishes.
 
 mod bucket;
+mod doors;
 
 use anyhow::{Result, ensure};
 use devnet::helper::HelperBinary;

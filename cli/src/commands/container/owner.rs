@@ -34,7 +34,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    fn new(status: ContainerStatus, home: &Home) -> Self {
+    pub(super) fn new(status: ContainerStatus, home: &Home) -> Self {
         Self {
             npub: npub(&status.info.pubkey),
             instance_pubkey: home.service,

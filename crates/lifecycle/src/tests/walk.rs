@@ -1,6 +1,6 @@
 //! Random walks against a reference model: a wallet that may be silent, or take the money and lose
 //! the answer; a server that crashes between a step and its effects; owners who top up, pause, resume
-//! and terminate. The model keeps its own books of money and of running time and shares no code with
+//! and terminate; upgrades that begin, end, or are cut short. The model keeps its own books of money and of running time and shares no code with
 //! the machine.
 
 use proptest::prelude::*;
@@ -22,6 +22,8 @@ enum Action {
     CrashAndRestart { down_secs: u64, lose_effects: bool },
     NextLaunchFails,
     UnitsFree(bool),
+    UpgradeReady,
+    UpgradeEnds,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +50,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             .prop_map(|(down_secs, lose_effects)| Action::CrashAndRestart { down_secs, lose_effects }),
         1 => Just(Action::NextLaunchFails),
         1 => any::<bool>().prop_map(Action::UnitsFree),
+        2 => Just(Action::UpgradeReady),
+        1 => Just(Action::UpgradeEnds),
     ];
     proptest::collection::vec(action, 1..80)
 }
@@ -61,6 +65,8 @@ struct World {
     launch_fails: bool,
     process_runs: bool,
     data_exists: bool,
+    /// An upgrade has begun to replace the process.
+    replacing: bool,
     invoice_settled_at: Option<UnixSecs>,
     deposited: i64,
     balance: i64,
@@ -80,6 +86,7 @@ impl World {
             launch_fails: false,
             process_runs: false,
             data_exists: false,
+            replacing: false,
             invoice_settled_at: None,
             deposited: 0,
             balance: 0,
@@ -114,16 +121,27 @@ impl World {
             }
             Effect::Charge { period } => Some(self.charge(period)),
             Effect::Start => {
-                assert!(self.data_exists, "a start needs the data");
+                assert!(self.data_exists && !self.replacing, "a start needs the data, one image's");
                 self.process_runs = true;
                 Some(Event::Started)
             }
+            Effect::Upgrade => {
+                (self.process_runs, self.replacing) = (true, true);
+                None
+            }
+            Effect::AbandonUpgrade => {
+                if std::mem::take(&mut self.replacing) {
+                    self.process_runs = false;
+                }
+                None
+            }
             Effect::Stop => {
+                assert!(!self.replacing, "stopped in the middle of an upgrade");
                 self.process_runs = false;
                 None
             }
             Effect::Wipe => {
-                (self.process_runs, self.data_exists) = (false, false);
+                (self.process_runs, self.data_exists, self.replacing) = (false, false, false);
                 None
             }
             Effect::Announce => None,
@@ -203,6 +221,12 @@ impl World {
             }
             Action::NextLaunchFails => self.launch_fails = true,
             Action::UnitsFree(free) => self.units_free = free,
+            Action::UpgradeReady => self.feed(Event::UpgradeReady),
+            Action::UpgradeEnds => {
+                if std::mem::take(&mut self.replacing) {
+                    self.feed(Event::UpgradeEnded);
+                }
+            }
         }
     }
 
@@ -226,7 +250,8 @@ impl World {
             );
         }
         let paid = state.paid_until > self.now && state.phase == Phase::Deployed;
-        if paid && !state.owner_paused && state.restart_at.is_none() {
+        // A process on trial that ends is not started again before the upgrade is over.
+        if paid && !state.owner_paused && state.restart_at.is_none() && !state.upgrading {
             assert!(self.process_runs, "paid, and stopped: {state:?} at {}", self.now);
         }
         assert!(!self.process_runs || state.should_run(), "runs without being entitled: {state:?}");
@@ -237,6 +262,8 @@ impl World {
             self.ran_secs,
             self.owed_secs
         );
+        assert_eq!(self.replacing, state.upgrading, "{state:?}");
+        assert!(!state.upgrading || state.should_run(), "upgraded without being entitled: {state:?}");
         if state.is_over() {
             assert!(!self.process_runs && !self.data_exists, "over, and not cleaned up");
         }

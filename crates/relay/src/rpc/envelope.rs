@@ -94,12 +94,8 @@ impl Envelope {
         text: &str,
         now: UnixSecs,
     ) -> Result<CheckedEvent, SealError> {
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce).map_err(|e| SealError::Encrypt(e.to_string()))?;
-        let conversation = self.conversation(to).map_err(SealError::Encrypt)?;
-        let content = encrypt_to_bytes_with_nonce(&conversation, text.as_bytes(), nonce)
-            .map_err(|e| SealError::Encrypt(e.to_string()))?;
-        Ok(sign(&self.keys, kind, now, vec![tag!["p", to.to_hex()]], STANDARD.encode(content))?)
+        let content = self.encrypt(to, text)?;
+        Ok(sign(&self.keys, kind, now, vec![tag!["p", to.to_hex()]], content)?)
     }
 
     /// Decrypts the message of an event that is addressed to this key and to nobody else.
@@ -112,15 +108,43 @@ impl Envelope {
         if addressed.next() != Some(Some(us.as_str())) || addressed.next().is_some() {
             return Err(OpenError::NotForUs);
         }
-        if event.content.len() > CONTENT_BYTES_MAX {
-            return Err(OpenError::Decrypt(format!("it is longer than {CONTENT_BYTES_MAX} bytes")));
-        }
-        let payload = STANDARD.decode(&event.content).map_err(|e| OpenError::Decrypt(e.to_string()))?;
-        let conversation = self.conversation(&event.pubkey).map_err(OpenError::Decrypt)?;
-        let text =
-            decrypt_to_bytes(&conversation, &payload).map_err(|e| OpenError::Decrypt(e.to_string()))?;
-        String::from_utf8(text).map_err(|_| OpenError::Decrypt("it is not text".into()))
+        self.decrypt(&event.pubkey, &event.content)
     }
+
+    /// Decrypts text from `from` (NIP-44 version 2).
+    ///
+    /// # Errors
+    /// [`OpenError::Decrypt`].
+    pub fn decrypt(&self, from: &PublicKey, content: &str) -> Result<String, OpenError> {
+        let conversation = self.conversation(from).map_err(OpenError::Decrypt)?;
+        decrypt_with(&conversation, content)
+    }
+
+    /// Encrypts text to `to` (NIP-44 version 2).
+    ///
+    /// # Errors
+    /// [`SealError::Encrypt`].
+    pub fn encrypt(&self, to: &PublicKey, text: &str) -> Result<String, SealError> {
+        let conversation = self.conversation(to).map_err(SealError::Encrypt)?;
+        encrypt_with(&conversation, text)
+    }
+}
+
+pub(crate) fn encrypt_with(conversation: &ConversationKey, text: &str) -> Result<String, SealError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|e| SealError::Encrypt(e.to_string()))?;
+    let content = encrypt_to_bytes_with_nonce(conversation, text.as_bytes(), nonce)
+        .map_err(|e| SealError::Encrypt(e.to_string()))?;
+    Ok(STANDARD.encode(content))
+}
+
+pub(crate) fn decrypt_with(conversation: &ConversationKey, content: &str) -> Result<String, OpenError> {
+    if content.len() > CONTENT_BYTES_MAX {
+        return Err(OpenError::Decrypt(format!("it is longer than {CONTENT_BYTES_MAX} bytes")));
+    }
+    let payload = STANDARD.decode(content).map_err(|e| OpenError::Decrypt(e.to_string()))?;
+    let text = decrypt_to_bytes(conversation, &payload).map_err(|e| OpenError::Decrypt(e.to_string()))?;
+    String::from_utf8(text).map_err(|_| OpenError::Decrypt("it is not text".into()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,59 @@
+//! How people come in besides by RPC: direct messages and HTTP.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use service::ConfigError;
+
+/// The HTTP API. Without it there is none.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What clients' addresses begin with, as they sign them (NIP-98): `https://host[:port]`. Without it
+    /// `http://`, this server's address and the port of `listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Http {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let Some(url) = &self.url else { return Ok(()) };
+        let parsed = url::Url::parse(url).ok();
+        let plain = parsed.is_some_and(|parsed| {
+            matches!(parsed.scheme(), "http" | "https")
+                && parsed.has_host()
+                && parsed.query().is_none()
+                && parsed.fragment().is_none()
+                && parsed.username().is_empty()
+        });
+        if !plain || url.ends_with('/') {
+            return Err(ConfigError::field(
+                "http.url",
+                "must be http:// or https://, a host, and no / at its end",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Direct messages and public mentions.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Messages {
+    /// Answer them at all.
+    pub enabled: bool,
+    /// Quotes and launches that a key gets in a day without having paid and without proof of work.
+    pub free_quotes_per_key: u32,
+    /// The same for all such keys together, in an hour: keys cost nothing.
+    pub free_quotes_per_hour: u32,
+    /// Leading zero bits (NIP-13) with which a message is asked about no quota.
+    pub work_bits: u8,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self { enabled: true, free_quotes_per_key: 10, free_quotes_per_hour: 100, work_bits: 20 }
+    }
+}

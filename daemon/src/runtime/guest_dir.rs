@@ -1,0 +1,130 @@
+//! What a container sees at `/run/enclaved`: a folder in memory with its socket and its secrets, mounted
+//! there and nowhere else, so that who speaks on the socket is known.
+
+use std::collections::HashMap;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nostr::key::PublicKey;
+use protocol::guest::{SECRETS_NAME, SOCKET_NAME};
+use protocol::secrets::Secrets;
+use tokio::net::UnixListener;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::container_name;
+use super::volume::{absent, at, is_mounted, run};
+use super::{RuntimeError, VolumeError};
+
+/// Sockets that wait to be served: as many as containers start while the daemon is busy.
+const DOORS_MAX: usize = 256;
+/// Room for the secrets of all containers, with their folders.
+const TMPFS_OPTIONS: &str = "mode=0711,nosuid,nodev,noexec,size=64m";
+
+/// A container's socket, to be served until `closed`.
+#[derive(Debug)]
+pub struct Door {
+    /// Whose it is.
+    pub pubkey: PublicKey,
+    /// The socket.
+    pub listener: UnixListener,
+    /// Ends with the container.
+    pub closed: CancellationToken,
+}
+
+/// The folders of all containers.
+#[derive(Debug)]
+pub(super) struct GuestDirs {
+    dir: PathBuf,
+    root_uid: u32,
+    doors: mpsc::Sender<Door>,
+    open: Mutex<HashMap<PublicKey, CancellationToken>>,
+}
+
+impl GuestDirs {
+    /// Makes the folder, in memory; a server that restarts finds it with its containers' sockets in it.
+    pub(super) async fn set_up(
+        dir: &Path,
+        root_uid: u32,
+    ) -> Result<(Self, mpsc::Receiver<Door>), VolumeError> {
+        at(dir, std::fs::create_dir_all(dir))?;
+        if !is_mounted(dir)? {
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", TMPFS_OPTIONS, "enclaved"]).arg(dir);
+            run("mount", &mut mount).await?;
+        }
+        let (doors, doors_rx) = mpsc::channel(DOORS_MAX);
+        Ok((Self { dir: dir.to_owned(), root_uid, doors, open: Mutex::default() }, doors_rx))
+    }
+
+    /// The folder of a container.
+    pub(super) fn of(&self, pubkey: &PublicKey) -> PathBuf {
+        self.dir.join(container_name(pubkey))
+    }
+
+    /// Makes sure that the folder is there, with these secrets and an open socket.
+    pub(super) async fn ensure(&self, pubkey: &PublicKey, secrets: &Secrets) -> Result<(), RuntimeError> {
+        let dir = self.of(pubkey);
+        at(&dir, std::fs::create_dir_all(&dir))?;
+        at(&dir, std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)))?;
+        self.write_secrets(&dir, secrets)?;
+        self.open(&dir, pubkey).await
+    }
+
+    /// Makes the folder of secrets hold these and no others. A container that runs meanwhile sees each of
+    /// them whole, the old one or the new one.
+    fn write_secrets(&self, dir: &Path, secrets: &Secrets) -> Result<(), VolumeError> {
+        let folder = dir.join(SECRETS_NAME);
+        at(&folder, std::fs::create_dir_all(&folder))?;
+        at(&folder, std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)))?;
+        let wanted: HashMap<_, _> = secrets.contents().collect();
+        for entry in at(&folder, std::fs::read_dir(&folder))? {
+            let entry = at(&folder, entry)?;
+            if !entry.file_name().to_str().is_some_and(|name| wanted.contains_key(name)) {
+                at(&entry.path(), std::fs::remove_file(entry.path()))?;
+            }
+        }
+        for (name, content) in wanted {
+            let (path, new) = (folder.join(name), folder.join(NEW));
+            at(&new, std::fs::write(&new, content))?;
+            // Any user in the container, and nobody else: the folder is mounted nowhere else.
+            at(&new, std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o444)))?;
+            at(&new, chown(&new, Some(self.root_uid), Some(self.root_uid)))?;
+            at(&path, std::fs::rename(&new, &path))?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, dir: &Path, pubkey: &PublicKey) -> Result<(), RuntimeError> {
+        if self.lock().contains_key(pubkey) {
+            return Ok(());
+        }
+        let path = dir.join(SOCKET_NAME);
+        // The socket of before a restart answers no more.
+        at(&path, absent(std::fs::remove_file(&path)))?;
+        let listener = at(&path, UnixListener::bind(&path))?;
+        at(&path, std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)))?;
+        let closed = CancellationToken::new();
+        self.lock().insert(*pubkey, closed.clone());
+        let door = Door { pubkey: *pubkey, listener, closed };
+        self.doors.send(door).await.map_err(|_| RuntimeError::Ending)
+    }
+
+    /// Closes a container's socket and removes its folder.
+    pub(super) fn remove(&self, pubkey: &PublicKey) -> Result<(), VolumeError> {
+        if let Some(closed) = self.lock().remove(pubkey) {
+            closed.cancel();
+        }
+        let dir = self.of(pubkey);
+        at(&dir, absent(std::fs::remove_dir_all(&dir)))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, CancellationToken>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Not a name that a secret can have.
+const NEW: &str = ".new";

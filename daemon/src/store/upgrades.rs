@@ -1,0 +1,352 @@
+//! Rows of upgrades: written before anything is done, and kept for the owner to see.
+
+use std::collections::BTreeSet;
+
+use lifecycle::upgrade::Stage;
+use nostr::key::PublicKey;
+use protocol::rpc::enclaved::{StateReason, UPGRADES_MAX, UpgradeOutcome, UpgradeRecord};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+use units::UnixSecs;
+
+use super::containers::{from_json, secs, to_json};
+use super::image_part::ImagePart;
+use super::record::Spec;
+use super::{Store, StoreError};
+
+/// Releases that failed are remembered so that they are not tried again; more than this cannot be told
+/// from an attack by the signers, and the oldest may be.
+const FAILED_KEPT_MAX: u32 = 500;
+
+/// Where an upgrade came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReleaseRef {
+    /// The version.
+    pub version: String,
+    /// The event's id, hex.
+    pub id: String,
+    /// What it approves, as its `x` tag says.
+    pub digest: String,
+}
+
+/// How the health of a new image shows.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// This page answers.
+    Page {
+        /// TCP port of the container.
+        port: u16,
+        /// What to `GET`.
+        path: String,
+    },
+    /// These TCP ports of the container accept connections; none if it is enough that the process stays.
+    Ports(Vec<u16>),
+}
+
+/// What there is to know to carry an upgrade on, or back.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeIntent {
+    /// Where it is.
+    pub stage: Stage,
+    /// The image of before.
+    pub from: ImagePart,
+    /// The image to run.
+    pub to: ImagePart,
+    /// How the new image's health shows; none until it is decided, just before the old process is stopped.
+    pub probe: Option<Probe>,
+    /// There was a volume, so there is a copy of it.
+    pub had_volume: bool,
+    /// Why it goes back, if it does.
+    pub why: Option<StateReason>,
+}
+
+/// An upgrade under way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenUpgrade {
+    /// Its number; the copy of the volume is named by it.
+    pub id: i64,
+    /// The container.
+    pub pubkey: PublicKey,
+    /// When it was decided.
+    pub at: UnixSecs,
+    /// The release, unless the owner asked.
+    pub release: Option<ReleaseRef>,
+    /// How to go on.
+    pub intent: UpgradeIntent,
+}
+
+impl Store {
+    /// Puts an upgrade on record, by a release or by a command with this key; none if another one is under
+    /// way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_upgrade(
+        &self,
+        pubkey: &PublicKey,
+        release: Option<&ReleaseRef>,
+        request_key: Option<&str>,
+        intent: &UpgradeIntent,
+        now: UnixSecs,
+    ) -> Result<Option<i64>, StoreError> {
+        let connection = self.lock();
+        let inserted = connection.execute(
+            "INSERT INTO upgrades (pubkey, at, outcome, image, version, release_id, digest, intent, request_key)
+             VALUES (?1, ?2, 'open', ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+            params![
+                pubkey.to_bytes(),
+                secs(now),
+                intent.to.image,
+                release.map(|release| &release.version),
+                release.map(|release| &release.id),
+                release.map(|release| &release.digest),
+                to_json("upgrade", intent)?,
+                request_key,
+            ],
+        )?;
+        Ok((inserted > 0).then(|| connection.last_insert_rowid()))
+    }
+
+    /// True if the command with this key began an upgrade.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn upgraded_by(&self, request_key: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM upgrades WHERE request_key = ?1)";
+        Ok(self.lock().query_row(sql, [request_key], |row| row.get(0))?)
+    }
+
+    /// The upgrade of a container that is under way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_upgrade(&self, pubkey: &PublicKey) -> Result<Option<OpenUpgrade>, StoreError> {
+        let sql = "SELECT id, at, version, release_id, digest, intent FROM upgrades
+                   WHERE pubkey = ?1 AND outcome = 'open'";
+        let connection = self.lock();
+        let row = connection
+            .query_row(sql, [pubkey.to_bytes()], |row| {
+                let release: (Option<String>, Option<String>, Option<String>) =
+                    (row.get(2)?, row.get(3)?, row.get(4)?);
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, release, row.get::<_, String>(5)?))
+            })
+            .optional()?;
+        let Some((id, at, release, intent)) = row else { return Ok(None) };
+        let release = match release {
+            (Some(version), Some(id), Some(digest)) => Some(ReleaseRef { version, id, digest }),
+            _ => None,
+        };
+        let intent = from_json("upgrade", &intent)?;
+        Ok(Some(OpenUpgrade { id, pubkey: *pubkey, at: time(at), release, intent }))
+    }
+
+    /// Saves where an upgrade is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn save_upgrade(&self, id: i64, intent: &UpgradeIntent) -> Result<(), StoreError> {
+        update_intent(&self.lock(), id, intent)
+    }
+
+    /// Saves where an upgrade is and, in one step, which image is the container's from then on. Returns
+    /// what it takes to run it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; neither changed.
+    pub fn switch_image(
+        &self,
+        open: &OpenUpgrade,
+        intent: &UpgradeIntent,
+        part: &ImagePart,
+    ) -> Result<Spec, StoreError> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        update_intent(&tx, open.id, intent)?;
+        let spec = replace_image(&tx, &open.pubkey, part)?;
+        tx.commit()?;
+        Ok(spec)
+    }
+
+    /// Puts the end of an upgrade on record and, in one step, the image that the container has then, if it
+    /// changes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; neither changed.
+    pub fn end_upgrade(
+        &self,
+        open: &OpenUpgrade,
+        outcome: UpgradeOutcome,
+        why: Option<&StateReason>,
+        part: Option<&ImagePart>,
+        now: UnixSecs,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // What nobody is to blame for may be tried again.
+        let sql = "UPDATE upgrades SET outcome = ?2, ended_at = ?3, code = ?4, message = ?5, intent = NULL,
+                       digest = CASE WHEN ?6 THEN digest END
+                   WHERE id = ?1 AND outcome = 'open'";
+        let is_final = match outcome {
+            UpgradeOutcome::Done | UpgradeOutcome::RolledBack => true,
+            UpgradeOutcome::Refused => !why.is_some_and(|why| is_passing(&why.code)),
+            UpgradeOutcome::Cancelled | UpgradeOutcome::Open => false,
+        };
+        let (code, message) = why.map(|why| (&why.code, &why.message)).unzip();
+        let changed =
+            tx.execute(sql, params![open.id, outcome.as_str(), secs(now), code, message, is_final])?;
+        if changed == 0 {
+            return Err(StoreError::Missing);
+        }
+        if let Some(part) = part {
+            replace_image(&tx, &open.pubkey, part)?;
+        }
+        forget_old(&tx, &open.pubkey)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Puts on record that a release is not taken, once for each reason; true if it was not known before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn refuse_release(
+        &self,
+        pubkey: &PublicKey,
+        release: &ReleaseRef,
+        image: &str,
+        why: &StateReason,
+        now: UnixSecs,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let digest = Some(&release.digest).filter(|_| !is_passing(&why.code));
+        let inserted = tx.execute(
+            "INSERT INTO upgrades (pubkey, at, ended_at, outcome, image, version, release_id, digest, code, message)
+             SELECT ?1, ?2, ?2, 'refused', ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (
+                 SELECT 1 FROM upgrades
+                 WHERE pubkey = ?1 AND release_id = ?5 AND outcome = 'refused' AND code = ?7
+                     AND digest IS ?6)",
+            params![
+                pubkey.to_bytes(),
+                secs(now),
+                image,
+                release.version,
+                release.id,
+                digest,
+                why.code,
+                why.message
+            ],
+        )?;
+        forget_old(&tx, pubkey)?;
+        tx.commit()?;
+        Ok(inserted > 0)
+    }
+
+    /// What the releases approve that were tried on a container, or found unfit for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn tried_releases(&self, pubkey: &PublicKey) -> Result<BTreeSet<String>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT digest FROM upgrades WHERE pubkey = ?1 AND digest IS NOT NULL";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([pubkey.to_bytes()], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What was decided about a container's image, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn upgrades(&self, pubkey: &PublicKey) -> Result<Vec<UpgradeRecord>, StoreError> {
+        let connection = self.lock();
+        let sql = "SELECT at, ended_at, image, version, release_id, outcome, code, message FROM upgrades
+                   WHERE pubkey = ?1 ORDER BY id DESC LIMIT ?2";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_and_then(params![pubkey.to_bytes(), UPGRADES_MAX], |row| {
+            let outcome: String = row.get(5)?;
+            Ok(UpgradeRecord {
+                at: time(row.get(0)?),
+                ended_at: row.get::<_, Option<i64>>(1)?.map(time),
+                image: row.get(2)?,
+                version: row.get(3)?,
+                release: row.get(4)?,
+                outcome: UpgradeOutcome::from_text(&outcome)
+                    .ok_or_else(|| StoreError::malformed("upgrade", "its outcome has no known name"))?,
+                code: row.get(6)?,
+                message: row.get(7)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Holds a container at its image, or lets it go; then releases that failed may be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn save_pinned(&self, pubkey: &PublicKey, pinned: bool) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let key = pubkey.to_bytes();
+        if tx.execute("UPDATE containers SET pinned = ?2 WHERE pubkey = ?1", params![key, pinned])? == 0 {
+            return Err(StoreError::Missing);
+        }
+        if !pinned {
+            tx.execute("UPDATE upgrades SET digest = NULL WHERE pubkey = ?1 AND outcome <> 'open'", [key])?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// True if the owner holds a container at its image.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_pinned(&self, pubkey: &PublicKey) -> Result<bool, StoreError> {
+        let sql = "SELECT pinned FROM containers WHERE pubkey = ?1";
+        let pinned = self.lock().query_row(sql, [pubkey.to_bytes()], |row| row.get(0)).optional()?;
+        pinned.ok_or(StoreError::Missing)
+    }
+}
+
+/// True for a reason that says nothing of the image: the same may go well a little later.
+fn is_passing(code: &str) -> bool {
+    matches!(code, "registry_unreachable" | "internal" | "server_busy")
+}
+
+fn time(secs: i64) -> UnixSecs {
+    UnixSecs(u64::try_from(secs).unwrap_or_default())
+}
+
+fn update_intent(connection: &Connection, id: i64, intent: &UpgradeIntent) -> Result<(), StoreError> {
+    let sql = "UPDATE upgrades SET intent = ?2 WHERE id = ?1 AND outcome = 'open'";
+    match connection.execute(sql, params![id, to_json("upgrade", intent)?])? {
+        0 => Err(StoreError::Missing),
+        _ => Ok(()),
+    }
+}
+
+/// Reads what it takes to run the container as it is now: all but the image may have changed meanwhile.
+fn replace_image(tx: &Transaction<'_>, pubkey: &PublicKey, part: &ImagePart) -> Result<Spec, StoreError> {
+    let key = pubkey.to_bytes();
+    let text: Option<String> =
+        tx.query_row("SELECT spec FROM containers WHERE pubkey = ?1", [key], |row| row.get(0)).optional()?;
+    let spec: Spec = from_json("spec", &text.ok_or(StoreError::Missing)?)?;
+    let spec = spec.with_image(part).map_err(|e| StoreError::malformed("manifest", e))?;
+    tx.execute("UPDATE containers SET spec = ?2 WHERE pubkey = ?1", params![key, to_json("spec", &spec)?])?;
+    Ok(spec)
+}
+
+/// Owners see the newest; releases that failed are remembered for longer.
+fn forget_old(tx: &Transaction<'_>, pubkey: &PublicKey) -> Result<(), StoreError> {
+    let sql = "DELETE FROM upgrades WHERE pubkey = ?1 AND outcome <> 'open' AND (digest IS NULL OR ?3)
+                   AND id NOT IN (SELECT id FROM upgrades WHERE pubkey = ?1 ORDER BY id DESC LIMIT ?2)";
+    tx.execute(sql, params![pubkey.to_bytes(), UPGRADES_MAX, false])?;
+    tx.execute(sql, params![pubkey.to_bytes(), FAILED_KEPT_MAX, true])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+use protocol::manifest::{LaunchManifest, MANIFEST_VERSION, Upgrade};
+
+use super::super::tests::{Fixture, ROOM, key, launch};
+use super::*;
+use crate::store::Container;
+
+const NOW: UnixSecs = UnixSecs(500);
+
+fn part(seed: &str) -> ImagePart {
+    ImagePart {
+        image: format!("r/x@sha256:{seed}"),
+        config_digest: format!("sha256:config-{seed}"),
+        image_volumes: vec!["/db".into()],
+    }
+}
+
+fn container(fixture: &Fixture) -> Container {
+    let owner = key();
+    let mut new = launch(owner, 1);
+    new.spec.manifest = Some(LaunchManifest {
+        version: MANIFEST_VERSION,
+        image: new.spec.image.clone(),
+        args: None,
+        env: [].into(),
+        secrets: [].into(),
+        units: new.spec.units,
+        ports: Vec::new(),
+        volumes: Vec::new(),
+        egress: protocol::manifest::Egress::None,
+        upgrade: Upgrade::Signed,
+        owner,
+        logs: true,
+        exec: false,
+    });
+    fixture.store.reserve(new, &ROOM).unwrap()
+}
+
+fn intent(container: &Container, to: &str) -> UpgradeIntent {
+    let from = container.spec.image_part();
+    UpgradeIntent { stage: Stage::Fetching, from, to: part(to), probe: None, had_volume: false, why: None }
+}
+
+fn release(version: &str, digest: &str) -> ReleaseRef {
+    ReleaseRef { version: version.into(), id: format!("id-{version}-{digest}"), digest: digest.into() }
+}
+
+fn why(code: &str) -> StateReason {
+    StateReason { code: code.into(), message: "because".into() }
+}
+
+#[test]
+fn one_upgrade_is_open_at_a_time_and_outlives_a_restart() {
+    let fixture = Fixture::new();
+    let container = container(&fixture);
+    let (pubkey, intent) = (container.pubkey(), intent(&container, "2"));
+    let release = release("1.2.0", "d");
+    let id = fixture.store.begin_upgrade(&pubkey, Some(&release), None, &intent, NOW).unwrap().unwrap();
+    assert_eq!(fixture.store.begin_upgrade(&pubkey, None, Some("key"), &intent, NOW).unwrap(), None);
+    assert!(!fixture.store.upgraded_by("key").unwrap());
+    let fixture = fixture.reopen();
+    let open = fixture.store.open_upgrade(&pubkey).unwrap().unwrap();
+    assert_eq!(open, OpenUpgrade { id, pubkey, at: NOW, release: Some(release), intent });
+    assert_eq!(fixture.store.open_upgrade(&key()).unwrap(), None);
+    let shown = fixture.store.upgrades(&pubkey).unwrap();
+    assert_eq!((shown.len(), shown[0].outcome, shown[0].ended_at), (1, UpgradeOutcome::Open, None));
+    // A container goes with its upgrades.
+    fixture.store.forget_launch(&pubkey).unwrap();
+    assert_eq!(fixture.store.open_upgrade(&pubkey).unwrap(), None);
+}
+
+#[test]
+fn image_and_stage_change_in_one_step_and_nothing_else_does() {
+    let fixture = Fixture::new();
+    let container = container(&fixture);
+    let (pubkey, mut intent) = (container.pubkey(), intent(&container, "2"));
+    fixture.store.begin_upgrade(&pubkey, None, Some("key"), &intent, NOW).unwrap().unwrap();
+    assert!(fixture.store.upgraded_by("key").unwrap() && !fixture.store.upgraded_by("other").unwrap());
+    let open = fixture.store.open_upgrade(&pubkey).unwrap().unwrap();
+    intent.stage = Stage::Trying { tries: 0 };
+    intent.probe = Some(Probe::Page { port: 80, path: "/healthz".into() });
+    intent.had_volume = true;
+    let spec = fixture.store.switch_image(&open, &intent, &intent.to).unwrap();
+    let read = fixture.store.container(&pubkey).unwrap().unwrap();
+    assert_eq!(read.spec, spec);
+    assert_eq!(spec.image_part(), part("2"));
+    let manifest = spec.manifest.clone().unwrap();
+    assert_eq!(manifest.image, part("2").image);
+    assert_eq!(spec.manifest_sha256, Some(manifest.sha256().unwrap()));
+    assert_ne!(spec.manifest_sha256, container.spec.manifest_sha256);
+    let back = spec.with_image(&container.spec.image_part()).unwrap();
+    assert_eq!(
+        (back.env, back.units, back.manifest),
+        (container.spec.env, spec.units, container.spec.manifest)
+    );
+    let open = fixture.store.open_upgrade(&pubkey).unwrap().unwrap();
+    assert_eq!(open.intent, intent);
+
+    let end = |outcome| fixture.store.end_upgrade(&open, outcome, None, Some(&open.intent.from), NOW);
+    end(UpgradeOutcome::RolledBack).unwrap();
+    let read = fixture.store.container(&pubkey).unwrap().unwrap();
+    assert_eq!(read.spec.image, container.spec.image);
+    // Over is over.
+    assert!(matches!(end(UpgradeOutcome::Done), Err(StoreError::Missing)));
+    assert!(matches!(fixture.store.save_upgrade(open.id, &intent), Err(StoreError::Missing)));
+    assert!(matches!(fixture.store.switch_image(&open, &intent, &part("2")), Err(StoreError::Missing)));
+    assert_eq!(fixture.store.container(&pubkey).unwrap().unwrap().spec.image, container.spec.image);
+}
+
+/// Which ends keep a release from being taken again, until its owner lets go.
+#[test]
+fn release_is_tried_again_only_if_it_was_not_to_blame() {
+    let fixture = Fixture::new();
+    let container = container(&fixture);
+    let (pubkey, intent) = (container.pubkey(), intent(&container, "2"));
+    let store = &fixture.store;
+    for (outcome, code, is_tried) in [
+        (UpgradeOutcome::RolledBack, Some("unhealthy"), true),
+        (UpgradeOutcome::Done, None, true),
+        (UpgradeOutcome::Refused, Some("image_unpacks_too_large"), true),
+        (UpgradeOutcome::Refused, Some("registry_unreachable"), false),
+        (UpgradeOutcome::Cancelled, Some("cancelled"), false),
+    ] {
+        let release = release("1.2.0", "d");
+        store.begin_upgrade(&pubkey, Some(&release), None, &intent, NOW).unwrap().unwrap();
+        assert!(store.tried_releases(&pubkey).unwrap().contains("d"), "while it is under way");
+        let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+        store.end_upgrade(&open, outcome, code.map(why).as_ref(), None, NOW).unwrap();
+        assert_eq!(store.tried_releases(&pubkey).unwrap().contains("d"), is_tried, "{outcome:?} {code:?}");
+        let shown = store.upgrades(&pubkey).unwrap().remove(0);
+        assert_eq!((shown.outcome, shown.code.as_deref(), shown.ended_at), (outcome, code, Some(NOW)));
+        assert_eq!((shown.version.as_deref(), shown.release.as_deref()), (Some("1.2.0"), Some("id-1.2.0-d")));
+        store.save_pinned(&pubkey, false).unwrap();
+        assert!(store.tried_releases(&pubkey).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn refused_release_is_told_once_for_each_reason() {
+    let fixture = Fixture::new();
+    let (pubkey, store) = (container(&fixture).pubkey(), &fixture.store);
+    let refuse = |digest, code| {
+        store.refuse_release(&pubkey, &release("1.2.0", digest), "i", &why(code), NOW).unwrap()
+    };
+    assert!(refuse("d", "release_missing"));
+    assert!(!refuse("d", "release_missing"));
+    assert!(refuse("d", "image_mismatch"));
+    assert!(refuse("e", "release_missing"));
+    assert!(refuse("f", "registry_unreachable"));
+    assert!(!refuse("f", "registry_unreachable"));
+    let tried = store.tried_releases(&pubkey).unwrap();
+    assert_eq!(tried, ["d", "e"].map(str::to_owned).into());
+    assert_eq!(store.upgrades(&pubkey).unwrap().len(), 4);
+}
+
+#[test]
+fn rows_are_bounded_and_failed_releases_are_remembered_for_longer() {
+    let fixture = Fixture::new();
+    let (pubkey, store) = (container(&fixture).pubkey(), &fixture.store);
+    let refuse = |number: u32, code| {
+        let digest = format!("d{number}");
+        store.refuse_release(&pubkey, &release(&number.to_string(), &digest), "i", &why(code), NOW).unwrap();
+    };
+    refuse(0, "image_mismatch");
+    (1..=200).for_each(|number| refuse(number, "registry_unreachable"));
+    assert_eq!(store.upgrades(&pubkey).unwrap().len(), usize::try_from(UPGRADES_MAX).unwrap());
+    assert!(store.tried_releases(&pubkey).unwrap().contains("d0"));
+    (201..=201 + FAILED_KEPT_MAX).for_each(|number| refuse(number, "image_mismatch"));
+    assert_eq!(store.tried_releases(&pubkey).unwrap().len(), usize::try_from(FAILED_KEPT_MAX).unwrap());
+}
+
+#[test]
+fn pin_is_kept() {
+    let fixture = Fixture::new();
+    let pubkey = container(&fixture).pubkey();
+    assert!(!fixture.store.is_pinned(&pubkey).unwrap());
+    fixture.store.save_pinned(&pubkey, true).unwrap();
+    let fixture = fixture.reopen();
+    assert!(fixture.store.is_pinned(&pubkey).unwrap());
+    assert!(matches!(fixture.store.is_pinned(&key()), Err(StoreError::Missing)));
+    assert!(matches!(fixture.store.save_pinned(&key(), true), Err(StoreError::Missing)));
+}
