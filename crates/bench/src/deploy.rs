@@ -21,6 +21,11 @@ use crate::summary::Figure;
 const RUNS: usize = 10;
 const WAIT: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Between two questions for the state: what a client may ask without being told to wait.
+const ASK_EVERY: Duration = Duration::from_millis(25);
+/// Longest wait for a connection. The first packet to a container that has no network yet is lost, and
+/// TCP repeats it after a second only: whoever waits for that measures TCP.
+const CONNECT_WAIT: Duration = Duration::from_millis(20);
 /// Port that the peer's containers are published at, one after the other.
 const PEER_PORT: u16 = 4_000;
 
@@ -69,6 +74,17 @@ async fn ours(world: &World, owner: &Keys, image: &str) -> Result<Duration> {
     let port = status.info.endpoints.first().context("no endpoint")?.port;
     wallet.call(owner, &PayInvoice::of(launched.invoice.invoice), WAIT).await?;
     let took = Stopwatch::start();
+    // Like who waits for `docker run` to return. Packets to a container that is not there yet would have
+    // the kernel ask for its address in vain, and ask again only after a second.
+    loop {
+        let status: ContainerStatus =
+            rpc.call("status", &ContainerParams { pubkey: launched.pubkey }, WAIT).await?;
+        if status.info.state == "deployed" {
+            break;
+        }
+        ensure!(took.elapsed() < WAIT, "it does not start: {status:?}");
+        tokio::time::sleep(ASK_EVERY).await;
+    }
     serves(world, port, took).await?;
     let took = took.elapsed();
     rpc.call::<Value>("terminate", &ContainerParams { pubkey: launched.pubkey }, WAIT).await?;
@@ -96,14 +112,19 @@ async fn docker_run(world: &World, image: &str) -> Result<Duration> {
 async fn serves(world: &World, port: u16, since: Stopwatch) -> Result<()> {
     let address = (world.enclave().box_address(), port);
     loop {
-        if let Ok(mut stream) = TcpStream::connect(address).await {
-            let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
-            let mut answer = [0; 5];
-            if asked.is_ok() && stream.read_exact(&mut answer).await.is_ok() && &answer == b"HTTP/" {
-                return Ok(());
-            }
+        if answers(address).await {
+            return Ok(());
         }
         ensure!(since.elapsed() < WAIT, "nothing serves at port {port}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// One request; true if an answer to it begins.
+async fn answers(address: (std::net::Ipv4Addr, u16)) -> bool {
+    let connecting = tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address));
+    let Ok(Ok(mut stream)) = connecting.await else { return false };
+    let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await;
+    let mut answer = [0; 5];
+    asked.is_ok() && stream.read_exact(&mut answer).await.is_ok() && &answer == b"HTTP/"
 }

@@ -128,6 +128,8 @@ async fn enclave_that_was_put_aside_pays_certifies_and_launches_nothing() -> Res
         owner.wait_for(&launched.pubkey, "deployed").await?;
         let by_server = Filter::new().author(service).kinds([ANNOUNCEMENT, CERTIFICATE]);
         let by_container = Filter::new().kind(CONTAINER).author(pubkey);
+        // What comes from now on does not come from the one that holds the record.
+        twin.daemon.kill(Signal::SIGSTOP)?;
         let told =
             (published(world, by_server.clone()).await?, published(world, by_container.clone()).await?);
 
@@ -141,6 +143,7 @@ async fn enclave_that_was_put_aside_pays_certifies_and_launches_nothing() -> Res
         let now = (published(world, by_server).await?, published(world, by_container).await?);
         assert_eq!(now, told, "it told the world something");
         ensure!(!log.contains(&launched.pubkey.to_hex()), "it knows of a launch that is another's");
+        twin.daemon.kill(Signal::SIGCONT)?;
         twin.stop().await
     })
     .await
