@@ -8,12 +8,12 @@ mod sealing;
 mod upgrade;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lifecycle::Policy;
 use relay::rpc::RateLimit;
 use serde::{Deserialize, Serialize};
-use service::ConfigError;
+use service::{ConfigError, Configuration, check_relays};
 use transport::StreamAddress;
 use units::{Price, UnitSize};
 
@@ -231,26 +231,13 @@ mod defaults {
     }
 }
 
-impl Config {
-    /// Reads and checks the file.
-    ///
-    /// # Errors
-    /// [`ConfigError`], naming the field.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = path.ok_or_else(|| ConfigError::field("--config", "name the configuration file"))?;
-        let config: Self = service::read_json(path)?;
-        config.check()?;
-        Ok(config)
-    }
-
+impl Configuration for Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |field, problem: &str| Err(ConfigError::field(field, problem));
         if self.relays.is_empty() {
             return refuse("relays", "name at least one relay");
         }
-        if self.relays.iter().any(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
-            return refuse("relays", "a relay's address begins with wss:// or ws://");
-        }
+        check_relays("relays", &self.relays)?;
         let wallets = self.builtin.iter().filter(|builtin| builtin.name == self.wallet).count();
         if wallets != 1 {
             return refuse("wallet", "exactly one built-in must have this name");
@@ -284,6 +271,17 @@ impl Config {
         self.check_root()
     }
 
+    /// Values of the built-ins' environment are masked.
+    fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        for builtin in &mut masked.builtin {
+            builtin.env.values_mut().for_each(|value| "***".clone_into(value));
+        }
+        masked
+    }
+}
+
+impl Config {
     /// Sealed state needs both: who keeps the secret, and where the sealed bytes go.
     fn check_sealing(&self) -> Result<(), ConfigError> {
         match (&self.keycrux, &self.backup) {
@@ -371,18 +369,6 @@ impl Config {
             poll_secs: self.life.poll_secs,
             restart_secs_max: self.life.restart_secs_max,
         }
-    }
-
-    /// The configuration as JSON for people, values of the built-ins' environment masked.
-    ///
-    /// # Errors
-    /// [`serde_json::Error`]; does not happen.
-    pub fn masked(&self) -> Result<String, serde_json::Error> {
-        let mut masked = self.clone();
-        for builtin in &mut masked.builtin {
-            builtin.env.values_mut().for_each(|value| "***".clone_into(value));
-        }
-        serde_json::to_string_pretty(&masked)
     }
 }
 

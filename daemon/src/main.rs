@@ -2,47 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use enclaved::config::Config;
-use service::Args;
-
 fn main() -> ExitCode {
-    let args = Args::parse();
-    service::init_tls();
-    service::init_logs();
-    let config = match Config::load(args.config.as_deref()) {
-        Ok(config) => config,
-        Err(e) => {
-            tracing::error!("configuration: {e}");
-            return ExitCode::from(service::EXIT_USAGE);
-        }
-    };
-    if args.check_config {
-        return print(&config);
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return service::fail("the runtime could not start", &e),
-    };
-    let ended = runtime.block_on(enclaved::server::run(config));
-    // A name that a stranger's launch named may still be looked up, which nothing can interrupt.
-    runtime.shutdown_background();
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            tracing::error!("{e:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "--check-config prints")]
-fn print(config: &Config) -> ExitCode {
-    match config.masked() {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(e) => service::fail("the configuration cannot be printed", &e),
-    }
+    service::run(enclaved::server::run)
 }

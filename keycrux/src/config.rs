@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nostr::key::PublicKey;
 use protocol::nec::Version;
 use quorum::Size;
 use relay::rpc::RateLimit;
 use serde::{Deserialize, Serialize};
-use service::ConfigError;
+use service::{ConfigError, Configuration, check_relays};
 use transport::StreamAddress;
 
 use crate::store::Limits;
@@ -88,18 +88,7 @@ mod defaults {
     }
 }
 
-impl Config {
-    /// Reads and checks the file.
-    ///
-    /// # Errors
-    /// [`ConfigError`], naming the field.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = path.ok_or_else(|| ConfigError::field("--config", "name the configuration file"))?;
-        let config: Self = service::read_json(path)?;
-        config.check()?;
-        Ok(config)
-    }
-
+impl Configuration for Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |field, problem: &str| Err(ConfigError::field(field, problem));
         if self.repo.is_empty() {
@@ -108,9 +97,7 @@ impl Config {
         if self.relays.is_empty() {
             return refuse("relays", "name at least one relay");
         }
-        if self.relays.iter().any(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
-            return refuse("relays", "a relay's address begins with wss:// or ws://");
-        }
+        check_relays("relays", &self.relays)?;
         if self.maintainers.is_empty() {
             return refuse("maintainers", "name who signs the releases; without them any code would pass");
         }
@@ -138,7 +125,9 @@ impl Config {
         }
         Ok(())
     }
+}
 
+impl Config {
     /// How many members the group has, and how many must agree.
     ///
     /// # Errors
@@ -156,14 +145,6 @@ impl Config {
         let parsed = self.min_version.as_deref().map(str::parse).transpose();
         parsed
             .map_err(|e: protocol::nec::VersionFormatError| ConfigError::field("min_version", e.to_string()))
-    }
-
-    /// The configuration as JSON for people. It holds no secrets.
-    ///
-    /// # Errors
-    /// [`serde_json::Error`]; does not happen.
-    pub fn masked(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
     }
 }
 

@@ -1,11 +1,10 @@
 //! The parent's configuration.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use service::ConfigError;
+use service::{ConfigError, Configuration};
 use transport::StreamAddress;
 
 use crate::backup::config::BackupConfig;
@@ -41,28 +40,12 @@ const fn default_shutdown_secs() -> u64 {
     60
 }
 
-impl Config {
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = path.ok_or_else(|| ConfigError::field("--config", "name the configuration file"))?;
-        let config: Self = service::read_json(path)?;
-        if !config.instance_dir.is_dir() {
-            let problem = format!("{} is not a folder; create it", config.instance_dir.display());
+impl Configuration for Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        if !self.instance_dir.is_dir() {
+            let problem = format!("{} is not a folder; create it", self.instance_dir.display());
             return Err(ConfigError::field("instance_dir", problem));
         }
-        if let Some(backup) = &config.backup {
-            backup.check()?;
-        }
-        Ok(config)
-    }
-
-    #[expect(clippy::print_stdout, reason = "--check-config prints")]
-    pub(crate) fn print(&self) -> ExitCode {
-        match serde_json::to_string_pretty(self) {
-            Ok(text) => {
-                println!("{text}");
-                ExitCode::SUCCESS
-            }
-            Err(_) => ExitCode::FAILURE,
-        }
+        self.backup.as_ref().map_or(Ok(()), BackupConfig::check)
     }
 }

@@ -11,9 +11,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
 use protocol::parent::Push;
-use service::{Args, Readiness, Termination};
+use service::{Readiness, Termination};
 use transport::{Listener, Pusher, serve, serve_backups};
 use units::SystemClock;
 
@@ -21,28 +20,8 @@ use crate::backup::Backups;
 use crate::config::Config;
 use crate::host::Host;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let args = Args::parse();
-    service::init_logs();
-    service::init_tls();
-    let config = match Config::load(args.config.as_deref()) {
-        Ok(config) => config,
-        Err(e) => {
-            tracing::error!("configuration: {e}");
-            return ExitCode::from(service::EXIT_USAGE);
-        }
-    };
-    if args.check_config {
-        return config.print();
-    }
-    match run(config).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            tracing::error!("{e:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    service::run(run)
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {

@@ -1,10 +1,11 @@
 //! What every service of the house does alike: its command line, its configuration file, its logs, its
-//! health and metrics, and how it ends.
+//! health and metrics, and how it ends. [`run`] is where to start.
 
 mod args;
 mod config;
 mod health;
 mod logs;
+mod program;
 mod secret;
 mod signals;
 
@@ -14,6 +15,7 @@ pub use args::{Args, VERSION};
 pub use config::{ConfigError, read_json};
 pub use health::{HealthError, Readiness, serve_health};
 pub use logs::init_logs;
+pub use program::{Configuration, check_relays, run};
 pub use secret::{SecretError, SecretRef, SecretText};
 pub use signals::Termination;
 

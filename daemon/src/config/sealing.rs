@@ -9,7 +9,7 @@ use protocol::nec::{Env, Version};
 use protocol::rpc::keycrux::{Policy, Revoked};
 use quorum::Size;
 use serde::{Deserialize, Serialize};
-use service::ConfigError;
+use service::{ConfigError, check_relays};
 use transport::StreamAddress;
 
 /// Most key stores of a group, as they have it.
@@ -166,9 +166,7 @@ impl Keycrux {
                  of one is for development, and refused when trust_root is aws",
             );
         }
-        if self.relays.iter().any(|url| !url.starts_with("wss://") && !url.starts_with("ws://")) {
-            return refuse("keycrux.relays", "a relay's address begins with wss:// or ws://");
-        }
+        check_relays("keycrux.relays", &self.relays)?;
         if !(LEASE_SECS_MIN..=LEASE_SECS_MAX).contains(&self.lease_secs) {
             let problem = format!("must be from {LEASE_SECS_MIN} to {LEASE_SECS_MAX}");
             return refuse("keycrux.lease_secs", problem);

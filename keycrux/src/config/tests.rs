@@ -31,7 +31,7 @@ fn smallest_configuration_has_the_documented_defaults() {
     assert_eq!((config.records.max, config.records.ttl_secs), (10_000, 2_592_000));
     let size = config.size().unwrap();
     assert_eq!((size.members(), size.writes()), (3, 2));
-    let again: Value = serde_json::from_str(&config.masked().unwrap()).unwrap();
+    let again = serde_json::to_value(config.masked()).unwrap();
     assert_eq!(again["group"]["writes"], 2);
 }
 

@@ -1,6 +1,5 @@
 //! State that survives: sealed backups, key stores, and what a host may try against them.
 
-mod disk;
 mod fence;
 mod kills;
 mod parent;

@@ -1,6 +1,5 @@
 //! `VERIFICATION.md`: its commands, run exactly as they are printed, and what they refuse.
 
-mod page;
 mod spoilt;
 
 use std::path::Path;
@@ -8,11 +7,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use tests::page::Page;
 use units::{Clock, SystemClock};
 
 use crate::recipe::Recipe;
 use crate::stage::Stage;
-use page::Page;
 use spoilt::Spoilt;
 
 /// Sceptics at work at once: each waits for small programs most of the time.
@@ -29,7 +28,7 @@ enum Verdict {
 
 #[test]
 fn sceptic_believes_a_good_instance_and_stops_where_it_is_spoilt() {
-    let page = Page::read().unwrap();
+    let page = page().unwrap();
     let cases = spoilt::all();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -46,9 +45,18 @@ fn sceptic_believes_a_good_instance_and_stops_where_it_is_spoilt() {
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    let tested: Vec<_> = page.sections().filter(|number| *number > 0).collect();
+    let tested: Vec<_> = page.steps.iter().map(|step| step.section).filter(|number| *number > 0).collect();
     let spoilt_in = |number: &u32| cases.iter().any(|case| case.stops_at == Some(*number));
     assert!(tested.iter().all(spoilt_in), "no fault is made for one of the sections {tested:?}");
+}
+
+/// The page. Blocks of `console`, what needs AWS's site, and of `text` are for readers alone.
+fn page() -> Result<Page> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../VERIFICATION.md");
+    let text = std::fs::read_to_string(path).context("VERIFICATION.md")?;
+    let page = Page::parse(&text, &["console", "text"])?;
+    ensure!(page.programs.len() == 2 && page.steps.len() > 10, "the page was not understood");
+    Ok(page)
 }
 
 fn problem(page: &Page, stage: &Stage, case: &Spoilt) -> Result<Option<String>> {
@@ -74,7 +82,7 @@ fn verify(page: &Page, stage: &Stage, case: &Spoilt) -> Result<Verdict> {
     let maintainers = stage.maintainers.each_ref().map(|keys| keys.public_key().to_hex() + "\n");
     write("maintainers", maintainers.concat().as_bytes())?;
     write("root.der", stage.root.der())?;
-    for (name, text) in &page.files {
+    for (name, text) in &page.programs {
         write(name, text.as_bytes())?;
     }
     for step in &page.steps {

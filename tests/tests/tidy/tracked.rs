@@ -43,7 +43,8 @@ impl File {
 
     /// Whether it holds tests and nothing else.
     pub(crate) fn is_test(&self) -> bool {
-        format!("/{}", self.path).contains("/tests/") || self.path.ends_with("/tests.rs")
+        let is_shared = self.path.starts_with("tests/src/");
+        !is_shared && format!("/{}", self.path).contains("/tests/") || self.path.ends_with("/tests.rs")
     }
 
     pub(crate) fn is_rust(&self) -> bool {

@@ -17,6 +17,7 @@ const IGNORED: &str = concat!("#[ign", "ore");
 const ANYHOW: &[(&str, &str)] = &[
     ("crates/bench/", "its errors are read by people"),
     ("cli/", "its errors are read by people"),
+    ("tests/src/", "its errors are read by people"),
     ("containers/echo/", "the smallest guest: an error ends it"),
     ("crates/devnet/", "its errors are read by people"),
     ("daemon/src/server.rs", "puts the parts together: an error ends the start"),

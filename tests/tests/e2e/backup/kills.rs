@@ -12,7 +12,6 @@ use protocol::nwc::GetBalance;
 use serde_json::json;
 use units::{Msat, Stopwatch};
 
-use super::disk::{lose_disk, lose_machine};
 use super::sealed;
 use super::watch::Watch;
 use crate::crash::{Random, seed};
@@ -99,14 +98,14 @@ impl Scene<'_> {
         let mut racing = false;
         let lost = if Step::RESTORE.contains(&step) {
             let lost = Stopwatch::start();
-            lose_machine(self.world).await?;
+            self.world.lose_enclave().await?;
             self.watch.arm(step);
             self.world.spawn_daemon()?;
             drop(self.watch.reached(step).await?);
             self.world.kill_daemon().await?;
             // Half of the time the half-restored disk is still there.
             if self.note.is_multiple_of(2) {
-                lose_disk(self.world).await?;
+                self.world.wipe_disk().await?;
             }
             lost
         } else {
@@ -118,7 +117,7 @@ impl Scene<'_> {
                 reached.go_on().await?;
             }
             let lost = Stopwatch::start();
-            lose_machine(self.world).await?;
+            self.world.lose_enclave().await?;
             lost
         };
         let (lost_note, counted) = (*self.note, self.watch.newest());

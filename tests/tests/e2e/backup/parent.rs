@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::disk::lose_machine;
 use super::stores::snapshots_pass;
 use super::{REFUSED_WAIT, sealed};
 use crate::in_world::in_world;
@@ -55,7 +54,7 @@ async fn lying_parent_is_refused_and_the_newest_backup_stays_usable() -> Result<
     in_world(sealed(2)?, async |world| {
         // What this machine had before stays at the parent, under another instance's name.
         let first = only_instance(world.backups())?;
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         std::fs::remove_file(world.operator().dir().join("genesis.json"))?;
         world.start_daemon().await?;
         world.wait_for_wallet().await?;
@@ -70,7 +69,7 @@ async fn lying_parent_is_refused_and_the_newest_backup_stays_usable() -> Result<
         copy(&good, &older)?;
         assert_eq!(put(&format!("{url}/note"), "two").await?, 200);
         snapshots_pass(world).await?;
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         world.stop_parent().await?;
         let lies = Lies { older: &older, other: &first };
 

@@ -6,7 +6,6 @@ use protocol::event::{tag_value, tags_named};
 use protocol::kinds::ANNOUNCEMENT;
 use serde_json::{Value, json};
 
-use super::disk::lose_machine;
 use super::{REFUSED_WAIT, sealed};
 use crate::in_world::in_world;
 use crate::stranger::{SOON, Stranger, get, put};
@@ -36,7 +35,7 @@ async fn lost_machine_comes_back_with_identity_volumes_and_balances() -> Result<
         let seen = acknowledged(world)?.last().copied().unwrap_or_default();
         world.wait_for_line(&format!("generation={}", seen + 2), SOON).await?;
 
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         world.start_daemon().await?;
         world.wait_for_wallet().await?;
 
@@ -80,7 +79,7 @@ async fn fresh_start_needs_the_launchers_word_for_this_very_run() -> Result<()> 
         let first = world.service()?;
         let genesis = world.operator().dir().join("genesis.json");
         let founded = std::fs::read(&genesis)?;
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         // The event of another run, that founded nothing.
         world.operator().permit_genesis(&nostr::key::Keys::generate().public_key())?;
         world.spawn_daemon()?;
@@ -93,7 +92,7 @@ async fn fresh_start_needs_the_launchers_word_for_this_very_run() -> Result<()> 
         world.start_daemon().await?;
         let second = world.service()?;
         ensure!(second != first, "a fresh start has the old service key");
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         std::fs::write(&genesis, founded)?;
         world.start_daemon().await?;
         assert_eq!(world.service()?, first);

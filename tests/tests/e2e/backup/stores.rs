@@ -9,7 +9,6 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use units::Stopwatch;
 
-use super::disk::lose_machine;
 use super::recovery::acknowledged;
 use super::{REFUSED_WAIT, sealed};
 use crate::in_world::{calm, in_world};
@@ -46,7 +45,7 @@ async fn restarts_lose_nothing_and_an_old_key_store_alone_is_not_believed() -> R
         }
         snapshots_pass(world).await?;
         let newest = acknowledged(world)?.last().copied();
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         world.start_daemon().await?;
         world.wait_for_wallet().await?;
         ensure!(restored(world)? >= newest, "restored {:?}, {newest:?} was acknowledged", restored(world)?);
@@ -54,7 +53,7 @@ async fn restarts_lose_nothing_and_an_old_key_store_alone_is_not_believed() -> R
         assert_eq!(get(&format!("{url}/note")).await?, (200, "new".to_owned()));
 
         // All that knew better are gone, and the old one is offered as the only one.
-        lose_machine(world).await?;
+        world.lose_enclave().await?;
         for i in 0..3 {
             world.key_stores_mut()?.kill(i).await?;
         }

@@ -11,11 +11,10 @@ use devnet::world::{Build, KEYCRUX_REPO, REPO, World};
 use nostr::key::Keys;
 use nostr::nips::nip19::ToBech32;
 use serde_json::json;
+use tests::page::{Page, Step};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 use tokio::process::Command;
-
-use super::page::{Page, Step};
 
 /// The longest that the commands of one block may take.
 const STEP_WAIT: Duration = Duration::from_secs(180);
