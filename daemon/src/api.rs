@@ -15,7 +15,7 @@ use std::sync::Arc;
 use lifecycle::Event;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, ReceiptPage,
+    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, ListParams, Quote, ReceiptPage,
     ReceiptParams, TopupParams, TopupReply, WithdrawParams, Withdrawal,
 };
 use protocol::rpc::{Code, Failure};
@@ -25,7 +25,7 @@ pub(crate) use launch::room;
 pub use reports::endpoints;
 
 use crate::context::Context;
-use crate::deploy::{CommandError, Fleet};
+use crate::deploy::{CommandError, Fleet, OwnerOrder};
 use crate::store::{Container, StoreError};
 
 /// Rows of one `list`, so that the answer fits into an event.
@@ -99,13 +99,21 @@ impl Api {
         reports::status(self.ctx(), &self.find_owned(caller, pubkey)?)
     }
 
-    /// The caller's containers, newest first.
+    /// The caller's containers, newest first, in pages.
     ///
     /// # Errors
-    /// [`Failure`] if the store fails.
-    pub fn list(&self, caller: &PublicKey) -> Result<ContainerList, Failure> {
-        let containers = self.ctx().store.owned_by(caller, LIST_MAX).map_err(|e| store_failure(&e))?;
-        Ok(reports::list(self.ctx(), &containers))
+    /// [`Failure`] if the page is to begin behind what is no container of the caller's.
+    pub fn list(&self, caller: &PublicKey, params: &ListParams) -> Result<ContainerList, Failure> {
+        // One more than a page tells whether there is another.
+        let found = self.ctx().store.owned_by(caller, params.after.as_ref(), LIST_MAX + 1);
+        let mut containers = found.map_err(|e| store_failure(&e))?.ok_or_else(|| {
+            Failure::new(Code::ParamsInvalid, "after: you have no such container; begin the list anew")
+        })?;
+        let page = usize::try_from(LIST_MAX).unwrap_or(usize::MAX);
+        let has_more = containers.len() > page;
+        containers.truncate(page);
+        let next = containers.last().map(Container::pubkey).filter(|_| has_more);
+        Ok(reports::list(self.ctx(), &containers, next))
     }
 
     /// Stops a container's process. It pays for its units all the same.
@@ -143,7 +151,8 @@ impl Api {
         event: Event,
     ) -> Result<ContainerStatus, Failure> {
         self.find_owned(caller, pubkey)?;
-        self.fleet.command(pubkey, event).await.map_err(|e| command_failure(&e))?;
+        let order = OwnerOrder::Event(event);
+        self.fleet.order(pubkey, caller, order).await.map_err(|e| command_failure(&e))?;
         self.status(caller, pubkey)
     }
 

@@ -21,6 +21,7 @@ use crate::sealed::standing::Recovered;
 use crate::snapshots::Snapshots;
 use crate::statements::Statements;
 use crate::store::Store;
+use crate::upgrade::Stages;
 use crate::wallet::Wallet;
 
 /// The parts of the daemon that others use.
@@ -38,6 +39,8 @@ pub struct Context {
     pub runtime: Runtime,
     /// Images.
     pub images: ImageStore,
+    /// Keeps upgrades where they are while they are copied.
+    pub stages: Stages,
     /// The wallet.
     pub wallet: Wallet,
     /// The evidence.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lifecycle::Event;
 use nostr::key::PublicKey;
+use protocol::manifest::Salt;
 use protocol::nwc::Notification;
 use protocol::rpc::Code;
 use relay::nwc::WalletNews;
@@ -69,22 +70,34 @@ pub(crate) enum Input {
     Event(Event),
     /// The launch came to an end; an error says why it failed.
     LaunchEnded(Result<(), launch::LaunchFailure>),
-    /// The owner wants something.
-    Command(Event, oneshot::Sender<Result<(), CommandError>>),
+    /// This key, as the owner, wants something.
+    Owner(PublicKey, OwnerOrder, oneshot::Sender<Result<(), CommandError>>),
     /// Look whether the process runs.
     Look,
     /// Another image is to take the place of the one that runs.
     Upgrade(Box<Order>, oneshot::Sender<Result<(), CommandError>>),
-    /// Another environment is to take the place of the one that is.
-    SetEnv(Box<EnvPart>, oneshot::Sender<Result<(), CommandError>>),
     /// The image of an upgrade is fetched, or cannot be.
     ImageFetched(Result<(), launch::LaunchFailure>),
     /// An upgrade is over, or cannot go on for now.
     Swapped(Result<(), SwapError>),
-    /// What was agreed changed on record: read it again.
-    Reread,
     /// End, and stop the process.
     Shutdown,
+}
+
+/// What only the owner may have done.
+#[derive(Debug)]
+pub(crate) enum OwnerOrder {
+    /// The state is to change.
+    Event(Event),
+    /// Another environment is to take the place of the one that is.
+    SetEnv(Box<EnvPart>),
+    /// The container is to belong to another key.
+    Transfer {
+        /// Which.
+        to: PublicKey,
+        /// The salt is the owner's: who was it before must not test guesses of what the next one sets.
+        salt: Salt,
+    },
 }
 
 /// All drivers.
@@ -153,18 +166,6 @@ impl Fleet {
         answered.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
-    /// Gives a container another environment, and waits until its process runs with it.
-    ///
-    /// # Errors
-    /// [`CommandError`]; nothing changed then.
-    pub(crate) async fn set_env(&self, pubkey: &PublicKey, part: EnvPart) -> Result<(), CommandError> {
-        let (answer, answered) = oneshot::channel();
-        if !self.send(pubkey, Input::SetEnv(Box::new(part), answer)).await {
-            return Err(CommandError::NotFound);
-        }
-        answered.await.map_err(|_| CommandError::ShuttingDown)?
-    }
-
     /// Has releases looked for now.
     pub(crate) fn look_for_releases(&self) {
         self.releases_wanted.notify_one();
@@ -175,18 +176,18 @@ impl Fleet {
         self.releases_wanted.notified().await;
     }
 
-    /// Tells a driver that what was agreed changed on record.
-    pub async fn reread(&self, pubkey: &PublicKey) {
-        self.send(pubkey, Input::Reread).await;
-    }
-
-    /// Carries out an owner's command and waits until it is done.
+    /// Carries out the order of a container's owner, and waits until it is done.
     ///
     /// # Errors
     /// [`CommandError`]; nothing changed then.
-    pub async fn command(&self, pubkey: &PublicKey, event: Event) -> Result<(), CommandError> {
+    pub(crate) async fn order(
+        &self,
+        pubkey: &PublicKey,
+        by: &PublicKey,
+        order: OwnerOrder,
+    ) -> Result<(), CommandError> {
         let (answer, answered) = oneshot::channel();
-        if !self.send(pubkey, Input::Command(event, answer)).await {
+        if !self.send(pubkey, Input::Owner(*by, order, answer)).await {
             return Err(CommandError::NotFound);
         }
         answered.await.map_err(|_| CommandError::ShuttingDown)?

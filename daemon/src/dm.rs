@@ -53,7 +53,6 @@ pub struct MessageServer {
     log: Arc<RequestLog>,
     rate: Mutex<RateLimiter<nostr::key::PublicKey>>,
     talk: Mutex<Quota>,
-    quotes: Mutex<Quota>,
     under_way: Mutex<HashSet<EventId>>,
     places: Arc<Semaphore>,
 }
@@ -62,7 +61,6 @@ impl MessageServer {
     /// A server that is not yet listening.
     #[must_use]
     pub fn new(api: Api, speaker: Arc<Speaker>, pool: Pool, log: Arc<RequestLog>) -> Arc<Self> {
-        let rules = api.context().config.messages;
         Arc::new(Self {
             api,
             speaker,
@@ -70,7 +68,6 @@ impl MessageServer {
             log,
             rate: Mutex::new(RateLimiter::new(RATE)),
             talk: Mutex::new(Quota::new(TALK_PER_KEY, TALK_PER_HOUR)),
-            quotes: Mutex::new(Quota::new(rules.free_quotes_per_key, rules.free_quotes_per_hour)),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
         })

@@ -14,6 +14,7 @@ mod streams;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -40,8 +41,10 @@ use streams::Streams;
 
 /// Names a command, so that it has one effect however often it is sent.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// How often one address may ask what needs no signature.
-const OPEN_RATE: RateLimit = RateLimit { per_sec: 10, burst: 50 };
+/// How often one address may ask, whoever signs: keys cost nothing, and looking at a signature does.
+const ADDRESS_RATE: RateLimit = RateLimit { per_sec: 20, burst: 100 };
+/// How long a request's body may take to come.
+const BODY_WAIT: Duration = Duration::from_secs(20);
 /// What a web page may send, and for how long its browser remembers that.
 const CORS: [(axum::http::HeaderName, &str); 4] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
@@ -89,7 +92,7 @@ impl HttpServer {
             url,
             document,
             callers: Mutex::new(RateLimiter::new(rate)),
-            addresses: Mutex::new(RateLimiter::new(OPEN_RATE)),
+            addresses: Mutex::new(RateLimiter::new(ADDRESS_RATE)),
             under_way: Mutex::default(),
             streams: Streams::new(),
         })
@@ -146,11 +149,11 @@ impl HttpServer {
 
     async fn carry_out(&self, route: &Route, asking: Asking) -> Result<Response, Failure> {
         let now_ms = self.api.context().clock.now_ms();
+        if !lock(&self.addresses).allow(&asking.from, now_ms) {
+            return Err(rate_limited());
+        }
         let (caller, method) = match route.way {
             Way::Open(method) => {
-                if !lock(&self.addresses).allow(&asking.from, now_ms) {
-                    return Err(rate_limited());
-                }
                 // Who asks does not matter to what is open.
                 let nobody = self.api.context().keys.public_key();
                 let key = RequestKey::new(&nobody, "open", &[0; 32]);
@@ -253,7 +256,12 @@ async fn read(
     request: Request,
 ) -> Result<Asking, Failure> {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await.map_err(|_| {
+    let body = tokio::time::timeout(BODY_WAIT, axum::body::to_bytes(body, MESSAGE_BYTES_MAX)).await;
+    let body = body.map_err(|_| {
+        let secs = BODY_WAIT.as_secs();
+        Failure::new(Code::BadRequest, format!("the body did not come within {secs} s; send it at once"))
+    })?;
+    let body = body.map_err(|_| {
         Failure::new(Code::RequestTooLarge, format!("a request has at most {MESSAGE_BYTES_MAX} bytes"))
     })?;
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

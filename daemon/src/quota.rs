@@ -1,5 +1,5 @@
-//! How much a stranger gets for nothing: so much a day for each key, and so much an hour for all of them,
-//! because keys cost nothing.
+//! How much a stranger is told: so much a day for each key, and so much an hour for all of them, because
+//! keys cost nothing. What costs us something is counted in the database instead ([`crate::store`]).
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use units::UnixSecs;
 const HOUR_SECS: u64 = 3_600;
 const DAY_SECS: u64 = 24 * HOUR_SECS;
 
-/// What is left of what is free. Forgotten with the process: a restart gives everybody a new day.
+/// What is left to say. Forgotten with the process: a restart gives everybody a new day.
 #[derive(Debug)]
 pub(crate) struct Quota {
     per_key_and_day: u32,

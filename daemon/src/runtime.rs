@@ -43,8 +43,8 @@ pub use freeze::Why;
 pub use guest_dir::Door;
 pub use leftovers::Leftovers;
 pub use network::{Addresses, NetworkPlan};
-pub(crate) use volume::file_name as volume_file_name;
 pub use volume::{VOLUMES_DIR, VolumeError, Volumes};
+pub(crate) use volume::{file_name as volume_file_name, saved_name as saved_file_name};
 
 use crate::config::Config;
 use crate::store::Container;

@@ -41,7 +41,7 @@ use crate::runtime::{Runtime, watch_exits};
 use crate::snapshots::{MESSAGES_DB, REQUESTS_DB, STATE_DB};
 use crate::statements::Statements;
 use crate::store::{Origin, Store};
-use crate::upgrade;
+use crate::upgrade::{self, Stages};
 use crate::upgrades;
 use crate::wallet::Wallet;
 use end::{End, asked_to_end, settled, wait_for_end};
@@ -96,6 +96,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         store,
         runtime,
         images,
+        stages: Stages::default(),
         wallet,
         attestor,
         statements,

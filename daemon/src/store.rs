@@ -12,6 +12,7 @@ mod history;
 mod image_part;
 mod owners;
 mod progress;
+mod quotas;
 mod receipts;
 mod record;
 mod upgrades;
@@ -28,6 +29,7 @@ pub use charges::Charge;
 pub use containers::{NewLaunch, ReserveError, Room};
 pub use env_part::EnvPart;
 pub use image_part::ImagePart;
+pub use quotas::FreeQuota;
 pub use receipts::{NewReceipt, NextReceipt};
 pub use record::{Container, Origin, PortMapping, Spec, Token};
 pub use upgrades::{OpenUpgrade, Probe, ReleaseRef, UpgradeIntent};
@@ -83,6 +85,7 @@ impl Store {
             M::up(include_str!("store/history.sql")),
             M::up(include_str!("store/upgrades.sql")),
             M::up(include_str!("store/receipts.sql")),
+            M::up(include_str!("store/quotas.sql")),
         ];
         Migrations::new(steps).to_latest(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection) })

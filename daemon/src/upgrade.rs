@@ -13,6 +13,7 @@
 //! | `watch`, `releases` | looks for releases of what runs under the policy `signed`, and judges them |
 //! | `swap` | carries out the stages of [`lifecycle::upgrade`] |
 //! | `health` | whether a new image is healthy |
+//! | `stages` | keeps every upgrade at its stage while a snapshot is made |
 //!
 //! What was decided, and why, is a row that the owner can read, and an event of the container's history.
 
@@ -20,11 +21,13 @@ mod health;
 mod order;
 mod owner;
 mod releases;
+mod stages;
 pub(crate) mod swap;
 mod watch;
 
 pub(crate) use order::Order;
 pub(crate) use owner::{check_launch, list, order as order_of, set_pinned};
+pub(crate) use stages::Stages;
 pub(crate) use watch::watch;
 
 use protocol::rpc::enclaved::{StateReason, UpgradeOutcome};

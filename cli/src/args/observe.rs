@@ -34,9 +34,9 @@ pub(crate) struct ContainerEvents {
 pub(crate) struct ContainerExec {
     #[command(flatten)]
     pub(crate) container: OneContainer,
-    /// How long it may take, in seconds.
+    /// How long it may take before it is killed, in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 10)]
-    pub(crate) timeout: u32,
+    pub(crate) within: u32,
     /// The program and its arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND", value_parser = values::text)]
     pub(crate) command: Vec<String>,

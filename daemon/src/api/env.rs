@@ -6,6 +6,7 @@ use protocol::rpc::{Code, Failure};
 use protocol::secrets::{Secrets, check_beside};
 
 use super::{Api, command_failure, secrets};
+use crate::deploy::OwnerOrder;
 use crate::store::EnvPart;
 
 impl Api {
@@ -42,7 +43,8 @@ impl Api {
         let env_hmacs =
             params.env.iter().map(|(name, value)| (name.clone(), salt.hmac(name, value))).collect();
         let part = EnvPart { env: params.env, env_hmacs, secrets: changed };
-        self.fleet.set_env(&params.pubkey, part).await.map_err(|e| command_failure(&e))?;
+        let order = OwnerOrder::SetEnv(Box::new(part));
+        self.fleet.order(&params.pubkey, caller, order).await.map_err(|e| command_failure(&e))?;
         self.status(caller, &params.pubkey)
     }
 }

@@ -2,8 +2,8 @@
 
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
-    ContainerParams, ExecParams, HistoryParams, LaunchParams, LogsParams, NoParams, ReceiptParams,
-    SetEnvParams, TopupParams, TransferParams, UpgradeParams, WithdrawParams, parse_params,
+    ContainerParams, ExecParams, HistoryParams, LaunchParams, ListParams, LogsParams, NoParams,
+    ReceiptParams, SetEnvParams, TopupParams, TransferParams, UpgradeParams, WithdrawParams, parse_params,
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
@@ -70,10 +70,7 @@ pub(crate) async fn call(
         "launch" => reply(&api.launch(caller, key, LaunchParams::parse(&params)?).await?),
         "info" => reply(&api.info(&pubkey()?)?),
         "status" => reply(&api.status(&caller, &pubkey()?)?),
-        "list" => {
-            let NoParams {} = parse_params(&params)?;
-            reply(&api.list(&caller)?)
-        }
+        "list" => reply(&api.list(&caller, &parse_params::<ListParams>(&params)?)?),
         "pause" => reply(&api.pause(&caller, &pubkey()?).await?),
         "resume" => reply(&api.resume(&caller, &pubkey()?).await?),
         "terminate" => reply(&api.terminate(&caller, &pubkey()?).await?),

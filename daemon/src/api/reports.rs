@@ -1,6 +1,7 @@
 //! Containers as the API shows them.
 
 use lifecycle::Phase;
+use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
     ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Endpoint, StateReason,
 };
@@ -87,11 +88,11 @@ fn reason(container: &Container) -> Option<StateReason> {
     Some(StateReason { code: code.to_owned(), message: message.to_owned() })
 }
 
-pub(super) fn list(ctx: &Context, containers: &[Container]) -> ContainerList {
+pub(super) fn list(ctx: &Context, containers: &[Container], next: Option<PublicKey>) -> ContainerList {
     let summary = |container: &Container| ContainerSummary {
         info: info(ctx, container),
         balance_msat: container.balance,
         paid_until: paid_until(container),
     };
-    ContainerList { containers: containers.iter().map(summary).collect() }
+    ContainerList { containers: containers.iter().map(summary).collect(), next }
 }

@@ -25,7 +25,7 @@ impl Api {
         if self.ctx().store.upgraded_by(&key.to_hex()).map_err(|e| store_failure(&e))? {
             return self.status(caller, &params.pubkey);
         }
-        let order = upgrade::order_of(self.ctx(), &container, key, &params.docker).await?;
+        let order = upgrade::order_of(self.ctx(), &container, caller, key, &params.docker).await?;
         self.fleet.upgrade(&params.pubkey, order).await.map_err(|e| command_failure(&e))?;
         self.status(caller, &params.pubkey)
     }

@@ -1,6 +1,7 @@
 //! The driver of one container.
 
 mod env;
+mod owners;
 mod upgrading;
 
 use std::collections::VecDeque;
@@ -80,16 +81,12 @@ impl Driver {
                 input = inputs.recv() => match input {
                     Some(Input::Event(event)) => self.feed(event).await,
                     Some(Input::LaunchEnded(outcome)) => self.launch_ended(outcome).await,
-                    Some(Input::Command(event, answer)) => {
-                        // Who asked may have stopped waiting.
-                        drop(answer.send(self.command(event).await));
-                    }
+                    // Who asked may have stopped waiting.
+                    Some(Input::Owner(by, order, answer)) => drop(answer.send(self.obey(&by, order).await)),
                     Some(Input::Upgrade(order, answer)) => drop(answer.send(self.upgrade(&order).await)),
-                    Some(Input::SetEnv(part, answer)) => drop(answer.send(self.set_env(*part).await)),
                     Some(Input::ImageFetched(outcome)) => self.image_fetched(outcome).await,
                     Some(Input::Swapped(outcome)) => self.swapped(outcome).await,
                     Some(Input::Look) => self.look().await,
-                    Some(Input::Reread) => self.reread(),
                     Some(Input::Shutdown) | None => return self.shutdown().await,
                 },
                 () = tokio::time::sleep(sleep) => self.wake().await,
@@ -213,7 +210,7 @@ impl Driver {
                 self.owe(Effect::Upgrade);
                 None
             }
-            Effect::Upgrade => self.swap(),
+            Effect::Upgrade => self.swap().await,
             Effect::AbandonUpgrade => {
                 self.abandon_upgrade().await;
                 None

@@ -2,7 +2,9 @@
 
 use nostr::key::PublicKey;
 use protocol::dm::{Command, MentionKeys, ParseError, Target, after_mention};
-use protocol::rpc::enclaved::{ContainerInfo, ContainerStatus, LaunchParams, LogsParams, TopupParams};
+use protocol::rpc::enclaved::{
+    ContainerInfo, ContainerStatus, LaunchParams, ListParams, LogsParams, TopupParams,
+};
 use protocol::rpc::{Code, Failure};
 use relay::dm::Letter;
 use relay::request_log::RequestKey;
@@ -11,6 +13,7 @@ use units::Msat;
 
 use super::{MessageServer, lock, say};
 use crate::api::methods;
+use crate::store::FreeQuota;
 
 /// Lines of a container's output in one message, if nothing is said: a screenful.
 const LOG_LINES: u32 = 20;
@@ -18,6 +21,9 @@ const LOG_LINES: u32 = 20;
 const LOG_CHARS_MAX: usize = 8_000;
 /// Names of a list of containers that does not fit into a message are not shown.
 const NAMES_MAX: usize = 20;
+
+/// Pages of the writer's containers among which one is looked for by its name; older ones have their keys.
+const PAGES_MAX: usize = 20;
 
 /// What is answered.
 #[derive(Debug)]
@@ -80,7 +86,7 @@ impl MessageServer {
                 let reply = api.launch(from, key, *params).await?;
                 Ok(say::launched(&reply, units, self.ctx().config.price.period_secs, now))
             }
-            Command::List => Ok(say::list(&api.list(&from)?.containers, now)),
+            Command::List => Ok(say::list(&api.list(&from, &ListParams::default())?, now)),
             Command::Status(target) => Ok(say::status(&api.status(&from, &self.find(&from, &target)?)?, now)),
             Command::Topup { sats, target } => {
                 methods::check_hold(api, "topup")?;
@@ -142,8 +148,15 @@ impl MessageServer {
         if let Target::Key(key) = target {
             return Ok(*key);
         }
-        let mut all: Vec<ContainerInfo> =
-            self.api.list(from)?.containers.into_iter().map(|one| one.info).collect();
+        let (mut all, mut page) = (Vec::<ContainerInfo>::new(), ListParams::default());
+        for _ in 0..PAGES_MAX {
+            let list = self.api.list(from, &page)?;
+            all.extend(list.containers.into_iter().map(|one| one.info));
+            page.after = list.next;
+            if page.after.is_none() {
+                break;
+            }
+        }
         let lives =
             |info: &ContainerInfo| !matches!(info.state.as_str(), "expired" | "failed" | "terminated");
         // Who names none means one that lives, if there is one.
@@ -175,12 +188,18 @@ impl MessageServer {
         if rules.work_bits > 0 && letter.work_bits >= rules.work_bits {
             return Ok(());
         }
-        let has_paid = ctx.store.has_paid(&letter.from).unwrap_or_else(|e| {
-            tracing::error!("payments not read: {e}");
-            false
+        let free =
+            FreeQuota { per_key_and_day: rules.free_quotes_per_key, per_hour: rules.free_quotes_per_hour };
+        let may = ctx.store.has_paid(&letter.from).and_then(|has_paid| {
+            if has_paid { Ok(true) } else { ctx.store.take_free(&letter.from, free, ctx.clock.now()) }
         });
-        if has_paid || lock(&self.quotes).take(&letter.from, ctx.clock.now()) {
-            return Ok(());
+        match may {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(e) => {
+                tracing::error!("what is free cannot be counted: {e}");
+                return Err(Failure::new(Code::Internal, "a fault of the server; write again in a minute"));
+            }
         }
         let message = format!(
             "the free quotes are used up for now; write again tomorrow, or with {} bits of proof of work \

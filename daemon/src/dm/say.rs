@@ -5,7 +5,7 @@ use nostr::nips::nip19::ToBech32;
 use protocol::dm::HELP;
 use protocol::rpc::Failure;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerStatus, ContainerSummary, Invoice, LaunchReply, Logs, Quote, Terms,
+    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Invoice, LaunchReply, Logs, Quote, Terms,
 };
 use units::{Msat, UnixSecs, calendar};
 
@@ -98,8 +98,8 @@ pub(super) fn topup(made: &Invoice, now: UnixSecs) -> String {
     )
 }
 
-pub(super) fn list(containers: &[ContainerSummary], now: UnixSecs) -> String {
-    if containers.is_empty() {
+pub(super) fn list(list: &ContainerList, now: UnixSecs) -> String {
+    if list.containers.is_empty() {
         return "You have no container here. Write deploy IMAGE to launch one.".to_owned();
     }
     let line = |one: &ContainerSummary| {
@@ -109,7 +109,11 @@ pub(super) fn list(containers: &[ContainerSummary], now: UnixSecs) -> String {
         };
         format!("{} — {}, balance {} sat{paid}", named(&one.info), one.info.state, one.balance_msat)
     };
-    containers.iter().map(line).collect::<Vec<_>>().join("\n")
+    let mut lines: Vec<String> = list.containers.iter().map(line).collect();
+    if list.next.is_some() {
+        lines.push("There are older ones; encli container ls shows them all.".to_owned());
+    }
+    lines.join("\n")
 }
 
 fn until_text(until: UnixSecs, now: UnixSecs) -> String {

@@ -20,7 +20,7 @@ const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take to send what stands before the body, the next request of a connection
 /// included.
 const HEADER_WAIT: Duration = Duration::from_secs(20);
-/// How long a request may take to be read and answered, streams apart.
+/// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// How long to wait before accepting again when no more files can be opened.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

@@ -2,7 +2,8 @@
 
 use protocol::rpc::enclaved::{
     ContainerInfo, ContainerList, ContainerStatus, ExecParams, ExecReply, History, LaunchParams, LaunchReply,
-    LogLine, Logs, Quote, Stats, Terms, TopupParams, TopupReply, TransferParams, WithdrawParams, Withdrawal,
+    LogLine, Logs, Quote, ReceiptPage, SetEnvParams, Stats, Terms, TopupParams, TopupReply, TransferParams,
+    UpgradeParams, Upgrades, WithdrawParams, Withdrawal,
 };
 use utoipa::ToSchema;
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -88,7 +89,15 @@ const fn post(
 pub(super) const ROUTES: &[Route] = &[
     get("/v1/price", Way::Open("price"), "What this server sells, and for how much", shape::<Terms>),
     post("/v1/quotes", "quote", "What a launch would cost", Some(shape::<LaunchParams>), shape::<Quote>),
-    get("/v1/containers", Way::Signed("list"), "Your containers, newest first", shape::<ContainerList>),
+    Route {
+        query: &["after"],
+        ..get(
+            "/v1/containers",
+            Way::Signed("list"),
+            "Your containers, newest first; what is behind `next` is asked for with `after`",
+            shape::<ContainerList>,
+        )
+    },
     post(
         "/v1/containers",
         "launch",
@@ -144,6 +153,37 @@ pub(super) const ROUTES: &[Route] = &[
             shape::<History>,
         )
     },
+    Route {
+        query: &["from"],
+        ..get(
+            "/v1/containers/{pubkey}/receipts",
+            Way::Signed("receipts"),
+            "Signed receipts of what was paid, in their chain, with the statement of its end",
+            shape::<ReceiptPage>,
+        )
+    },
+    get(
+        "/v1/containers/{pubkey}/upgrades",
+        Way::Signed("upgrades"),
+        "What was decided about a container's image, newest first",
+        shape::<Upgrades>,
+    ),
+    post(
+        "/v1/containers/{pubkey}/upgrade",
+        "upgrade",
+        "Has another image take the place of the one that runs",
+        Some(of_container::<UpgradeParams>),
+        shape::<ContainerStatus>,
+    ),
+    post("/v1/containers/{pubkey}/pin", "pin", "Holds it at its image", None, shape::<Upgrades>),
+    post("/v1/containers/{pubkey}/unpin", "unpin", "Lets its image change again", None, shape::<Upgrades>),
+    post(
+        "/v1/containers/{pubkey}/env",
+        "set_env",
+        "Gives it another environment, and starts it anew with that",
+        Some(of_container::<SetEnvParams>),
+        shape::<ContainerStatus>,
+    ),
     post(
         "/v1/containers/{pubkey}/topup",
         "topup",

@@ -3,6 +3,8 @@
 
 mod saved;
 
+pub(crate) use saved::saved_name;
+
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};

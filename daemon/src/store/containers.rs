@@ -74,7 +74,7 @@ impl From<rusqlite::Error> for ReserveError {
     }
 }
 
-const COLUMNS: &str = "seckey, token, slot, builtin, owner, request_key, spec, state, invoice, balance_msat, \
+pub(super) const COLUMNS: &str = "seckey, token, slot, builtin, owner, request_key, spec, state, invoice, balance_msat, \
                        app, reason, created_at, started_at";
 /// A launch that nobody has paid yet.
 const UNPAID: &str = "json_extract(state, '$.phase') = 'waiting'";
@@ -194,20 +194,6 @@ impl Store {
     /// [`StoreError`].
     pub fn builtin(&self, name: &str) -> Result<Option<Container>, StoreError> {
         self.find("builtin = ?1", &name)
-    }
-
-    /// The containers of one owner, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn owned_by(&self, owner: &PublicKey, limit: u32) -> Result<Vec<Container>, StoreError> {
-        let connection = self.lock();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM containers WHERE owner = ?1 ORDER BY created_at DESC, rowid DESC LIMIT ?2"
-        );
-        let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_and_then(params![owner.to_bytes(), limit], read)?;
-        rows.collect()
     }
 
     fn find(&self, condition: &str, value: &dyn rusqlite::ToSql) -> Result<Option<Container>, StoreError> {
@@ -344,7 +330,7 @@ fn insert(connection: &Connection, launch: &NewLaunch, slot: u16) -> Result<(), 
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> Result<Container, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Container, StoreError> {
     let seckey: [u8; 32] = row.get(0)?;
     let seckey = SecretKey::from_slice(&seckey).map_err(|e| StoreError::malformed("key", e))?;
     let public_key = |what: &'static str, bytes: Option<[u8; 32]>| {

@@ -75,7 +75,7 @@ fn launch_is_remembered_whole() {
     assert_eq!(read.spec.ports.iter().map(|m| m.server_port).collect::<Vec<_>>(), [100, 101]);
     assert_eq!((read.keys.secret_key(), read.token == made.token), (made.keys.secret_key(), true));
     assert!(!format!("{read:?}").contains("hunter2"));
-    assert_eq!(fixture.store.owned_by(&owner, 10).unwrap().len(), 1);
+    assert_eq!(fixture.store.owned_by(&owner, None, 10).unwrap().unwrap().len(), 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use nostr::key::PublicKey;
 use protocol::manifest::Upgrade;
 
 use crate::image::{ImageSpec, PinnedImage, PortProtocol};
@@ -28,8 +29,13 @@ pub(crate) struct Order {
 /// Why it is to take its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Cause {
-    /// The owner's command with this key.
-    Owner(String),
+    /// The owner's command.
+    Owner {
+        /// The key of the command.
+        request: String,
+        /// Who was the owner then.
+        by: PublicKey,
+    },
     /// All signers released it.
     Release(SignedRelease),
 }
@@ -49,7 +55,7 @@ impl Order {
     /// The release, unless the owner asked.
     pub(crate) const fn release(&self) -> Option<&ReleaseRef> {
         match &self.cause {
-            Cause::Owner(_) => None,
+            Cause::Owner { .. } => None,
             Cause::Release(release) => Some(&release.0),
         }
     }
@@ -57,7 +63,15 @@ impl Order {
     /// The key of the owner's command, if it was that.
     pub(crate) fn request_key(&self) -> Option<&str> {
         match &self.cause {
-            Cause::Owner(key) => Some(key),
+            Cause::Owner { request, .. } => Some(request),
+            Cause::Release(_) => None,
+        }
+    }
+
+    /// Who asked, if it was an owner.
+    pub(crate) const fn by(&self) -> Option<&PublicKey> {
+        match &self.cause {
+            Cause::Owner { by, .. } => Some(by),
             Cause::Release(_) => None,
         }
     }
@@ -65,7 +79,7 @@ impl Order {
     /// The policy under which this is allowed.
     pub(crate) const fn policy(&self) -> Upgrade {
         match &self.cause {
-            Cause::Owner(_) => Upgrade::Owner,
+            Cause::Owner { .. } => Upgrade::Owner,
             Cause::Release(_) => Upgrade::Signed,
         }
     }

@@ -1,5 +1,6 @@
 //! What owners ask: `upgrade`, `pin`, `unpin`, `upgrades`.
 
+use nostr::key::PublicKey;
 use protocol::manifest::Upgrade;
 use protocol::nec::image_release::ImageLabels;
 use protocol::rpc::enclaved::Upgrades;
@@ -34,6 +35,7 @@ pub(crate) fn check_launch(policy: Upgrade, image: &ImageSpec) -> Result<(), Fai
 pub(crate) async fn order(
     ctx: &Context,
     container: &Container,
+    by: &PublicKey,
     key: RequestKey,
     docker: &str,
 ) -> Result<Order, Failure> {
@@ -54,7 +56,7 @@ pub(crate) async fn order(
     let image = resolve(ctx, container, &reference).await.map_err(|e| {
         Failure::new(Code::from_text(e.code()).unwrap_or(Code::Internal), format!("docker: {e}"))
     })?;
-    Order::new(image, Cause::Owner(key.to_hex()))
+    Order::new(image, Cause::Owner { request: key.to_hex(), by: *by })
         .map_err(|e| Failure::new(Code::LabelsInvalid, format!("docker: {e}")))
 }
 

@@ -47,9 +47,9 @@ struct Swap<'c> {
 ///
 /// # Errors
 /// [`SwapError`]; nothing changed then.
-pub(crate) fn enter(ctx: &Context, pubkey: &PublicKey, told: Told) -> Result<bool, SwapError> {
+pub(crate) async fn enter(ctx: &Context, pubkey: &PublicKey, told: Told) -> Result<bool, SwapError> {
     let Some(mut swap) = Swap::find(ctx, pubkey)? else { return Ok(false) };
-    swap.follow(told)
+    swap.follow(told).await
 }
 
 /// Carries an upgrade on until it is over.
@@ -67,7 +67,7 @@ pub(crate) async fn carry_on(ctx: &Context, pubkey: &PublicKey) -> Result<(), Sw
             Stage::Trying { .. } => swap.run_on_trial().await,
             Stage::RollingBack { .. } => swap.roll_back_insistently().await,
         };
-        if !swap.follow(told)? {
+        if !swap.follow(told).await? {
             metrics::histogram!("upgrade_seconds").record(took.elapsed().as_secs_f64());
             swap.forget_images().await;
             return Ok(());
@@ -92,7 +92,7 @@ pub(crate) async fn abandon(ctx: &Context, pubkey: &PublicKey) -> Result<(), Swa
         because("cancelled", "the container was stopped while its image was being upgraded")
     });
     let mut told = Told::Cancelled;
-    while swap.follow(told)? {
+    while swap.follow(told).await? {
         swap.roll_back().await?;
         told = Told::Done;
     }
@@ -127,7 +127,8 @@ impl<'c> Swap<'c> {
     }
 
     /// Puts what follows on record; false if that is the end.
-    fn follow(&mut self, told: Told) -> Result<bool, SwapError> {
+    async fn follow(&mut self, told: Told) -> Result<bool, SwapError> {
+        let _not_copied = self.ctx.stages.enter().await;
         match next(self.open.intent.stage, told) {
             Act::Enter(stage) => {
                 let switches =

@@ -187,8 +187,8 @@ pub(crate) async fn exec(ctx: &Context, args: &ContainerExec) -> Result<Executed
     let pubkey = args.container.npub;
     let (_, remote) = connect(ctx, &args.container).await?;
     let _doing = ctx.progress.begin("exec: waiting for the command");
-    let params = ExecParams { pubkey, command: args.command.clone(), timeout_secs: args.timeout };
-    let wait = Duration::from_secs(u64::from(args.timeout)) + BESIDES;
+    let params = ExecParams { pubkey, command: args.command.clone(), timeout_secs: args.within };
+    let wait = Duration::from_secs(u64::from(args.within)) + BESIDES;
     let reply = remote.command("exec", &params, wait.max(remote.wait())).await?;
     Ok(Executed { pubkey, reply })
 }

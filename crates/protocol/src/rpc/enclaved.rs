@@ -34,8 +34,8 @@ pub use observe::{
 };
 pub use receipts::{ReceiptPage, ReceiptParams};
 pub use reports::{
-    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Endpoint, Invoice, LaunchReply, Quote,
-    StateReason, TopupReply, Withdrawal,
+    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Endpoint, Invoice, LaunchReply,
+    ListParams, Quote, StateReason, TopupReply, Withdrawal,
 };
 
 pub use upgrade::{UPGRADES_MAX, UpgradeOutcome, UpgradeParams, UpgradeRecord, Upgrades};

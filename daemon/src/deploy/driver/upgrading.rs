@@ -22,6 +22,10 @@ impl Driver {
     /// Puts an upgrade on record and begins it, if it may be.
     pub(super) async fn upgrade(&mut self, order: &Order) -> Result<(), CommandError> {
         self.ctx.hold.require().map_err(|failure| not_now(failure.code, &failure.message))?;
+        // Looking the image up took as long as its registry liked.
+        if let Some(by) = order.by() {
+            self.check_owner(by)?;
+        }
         let pubkey = self.container.pubkey();
         let intent = self.intent(order)?;
         let to = intent.to.clone();
@@ -117,7 +121,7 @@ impl Driver {
 
     /// Hands the process over to the upgrade on record, wherever that is. Without one there is nothing to
     /// hand over for.
-    pub(super) fn swap(&mut self) -> Option<Event> {
+    pub(super) async fn swap(&mut self) -> Option<Event> {
         if self.upgrading.as_ref().is_some_and(|task| !task.is_finished()) {
             return None;
         }
@@ -132,7 +136,7 @@ impl Driver {
         let Some(open) = open else { return Some(Event::UpgradeEnded) };
         let told = if open.intent.stage == Stage::Fetching { Told::Done } else { Told::Found };
         // On record before anything can ask where it is.
-        match swap::enter(&ctx, &pubkey, told) {
+        match swap::enter(&ctx, &pubkey, told).await {
             Ok(true) => {}
             Ok(false) => return Some(Event::UpgradeEnded),
             Err(e) => {

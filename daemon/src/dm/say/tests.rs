@@ -83,15 +83,21 @@ fn state_says_what_to_do() {
 
 #[test]
 fn list_has_a_line_for_each() {
-    assert!(list(&[], NOW).contains("deploy IMAGE"));
+    let some = |containers: &[ContainerSummary], next| {
+        list(&ContainerList { containers: containers.to_vec(), next }, NOW)
+    };
+    assert!(some(&[], None).contains("deploy IMAGE"));
     let one = |name, state, paid_until| ContainerSummary {
         info: info(name, state),
         balance_msat: Msat::new(1_500),
         paid_until,
     };
-    let text =
-        list(&[one(Some("a"), "deployed", Some(NOW.plus_secs(60))), one(None, "paused", Some(NOW))], NOW);
+    let two = [one(Some("a"), "deployed", Some(NOW.plus_secs(60))), one(None, "paused", Some(NOW))];
+    let text = some(&two, None);
     let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 2);
+    let more = some(&two, Some(two[1].info.pubkey));
+    assert!(more.starts_with(&text) && more.ends_with("shows them all."), "{more}");
     assert_eq!(lines[0], "a — deployed, balance 1.5 sat, paid until 2027-01-15 08:01:00 UTC (in 1 min)");
     assert!(
         lines[1].starts_with("npub1") && lines[1].ends_with(" — paused, balance 1.5 sat"),

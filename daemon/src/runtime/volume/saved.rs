@@ -17,7 +17,13 @@ const SAVING: &str = "saving";
 
 impl Volumes {
     fn copy_of(&self, pubkey: &PublicKey, upgrade: i64, extension: &str) -> PathBuf {
-        self.dir.join(format!("{}.{upgrade}.{extension}", pubkey.to_hex()))
+        self.dir.join(name_of(pubkey, upgrade, extension))
+    }
+
+    /// The whole copy of a container's volume from before an upgrade, if there is one.
+    pub(in crate::runtime) fn saved(&self, pubkey: &PublicKey, upgrade: i64) -> Option<PathBuf> {
+        let saved = self.copy_of(pubkey, upgrade, SAVED);
+        saved.is_file().then_some(saved)
     }
 
     /// Copies a stopped container's volume for an upgrade; false if it has none. A copy made before is made
@@ -79,6 +85,15 @@ impl Volumes {
     fn broken(&self, source: io::Error) -> VolumeError {
         VolumeError::Io { path: self.dir.clone(), source }
     }
+}
+
+/// Name of the file that holds a container's volume as it was before an upgrade.
+pub(crate) fn saved_name(pubkey: &PublicKey, upgrade: i64) -> String {
+    name_of(pubkey, upgrade, SAVED)
+}
+
+fn name_of(pubkey: &PublicKey, upgrade: i64, extension: &str) -> String {
+    format!("{}.{upgrade}.{extension}", pubkey.to_hex())
 }
 
 /// Makes a rename last.

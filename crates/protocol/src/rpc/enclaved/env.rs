@@ -6,20 +6,23 @@ use std::fmt;
 use nostr::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::launch::{ParamError, check_env, parse_params};
 use crate::secrets::Sealed;
 
 /// Parameters of `set_env`. `Debug` does not show values.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetEnvParams {
     /// The container's key.
+    #[schema(value_type = String)]
     pub pubkey: PublicKey,
     /// The whole environment as it is to be.
     pub env: BTreeMap<String, String>,
     /// All secrets as they are to be, sealed by the owner to the service key; they stay if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub secrets: Option<Sealed>,
 }
 

@@ -165,11 +165,24 @@ pub struct StateReason {
     pub message: String,
 }
 
+/// Parameters of `list`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListParams {
+    /// Only those behind this container of the caller's: what the answer before had as `next`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<PublicKey>,
+}
+
 /// Answer to `list`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ContainerList {
     /// The caller's containers, newest first.
     pub containers: Vec<ContainerSummary>,
+    /// There are more: ask for what comes `after` this one. Absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next: Option<PublicKey>,
 }
 
 /// A row of `list`.

@@ -9,10 +9,11 @@ use utoipa::ToSchema;
 pub const UPGRADES_MAX: u32 = 50;
 
 /// Parameters of `upgrade`, as the reference has them.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpgradeParams {
     /// The container's key.
+    #[schema(value_type = String)]
     pub pubkey: PublicKey,
     /// Image reference, `[docker://][registry/]repository[:tag][@sha256:…]`. A tag is resolved once, now.
     pub docker: String,
