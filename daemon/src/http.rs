@@ -33,6 +33,7 @@ use protocol::rpc::{Code, Failure, ID_BYTES_MAX, MESSAGE_BYTES_MAX};
 use relay::request_log::{RequestKey, RequestLog, Seen};
 use relay::rpc::{RateLimit, RateLimiter};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::api::{Api, methods};
 use auth::Asked;
@@ -41,8 +42,10 @@ use streams::Streams;
 
 /// Names a command, so that it has one effect however often it is sent.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// How often one address may ask, whoever signs: keys cost nothing, and looking at a signature does.
-const ADDRESS_RATE: RateLimit = RateLimit { per_sec: 20, burst: 100 };
+/// How often one address may ask what needs no signature.
+const OPEN_RATE: RateLimit = RateLimit { per_sec: 10, burst: 50 };
+/// Requests that are carried out at once, whether or not their clients still wait.
+const CONCURRENT_MAX: usize = 128;
 /// How long a request's body may take to come.
 const BODY_WAIT: Duration = Duration::from_secs(20);
 /// What a web page may send, and for how long its browser remembers that.
@@ -65,6 +68,7 @@ pub struct HttpServer {
     addresses: Mutex<RateLimiter<IpAddr>>,
     under_way: Mutex<HashSet<RequestKey>>,
     streams: Arc<Streams>,
+    places: Arc<Semaphore>,
 }
 
 /// A request, read.
@@ -92,9 +96,10 @@ impl HttpServer {
             url,
             document,
             callers: Mutex::new(RateLimiter::new(rate)),
-            addresses: Mutex::new(RateLimiter::new(ADDRESS_RATE)),
+            addresses: Mutex::new(RateLimiter::new(OPEN_RATE)),
             under_way: Mutex::default(),
             streams: Streams::new(),
+            places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
         })
     }
 
@@ -139,7 +144,7 @@ impl HttpServer {
         request: Request,
     ) -> Response {
         let outcome = match read(route.verb, from, container, request).await {
-            Ok(asking) => self.carry_out(route, asking).await,
+            Ok(asking) => self.carry_on(route, asking).await,
             Err(failure) => Err(failure),
         };
         let code = outcome.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
@@ -147,13 +152,29 @@ impl HttpServer {
         outcome.unwrap_or_else(status::refuse)
     }
 
+    /// To its end, even if the client goes away: half a command would be worse than either.
+    async fn carry_on(self: Arc<Self>, route: &'static Route, asking: Asking) -> Result<Response, Failure> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Failure::new(Code::ServerBusy, "too many requests are under way; ask again in a moment")
+        })?;
+        let carried = tokio::spawn(async move {
+            let outcome = self.carry_out(route, asking).await;
+            drop(place);
+            outcome
+        });
+        carried.await.unwrap_or_else(|e| {
+            tracing::error!("a request ended early: {e}");
+            Err(Failure::new(Code::Internal, "a fault of the server; try again"))
+        })
+    }
+
     async fn carry_out(&self, route: &Route, asking: Asking) -> Result<Response, Failure> {
         let now_ms = self.api.context().clock.now_ms();
-        if !lock(&self.addresses).allow(&asking.from, now_ms) {
-            return Err(rate_limited());
-        }
         let (caller, method) = match route.way {
             Way::Open(method) => {
+                if !lock(&self.addresses).allow(&asking.from, now_ms) {
+                    return Err(rate_limited());
+                }
                 // Who asks does not matter to what is open.
                 let nobody = self.api.context().keys.public_key();
                 let key = RequestKey::new(&nobody, "open", &[0; 32]);

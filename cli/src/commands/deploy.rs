@@ -59,9 +59,9 @@ pub(crate) struct Deployed {
 /// [`Failure`]. What fails after the launch names the container.
 pub(crate) async fn deploy(ctx: &Context, args: &Deploy) -> Result<Deployed, Failure> {
     let payer = args.pay.as_ref().map(|place| secrets::connection("--pay", &place.0)).transpose()?;
-    let keys = ctx.keys()?;
     let mut asked = request::params(args)?;
     let hidden = request::hidden_of_launch(args)?;
+    let keys = ctx.keys()?;
     protocol::secrets::check_beside(&hidden, &asked.env)?;
     let chosen = choose::server(ctx, args, asked.units).await?;
     if !hidden.is_empty() {

@@ -145,6 +145,8 @@ pub(super) async fn attested_fetch(
     container: &Container,
     request: AttestedFetch,
 ) -> Result<Fetched, Refusal> {
+    // Whatever a host is asked, it is asked in this server's name.
+    ctx.hold.require().map_err(|failure| Refusal::new(RefusalCode::NotHolding, failure.message))?;
     // Not a way around what the launch agreed on.
     if container.spec.egress == Egress::None {
         return Err(Refusal::new(

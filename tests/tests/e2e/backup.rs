@@ -2,6 +2,7 @@
 
 mod fence;
 mod kills;
+mod mid_upgrade;
 mod parent;
 mod recovery;
 mod stores;

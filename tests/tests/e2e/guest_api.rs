@@ -34,7 +34,7 @@ fn socket_path(world: &World, pubkey: &PublicKey) -> PathBuf {
     PathBuf::from(format!("/proc/{init}/root/run/enclaved/{}/guest.sock", engine_name(pubkey)))
 }
 
-fn socket(world: &World, pubkey: &PublicKey) -> GuestSocket {
+pub(crate) fn socket(world: &World, pubkey: &PublicKey) -> GuestSocket {
     GuestSocket::new(socket_path(world, pubkey))
 }
 

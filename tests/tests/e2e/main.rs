@@ -9,6 +9,7 @@
 mod backup;
 mod bad_input;
 mod crash;
+mod doors;
 mod draining;
 mod facts;
 mod fewer_units;

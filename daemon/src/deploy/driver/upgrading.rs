@@ -105,6 +105,10 @@ impl Driver {
     pub(super) async fn image_fetched(&mut self, outcome: Result<(), LaunchFailure>) {
         self.upgrading = None;
         let ended = match outcome {
+            // Held while it was fetched: what was said then holds.
+            Ok(()) if self.ctx.store.is_pinned(&self.container.pubkey()).unwrap_or(false) => {
+                (UpgradeOutcome::Cancelled, "pinned", "you hold the container at its image".to_owned())
+            }
             Ok(()) => match self.command(Event::UpgradeReady).await {
                 Ok(()) => return,
                 Err(e) => (UpgradeOutcome::Cancelled, "state_refused", e.to_string()),

@@ -11,6 +11,7 @@ use units::Stopwatch;
 
 use super::recovery::acknowledged;
 use super::{REFUSED_WAIT, sealed};
+use crate::doors::refused_while_put_aside;
 use crate::in_world::{calm, in_world};
 use crate::netns::engine_name;
 use crate::stranger::{LOOK_EVERY, SOON, Stranger, get, put};
@@ -89,7 +90,8 @@ async fn server_that_is_cut_off_does_nothing_until_it_is_heard_again() -> Result
     in_world(calm()?.sealed(sealing), async |world| {
         let image = world.push_echo().await?;
         let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
+        let extra = json!({"ports": [8080], "volumes": ["/data"], "exec": true, "upgrade": "owner"});
+        let pubkey = owner.run(&image, extra).await?;
         owner.wait_settled(&pubkey).await?;
         let url = owner.url(&pubkey).await?;
         let invoice = owner.invoice(1_000).await?;
@@ -114,6 +116,7 @@ async fn server_that_is_cut_off_does_nothing_until_it_is_heard_again() -> Result
         ] {
             assert_eq!(owner.refused(method, params).await, "not_holding", "{method}");
         }
+        refused_while_put_aside(world, &owner, &pubkey, &image).await?;
         // What is asked is answered, and what runs goes on; the wallet pays nobody.
         assert_eq!(owner.status(&pubkey).await?.info.state, "deployed");
         assert_eq!(get(&url).await?.0, 200);
