@@ -2,10 +2,15 @@
 //! from the container's account, the proof on record. Whatever crashes in between, doing it again
 //! charges once.
 
+use hmac::digest::Key;
+use hmac::{Hmac, KeyInit, Mac};
 use lifecycle::{Event, Phase};
-use nostr::key::PublicKey;
+use nostr::key::{Keys, PublicKey};
 use protocol::event::SignError;
 use protocol::nwc::ErrorCode;
+use sha2::Sha256;
+use units::Msat;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::checkpoint::Step;
 use crate::context::Context;
@@ -16,6 +21,8 @@ use crate::wallet::{InvoiceState, WalletError};
 /// How long the invoice of a charge can be paid. Longer than any outage that a container survives, so
 /// that one invoice usually sees a charge through.
 const CHARGE_INVOICE_SECS: u32 = 3_600;
+/// Enough that nobody guesses it, and half of the hash.
+const CODE_BYTES: usize = 16;
 
 /// Charges `container` for `period` and says what came of it.
 pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event {
@@ -135,8 +142,8 @@ async fn make_invoice(
     period: u64,
     charge: &Charge,
 ) -> Result<Invoice, ChargeFailure> {
-    let description = format!("period {period} of {pubkey}");
-    if settled_before_recovery(ctx, &description).await? {
+    let description = describe(&ctx.keys, pubkey, period);
+    if settled_before_recovery(ctx, charge.amount, &description).await? {
         tracing::info!(container = %pubkey, period, "a charge that the restored books do not know was paid");
         return Ok(Invoice::Settled);
     }
@@ -155,10 +162,29 @@ enum Invoice {
 
 /// The books are older than the wallet's after a restore: between their copies the wallet may have settled
 /// charges of which they do not know. Those are found by what only this server writes on its invoices.
-async fn settled_before_recovery(ctx: &Context, description: &str) -> Result<bool, WalletError> {
+async fn settled_before_recovery(
+    ctx: &Context,
+    amount: Msat,
+    description: &str,
+) -> Result<bool, WalletError> {
     let Some(recovered) = ctx.recovered else { return Ok(false) };
     let from = recovered.snapshot_made.minus_secs(CHARGE_INVOICE_SECS.into());
-    ctx.wallet.find_settled(&ctx.keys, description, from, recovered.at).await
+    ctx.wallet.find_settled(&ctx.keys, (amount, description), from, recovered.at).await
+}
+
+/// What the invoice of a charge says. Anybody may have the wallet make an invoice for this server's account,
+/// with any text on it: the code at the end is one that only this server can make.
+fn describe(keys: &Keys, pubkey: &PublicKey, period: u64) -> String {
+    let subject = format!("period {period} of {pubkey}");
+    // HMAC pads a short key with zeros to the block of its hash (RFC 2104).
+    let (mut block, secret) =
+        (Key::<Hmac<Sha256>>::default(), Zeroizing::new(keys.secret_key().to_secret_bytes()));
+    block[..secret.len()].copy_from_slice(secret.as_slice());
+    let mut mac = Hmac::<Sha256>::new(&block);
+    block.zeroize();
+    mac.update(b"enclaved/charge/");
+    mac.update(subject.as_bytes());
+    format!("{subject}, {}", hex::encode(&mac.finalize().into_bytes()[..CODE_BYTES]))
 }
 
 /// The wallet refused for another reason than the balance. If the invoice can no longer be paid it is
@@ -171,7 +197,7 @@ async fn replace_dead_invoice(
     refusal: WalletError,
 ) -> Result<Event, ChargeFailure> {
     let pubkey = &container.pubkey();
-    let charge = ctx.store.intend_charge(pubkey, period, units::Msat::ZERO, ctx.clock.now())?;
+    let charge = ctx.store.intend_charge(pubkey, period, Msat::ZERO, ctx.clock.now())?;
     let Some(hash) = charge.payment_hash else { return Err(refusal.into()) };
     match ctx.wallet.invoice_state(&ctx.keys, &hash).await? {
         InvoiceState::Paid(_) => record_paid(ctx, container, period, "settled").await,
@@ -180,5 +206,24 @@ async fn replace_dead_invoice(
             Err(refusal.into())
         }
         InvoiceState::Open => Err(refusal.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn description_tells_who_and_when_and_cannot_be_made_by_others() {
+        let (ours, theirs) = (Keys::generate(), Keys::generate());
+        let (one, other) = (theirs.public_key(), ours.public_key());
+        let text = describe(&ours, &one, 7);
+        assert!(text.starts_with(&format!("period 7 of {one}, ")) && text.len() < 150, "{text}");
+        assert_eq!(text, describe(&ours, &one, 7), "the same after a restart");
+        for different in [describe(&theirs, &one, 7), describe(&ours, &other, 7), describe(&ours, &one, 8)] {
+            let code = |text: &str| text.rsplit(' ').next().unwrap().to_owned();
+            assert_ne!(code(&text), code(&different));
+        }
+        assert!(!text.contains(&ours.secret_key().to_secret_hex()[..16]));
     }
 }

@@ -30,7 +30,7 @@ use axum::routing::{MethodFilter, get, on};
 use nostr::key::PublicKey;
 use protocol::event::CheckedEvent;
 use protocol::rpc::{Code, Failure, ID_BYTES_MAX, MESSAGE_BYTES_MAX};
-use relay::request_log::{RequestKey, RequestLog, Seen};
+use relay::request_log::{RequestKey, RequestLog, RequestLogError, Seen};
 use relay::rpc::{RateLimit, RateLimiter};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -232,6 +232,10 @@ impl HttpServer {
                 "this Idempotency-Key was used for another command; choose a new one",
             )),
             Ok(seen) => Ok(seen),
+            Err(RequestLogError::Full) => Err(Failure::new(
+                Code::RateLimited,
+                "this server was sent more than it can remember; ask again in some minutes",
+            )),
             Err(e) => {
                 tracing::error!("a request could not be put on record: {e}");
                 let message = "the request could not be put on record; nothing was done; try again";

@@ -1,6 +1,7 @@
 //! Holds the server's own containers still while nobody knows whether it may act: the wallet pays in its
 //! name, and takes orders from others than the daemon, too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,54 +17,58 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const SHARE_OF_LEASE: u32 = 6;
 
 /// Holds the built-ins still whenever the lease is about to end, until it is renewed; until the future is
-/// dropped.
+/// dropped. One that does not run yet is held from its start on.
 pub async fn watch(ctx: Arc<Context>) {
     let Some(keycrux) = &ctx.config.keycrux else { return std::future::pending().await };
     let margin = keycrux.lease() / SHARE_OF_LEASE;
-    let mut held: Vec<PublicKey> = Vec::new();
+    let (mut lapsed, mut held) = (false, BTreeSet::new());
     loop {
         let lasts = ctx.hold.lasts(margin);
-        if !lasts && held.is_empty() {
-            held = freeze(&ctx).await;
-        } else if lasts && !held.is_empty() {
-            held = thaw(&ctx, held).await;
+        if !lasts && !lapsed {
+            tracing::error!(
+                "the key stores do not answer: the wallet is held still, and nothing is done until they do"
+            );
+            metrics::gauge!("holding").set(0.0);
+            lapsed = true;
+        }
+        if !lasts {
+            freeze(&ctx, &mut held).await;
+        } else if lapsed {
+            thaw(&ctx, &mut held).await;
+            lapsed = !held.is_empty();
+            if !lapsed {
+                metrics::gauge!("holding").set(1.0);
+                tracing::info!("the key stores answer: going on");
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-async fn freeze(ctx: &Context) -> Vec<PublicKey> {
-    tracing::error!(
-        "the key stores do not answer: the wallet is held still, and nothing is done until they do"
-    );
-    metrics::gauge!("holding").set(0.0);
+/// Holds every built-in that is not held yet.
+async fn freeze(ctx: &Context, held: &mut BTreeSet<PublicKey>) {
     let containers = ctx.store.containers().unwrap_or_else(|e| {
         tracing::error!("containers not read: {e}");
         Vec::new()
     });
-    let mut held = Vec::new();
     for builtin in containers.iter().filter(|container| container.is_builtin()) {
         let pubkey = builtin.pubkey();
+        if held.contains(&pubkey) {
+            continue;
+        }
         match ctx.runtime.freeze(&pubkey, Why::Lapse).await {
-            Ok(()) => held.push(pubkey),
+            Ok(()) => drop(held.insert(pubkey)),
             Err(e) => tracing::error!(container = %pubkey, "not held still: {e}; trying again"),
         }
     }
-    held
 }
 
-/// Those that could not be let go on.
-async fn thaw(ctx: &Context, held: Vec<PublicKey>) -> Vec<PublicKey> {
-    let mut left = Vec::new();
-    for pubkey in held {
+/// Lets go on what is held, but for those with which it fails.
+async fn thaw(ctx: &Context, held: &mut BTreeSet<PublicKey>) {
+    for pubkey in std::mem::take(held) {
         if let Err(e) = ctx.runtime.thaw(&pubkey, Why::Lapse).await {
             tracing::error!(container = %pubkey, "not let go on: {e}; trying again");
-            left.push(pubkey);
+            held.insert(pubkey);
         }
     }
-    if left.is_empty() {
-        metrics::gauge!("holding").set(1.0);
-        tracing::info!("the key stores answer: going on");
-    }
-    left
 }

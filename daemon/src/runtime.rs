@@ -47,6 +47,7 @@ pub use volume::{VOLUMES_DIR, VolumeError, Volumes};
 pub(crate) use volume::{file_name as volume_file_name, saved_name as saved_file_name};
 
 use crate::config::Config;
+use crate::hold::Hold;
 use crate::store::Container;
 use error::missing;
 use freeze::Freezer;
@@ -79,6 +80,7 @@ pub struct Runtime {
     dns: Vec<String>,
     guest_port: u16,
     freezer: Freezer,
+    hold: Hold,
     /// Who starts or wipes something reads; who must have it still writes.
     comings_and_goings: RwLock<()>,
     execs: exec::UnderWay,
@@ -95,11 +97,12 @@ fn check_enforced(facts: &EngineFacts, is_production: bool) -> Result<(), Runtim
 
 impl Runtime {
     /// Connects to the engine, checks that it isolates containers as this server promises, and sets up
-    /// the firewall with no container in it.
+    /// the firewall with no container in it. Nothing is started while `hold` says that this server may not
+    /// act.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub async fn open(config: &Config, keys: &Keys) -> Result<Self, RuntimeError> {
+    pub async fn open(config: &Config, keys: &Keys, hold: Hold) -> Result<Self, RuntimeError> {
         let docker = engine::connect(&config.docker_socket).await?;
         let mut facts = EngineFacts::ask(&docker).await?;
         let networks = NetworkPlan::new(&config.network);
@@ -126,6 +129,7 @@ impl Runtime {
             dns,
             guest_port: config.network.guest_port,
             freezer: Freezer::default(),
+            hold,
             comings_and_goings: RwLock::default(),
             execs: exec::UnderWay::default(),
         })
@@ -271,7 +275,8 @@ impl Runtime {
     /// unmounted when the server last ended.
     ///
     /// # Errors
-    /// [`RuntimeError::NotPrepared`] if the container is not there, others if it cannot be started.
+    /// [`RuntimeError::NotPrepared`] if the container is not there, [`RuntimeError::NotHolding`] if this
+    /// server may not act, others if it cannot be started.
     pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
         let _no_copy = self.comings_and_goings.read().await;
         let mounts = self.attach(container).await?;
@@ -282,6 +287,12 @@ impl Runtime {
             return Err(RuntimeError::NotPrepared);
         }
         let name = plan::container_name(&container.pubkey());
+        // Whoever is to be held still waits for the start, and whoever starts looks who is.
+        let reasons = self.freezer.reasons(&container.pubkey());
+        let reasons = reasons.lock().await;
+        if !self.hold.may_act() {
+            return Err(RuntimeError::NotHolding);
+        }
         match self.docker.start_container(&name, None::<StartContainerOptions>).await {
             Ok(()) => {}
             Err(e) if error::is_status(&e, 304) => {}
@@ -290,6 +301,13 @@ impl Runtime {
             Err(e) if error::is_answer(&e) => return Err(RuntimeError::Start(e)),
             Err(e) => return Err(e.into()),
         }
+        if !reasons.is_empty()
+            && let Err(e) = freeze::pause(&self.docker, &name).await
+        {
+            self.stop(container).await?;
+            return Err(e);
+        }
+        drop(reasons);
         // It was created with enough to be started quickly; from here on it has what was paid for.
         let limits = self.unit_size.times(container.spec.units);
         let body = ContainerUpdateBody {
@@ -342,6 +360,7 @@ impl Runtime {
         }
         self.guests.remove(&container.pubkey())?;
         self.volumes.remove(&container.pubkey()).await?;
+        self.freezer.forget(&container.pubkey());
         Ok(())
     }
 

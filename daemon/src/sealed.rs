@@ -264,7 +264,6 @@ impl Opening<'_> {
             // Only now: a build that cannot restore changes nothing for those that can.
             holder.write(write).await?;
         }
-        leftovers.thaw().await?;
         let lineage = succession::lineage(&found.lineage, &own);
         let history = History { genesis: Some(genesis.id()), lineage, upgrades: Vec::new() };
         let succession = Succession {

@@ -82,7 +82,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let own_relay = internal.clone();
     tasks.spawn(async move { own_relay.listen(internal_listener).await.context("internal relay") });
 
-    let runtime = Runtime::open(&config, &keys).await?;
+    let runtime = Runtime::open(&config, &keys, hold.clone()).await?;
     let images = image_store(&config, &runtime)?;
     let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock), hold.clone());
     let development = config.development.clone().unwrap_or_default();
@@ -114,6 +114,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     });
     tracing::info!(pubkey = %keys.public_key(), not_enforced = ?ctx.runtime.facts().not_enforced, "starting");
 
+    // Before anything goes on or starts.
+    let lapsing = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        lapse::watch(lapsing).await;
+        Ok(())
+    });
     let fleet = Fleet::new(Arc::clone(&ctx));
     let guest_listener = TcpListener::bind(("0.0.0.0", ctx.config.network.guest_port)).await;
     let guest_listener = guest_listener.context("network.guest_port")?;
@@ -153,18 +159,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
-    let lapsing = Arc::clone(&ctx);
-    tasks.spawn(async move {
-        lapse::watch(lapsing).await;
-        Ok(())
-    });
-
     let pool = Pool::connect(ctx.config.relays.clone()).await?;
     let server = rpc_server(&ctx, &fleet, pool.clone())?;
     // There before the first snapshot, which has it in it.
     let messages = RequestLog::open(&ctx.config.data_dir().join(MESSAGES_DB)).context(MESSAGES_DB)?;
     if let Some(end) = settled(&ctx, &mut termination, &mut pushes).await {
-        return end.carry_out(&ctx, &fleet, tasks).await;
+        return end.carry_out(&ctx, &fleet, async {}, tasks).await;
     }
     if let Some(succession) = succession {
         let (watching, parent) = (Arc::clone(&ctx), parent.clone());
@@ -203,11 +203,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     answering.abort();
     announcing.abort();
     more_doors.shut();
-    if !matches!(end, End::Lost(_)) {
-        more_doors.drain().await;
-        server.drain().await;
-    }
-    let ended = end.carry_out(&ctx, &fleet, tasks).await;
+    let drain = async {
+        tokio::join!(more_doors.drain(), server.drain());
+    };
+    let ended = end.carry_out(&ctx, &fleet, drain, tasks).await;
     if let Some(snapshotting) = snapshotting {
         snapshotting.abort();
     }
@@ -271,6 +270,7 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
     let all: Vec<_> = builtins.into_iter().chain(launched).collect();
     let aside = capacity::stand_aside(&all, units, ctx.config.price.period_secs);
     for container in all {
+        ctx.runtime.thaw_leftover(&container.pubkey()).await?;
         // A launch that a crash kept from its invoice is one that nobody heard of.
         if container.invoice.is_none() && !container.is_builtin() {
             ctx.store.forget_launch(&container.pubkey())?;

@@ -17,7 +17,6 @@ use keyholder::{HoldError, Keyholder};
 use protocol::parent::backup::StoreError;
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify};
-use transport::{BackupClient, StreamAddress};
 use units::{Clock, Stopwatch, UnixSecs};
 
 use crate::checkpoint::{Checkpoints, Step};
@@ -91,7 +90,7 @@ impl TakeError {
 pub struct Snapshots {
     state_dir: PathBuf,
     data_dir: PathBuf,
-    address: StreamAddress,
+    backup: Backup,
     every: Duration,
     holder: Arc<Keyholder>,
     clock: Arc<dyn Clock>,
@@ -122,7 +121,7 @@ impl Snapshots {
         Self {
             state_dir: config.state_dir.clone(),
             data_dir: config.data_dir(),
-            address: backup.address.clone(),
+            backup: backup.clone(),
             every: Duration::from_secs(backup.interval_secs),
             holder,
             clock,
@@ -204,7 +203,7 @@ impl Snapshots {
         self.checkpoints.reach(Step::SnapshotDue, &subject).await;
         let sources = copies::make(ctx, &self.data_dir, copies, &subject).await?;
         self.checkpoints.reach(Step::SnapshotCopied, &subject).await;
-        let client = BackupClient::connect(&self.address, maker.engine.instance()).await?;
+        let client = self.backup.connect(maker.engine.instance()).await?;
         let mut store = Watched::new(client, &self.checkpoints, generation);
         let snapshot = maker.engine.snapshot(&mut store, sources, began).await?;
         self.checkpoints.reach(Step::SnapshotUploaded, &subject).await;

@@ -22,10 +22,10 @@ use crate::hold::Hold;
 const ANSWER_WAIT: Duration = Duration::from_secs(6);
 /// A wallet that has just told its key answers at once, or is not listening yet.
 const GREETING_WAIT: Duration = Duration::from_secs(2);
-/// Transactions asked for at once.
+/// Transactions asked for at once; the wallet may give fewer, and has more all the same.
 const PAGE: u32 = 50;
-/// Pages that are read: an hour of charges of a full server.
-const PAGES_MAX: u32 = 200;
+/// Pages that are read, of 20 as the wallet gives them: hours of charges of a full server.
+const PAGES_MAX: u32 = 500;
 /// Several readers of news: there is one.
 const NEWS_MAX: usize = 1_024;
 
@@ -201,7 +201,12 @@ impl Wallet {
             .parse()
             .map_err(|_| WalletError::Silent("the invoice on record has no payment hash".into()))?;
         let request = LookupInvoice { payment_hash: Some(payment_hash), invoice: None };
-        let found = connection.client.call(keys, &request, ANSWER_WAIT).await?;
+        let found = match connection.client.call(keys, &request, ANSWER_WAIT).await.map_err(WalletError::from)
+        {
+            // It forgets invoices that nobody paid in time, and no others.
+            Err(WalletError::Refused { code: ErrorCode::NotFound, .. }) => return Ok(InvoiceState::Dead),
+            found => found?,
+        };
         let now = self.clock.now();
         Ok(match found.state {
             Some(TransactionState::Settled) => InvoiceState::Paid(found.settled_at.unwrap_or(now)),
@@ -210,15 +215,15 @@ impl Wallet {
         })
     }
 
-    /// True if an invoice of the account of `keys` with exactly this description, made in this time, was
-    /// settled.
+    /// True if an invoice of the account of `keys` for exactly this amount and with exactly this description,
+    /// made in this time, was settled.
     ///
     /// # Errors
     /// [`WalletError`].
     pub async fn find_settled(
         &self,
         keys: &Keys,
-        description: &str,
+        (amount, description): (Msat, &str),
         from: UnixSecs,
         until: UnixSecs,
     ) -> Result<bool, WalletError> {
@@ -236,18 +241,19 @@ impl Wallet {
             let page = connection.client.call(keys, &request, ANSWER_WAIT).await?.transactions;
             let is_it = |one: &&Transaction| {
                 one.description.as_deref() == Some(description)
+                    && one.amount == amount
                     && one.state == Some(TransactionState::Settled)
             };
             if page.iter().any(|one| is_it(&one)) {
                 return Ok(true);
             }
             let count = u32::try_from(page.len()).unwrap_or(u32::MAX);
-            if count < PAGE {
+            if count == 0 {
                 return Ok(false);
             }
             offset += count;
         }
-        Err(WalletError::Silent(format!("it lists more than {} transactions", PAGES_MAX * PAGE)))
+        Err(WalletError::Silent(format!("it lists more than {offset} transactions")))
     }
 
     /// The Lightning address of the account of `keys`; none if the wallet serves none.

@@ -25,6 +25,12 @@ pub const AGE_SECS_MAX: u64 = 600;
 /// How long answers are kept for clients that repeat themselves. Longer than [`AGE_SECS_MAX`], so that
 /// no event that would still be taken is ever forgotten.
 const KEPT_SECS: u64 = 24 * 3_600;
+/// How long they are kept at least, when there are too many: an event may be of the future by
+/// [`AGE_SECS_MAX`] when it comes, and be old by as much when it comes again.
+const REPLAYED_SECS: u64 = 2 * AGE_SECS_MAX + 60;
+/// Beyond so many nothing is taken until some have been forgotten: keys cost nothing, and neither do
+/// commands that are refused. Some 100 MB at a fully used answer of 500 bytes each.
+const ROWS_MAX: u64 = 200_000;
 /// Old rows are removed at every so-manieth command.
 const PRUNE_EVERY: u64 = 256;
 
@@ -77,6 +83,9 @@ pub enum RequestLogError {
     /// SQLite failed.
     #[error("the log of requests cannot be used")]
     Sqlite(#[from] rusqlite::Error),
+    /// Strangers sent more than is remembered.
+    #[error("the log of requests is full: ask again in some minutes")]
+    Full,
     /// The schema cannot be brought up to date.
     #[error("the log of requests cannot be migrated")]
     Migration(#[from] rusqlite_migration::Error),
@@ -92,6 +101,8 @@ pub struct RequestLog {
 struct Writer {
     connection: Connection,
     begun: u64,
+    rows_max: u64,
+    is_full: bool,
 }
 
 impl RequestLog {
@@ -104,7 +115,7 @@ impl RequestLog {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         Migrations::new(vec![M::up(include_str!("request_log/schema.sql"))]).to_latest(&mut connection)?;
-        Ok(Self { writer: Mutex::new(Writer { connection, begun: 0 }) })
+        Ok(Self { writer: Mutex::new(Writer { connection, begun: 0, rows_max: ROWS_MAX, is_full: false }) })
     }
 
     /// Records that `event` carries the command `id` with this body, and says what is known of it.
@@ -173,11 +184,26 @@ impl Writer {
     fn prune_now_and_then(&mut self, now: UnixSecs) -> Result<(), RequestLogError> {
         self.begun += 1;
         if self.begun.is_multiple_of(PRUNE_EVERY) {
-            let before = i64::try_from(now.minus_secs(KEPT_SECS).0).unwrap_or(i64::MAX);
-            self.connection.execute("DELETE FROM events WHERE at < ?1", [before])?;
-            self.connection.execute("DELETE FROM commands WHERE at < ?1", [before])?;
+            self.prune(now, KEPT_SECS)?;
+            if self.rows()? >= self.rows_max {
+                self.prune(now, REPLAYED_SECS)?;
+            }
+            self.is_full = self.rows()? >= self.rows_max;
         }
+        if self.is_full { Err(RequestLogError::Full) } else { Ok(()) }
+    }
+
+    fn prune(&self, now: UnixSecs, kept_secs: u64) -> Result<(), RequestLogError> {
+        let before = i64::try_from(now.minus_secs(kept_secs).0).unwrap_or(i64::MAX);
+        self.connection.execute("DELETE FROM events WHERE at < ?1", [before])?;
+        self.connection.execute("DELETE FROM commands WHERE at < ?1", [before])?;
         Ok(())
+    }
+
+    fn rows(&self) -> Result<u64, RequestLogError> {
+        let count = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let rows = count("SELECT count(*) FROM commands")?.max(count("SELECT count(*) FROM events")?);
+        Ok(u64::try_from(rows).unwrap_or_default())
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use nostr::key::PublicKey;
 use protocol::nec::{Env, Version};
+use protocol::parent::backup::{InstanceId, StoreError};
 use protocol::rpc::keycrux::{Policy, Revoked};
 use quorum::Size;
 use serde::{Deserialize, Serialize};
 use service::{ConfigError, check_relays};
-use transport::StreamAddress;
+use transport::{BackupClient, StreamAddress};
 
 /// Most key stores of a group, as they have it.
 const LAUNCHERS_MAX: usize = 15;
@@ -103,6 +104,9 @@ pub struct Backup {
     /// The most that is restored, holes included.
     #[serde(default = "defaults::bytes_max")]
     pub bytes_max: u64,
+    /// How long the parent may take for one request, whatever of its bytes has come.
+    #[serde(default = "defaults::stall_secs")]
+    pub stall_secs: u64,
 }
 
 mod defaults {
@@ -128,6 +132,11 @@ mod defaults {
 
     pub(super) const fn bytes_max() -> u64 {
         64 * 1024 * 1024 * 1024
+    }
+
+    // A chunk of a MiB at a seventh of a Mbit/s.
+    pub(super) const fn stall_secs() -> u64 {
+        60
     }
 }
 
@@ -261,12 +270,20 @@ impl Release {
 }
 
 impl Backup {
+    /// Connects to the parent's store.
+    pub(crate) async fn connect(&self, instance: InstanceId) -> Result<BackupClient, StoreError> {
+        BackupClient::connect_with(&self.address, instance, Duration::from_secs(self.stall_secs)).await
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.interval_secs == 0 {
             return refuse("backup.interval_secs", "must be at least 1");
         }
         if self.bytes_max == 0 {
             return refuse("backup.bytes_max", "must be at least 1");
+        }
+        if self.stall_secs == 0 {
+            return refuse("backup.stall_secs", "must be at least 1");
         }
         Ok(())
     }

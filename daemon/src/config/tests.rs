@@ -99,7 +99,7 @@ fn sealed_configuration_has_its_defaults() {
     let (keycrux, backup) = (config.keycrux.clone().unwrap(), config.backup.clone().unwrap());
     assert_eq!((keycrux.lease_secs, keycrux.margin_secs, keycrux.wait_secs), (60, 6, 600));
     assert_eq!((keycrux.threshold, keycrux.split, keycrux.size().unwrap().writes()), (1, None, 2));
-    assert_eq!((backup.interval_secs, backup.bytes_max), (300, 64 << 30));
+    assert_eq!((backup.interval_secs, backup.bytes_max, backup.stall_secs), (300, 64 << 30, 60));
     let policy = config.release.clone().unwrap().policy(&config.repo, protocol::nec::Env::Dev).unwrap();
     assert_eq!((policy.signers_wanted(), policy.min_delay_secs), (2, 60));
     // Sealed state has a folder of its own, which is replaced as a whole.
@@ -158,6 +158,7 @@ fn faults_of_sealing_name_their_field() {
     check(&|v| v["release"]["delay"] = json!(1), "unknown field `delay`");
     check(&|v| v["backup"]["interval_secs"] = json!(0), "backup.interval_secs");
     check(&|v| v["backup"]["bytes_max"] = json!(0), "backup.bytes_max");
+    check(&|v| v["backup"]["stall_secs"] = json!(0), "backup.stall_secs");
     check(&|v| v["backup"]["address"] = json!("http://x"), "is not an address");
     check(&|v| v["backup"]["dir"] = json!("/x"), "unknown field `dir`");
 }

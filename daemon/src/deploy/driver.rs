@@ -199,13 +199,8 @@ impl Driver {
                 None
             }
             Effect::Charge { period } => Some(billing::charge(&self.ctx, &self.container, period).await),
+            Effect::Start => self.start().await,
             // Another may have this server's state, and run it already.
-            Effect::Start if !self.ctx.hold.may_act() => {
-                self.owed.retain(|effect| *effect != Effect::Stop);
-                self.owe(Effect::Start);
-                None
-            }
-            Effect::Start => Some(self.start().await),
             Effect::Upgrade if !self.ctx.hold.may_act() => {
                 self.owe(Effect::Upgrade);
                 None
@@ -292,21 +287,30 @@ impl Driver {
         }
     }
 
-    async fn start(&mut self) -> Event {
+    async fn start(&mut self) -> Option<Event> {
         self.owed.retain(|effect| *effect != Effect::Stop);
+        // Another may have this server's state, and run it already.
+        if !self.ctx.hold.may_act() {
+            self.owe(Effect::Start);
+            return None;
+        }
         // Never one image on the data of another.
         if self.owed.contains(&Effect::AbandonUpgrade) {
             self.owed.clear();
             self.abandon_upgrade().await;
             if !self.owed.is_empty() {
-                return Event::Exited;
+                return Some(Event::Exited);
             }
         }
         match launch::start(&self.ctx, &self.container).await {
-            Ok(()) => Event::Started,
+            Ok(()) => Some(Event::Started),
+            Err(failure) if failure.code == launch::NOT_HOLDING => {
+                self.owe(Effect::Start);
+                None
+            }
             Err(failure) => {
                 tracing::warn!(container = %self.container.pubkey(), "start: {failure}");
-                Event::Exited
+                Some(Event::Exited)
             }
         }
     }

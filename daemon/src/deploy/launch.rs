@@ -17,6 +17,8 @@ use crate::store::Container;
 /// How long a launch is tried again when it fails for a passing reason: the engine restarts, a registry
 /// has a bad minute.
 const TRY_WAIT: Duration = Duration::from_secs(180);
+/// The code of a start that waits until this server may act.
+pub(crate) const NOT_HOLDING: &str = "not_holding";
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_secs(2);
 
@@ -58,6 +60,7 @@ impl From<RuntimeError> for LaunchFailure {
                 message: format!("{error}; check the image's entrypoint and the arguments"),
                 passing: false,
             },
+            RuntimeError::NotHolding => Self { code: NOT_HOLDING, message: error.to_string(), passing: true },
             RuntimeError::ImageVolumes(_) => {
                 Self { code: "image_unsupported", message: error.to_string(), passing: false }
             }
@@ -124,6 +127,10 @@ pub(super) async fn launch(
             Ok(()) => {
                 metrics::histogram!("launch_seconds").record(took.elapsed().as_secs_f64());
                 return Ok(());
+            }
+            Err(failure) if failure.code == NOT_HOLDING => {
+                tracing::info!(container = subject, "launch: {failure}; it waits");
+                ctx.hold.held().await;
             }
             Err(failure) if failure.passing && took.elapsed() < TRY_WAIT => {
                 tracing::warn!(container = subject, "launch: {failure}; trying again");

@@ -26,6 +26,9 @@ pub enum RuntimeError {
     /// The engine took a request and never ended it.
     #[error("the container engine hangs")]
     Hangs,
+    /// This server cannot show that it alone has its state.
+    #[error("this server may not act now")]
+    NotHolding,
     /// The container is not there.
     #[error("the container is not prepared")]
     NotPrepared,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -24,34 +25,23 @@ pub enum Why {
     Lapse,
 }
 
-/// What is held still, and why.
+/// Why each container is held still. Whoever starts, holds or lets go one has its reasons locked meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct Freezer(Mutex<HashMap<PublicKey, BTreeSet<Why>>>);
+pub(super) struct Freezer(std::sync::Mutex<HashMap<PublicKey, Reasons>>);
+
+type Reasons = Arc<Mutex<BTreeSet<Why>>>;
 
 impl Freezer {
-    async fn freeze(&self, docker: &Docker, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
-        let mut frozen = self.0.lock().await;
-        let reasons = frozen.entry(*pubkey).or_default();
-        if reasons.is_empty() {
-            pause(docker, &plan::container_name(pubkey)).await?;
-        }
-        reasons.insert(why);
-        Ok(())
+    pub(super) fn reasons(&self, pubkey: &PublicKey) -> Reasons {
+        Arc::clone(self.lock().entry(*pubkey).or_default())
     }
 
-    async fn thaw(&self, docker: &Docker, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
-        let mut frozen = self.0.lock().await;
-        let Some(reasons) = frozen.get_mut(pubkey) else { return Ok(()) };
-        if !reasons.contains(&why) {
-            return Ok(());
-        }
-        if reasons.len() == 1 {
-            unpause(docker, &plan::container_name(pubkey)).await?;
-            frozen.remove(pubkey);
-        } else {
-            reasons.remove(&why);
-        }
-        Ok(())
+    pub(super) fn forget(&self, pubkey: &PublicKey) {
+        self.lock().remove(pubkey);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, Reasons>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -81,12 +71,18 @@ pub(super) async fn unpause(docker: &Docker, name: &str) -> Result<(), RuntimeEr
 }
 
 impl Runtime {
-    /// Holds a container's process still.
+    /// Holds a container's process still: at once, or from its start on.
     ///
     /// # Errors
     /// [`RuntimeError`].
     pub async fn freeze(&self, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
-        self.freezer.freeze(&self.docker, pubkey, why).await
+        let reasons = self.freezer.reasons(pubkey);
+        let mut reasons = reasons.lock().await;
+        if reasons.is_empty() {
+            pause(&self.docker, &plan::container_name(pubkey)).await?;
+        }
+        reasons.insert(why);
+        Ok(())
     }
 
     /// Lets a container's process go on, unless another reason is left.
@@ -94,7 +90,23 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]; it is still held then.
     pub async fn thaw(&self, pubkey: &PublicKey, why: Why) -> Result<(), RuntimeError> {
-        self.freezer.thaw(&self.docker, pubkey, why).await
+        let reasons = self.freezer.reasons(pubkey);
+        let mut reasons = reasons.lock().await;
+        if reasons.len() == 1 && reasons.contains(&why) {
+            unpause(&self.docker, &plan::container_name(pubkey)).await?;
+        }
+        reasons.remove(&why);
+        Ok(())
+    }
+
+    /// Lets go on what an older life of the server held still, unless there is a reason of this one.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub async fn thaw_leftover(&self, pubkey: &PublicKey) -> Result<(), RuntimeError> {
+        let reasons = self.freezer.reasons(pubkey);
+        let reasons = reasons.lock().await;
+        if reasons.is_empty() { unpause(&self.docker, &plan::container_name(pubkey)).await } else { Ok(()) }
     }
 
     /// Copies a container's volume to the new file `to`, if it has one, with its process held still and

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ContainerSummary;
@@ -13,6 +14,11 @@ use futures_util::future::join_all;
 
 use super::error::missing;
 use super::{LABEL_BUILTIN, LABEL_PUBKEY, Runtime, RuntimeError, engine, freeze, plan, volume};
+
+/// How often it is looked whether everything is dead that had to be killed.
+const KILL_EVERY: Duration = Duration::from_millis(200);
+/// For so long an engine that does not answer is asked again: ten seconds.
+const KILL_TRIES: usize = 50;
 
 /// The engine, before it is known whose state this server has.
 #[derive(Debug)]
@@ -36,17 +42,6 @@ impl Leftovers {
     pub async fn freeze_builtins(&self) -> Result<(), RuntimeError> {
         for name in self.names(LABEL_BUILTIN, None).await? {
             freeze::pause(&self.docker, &name).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets go on what was held still, by us or by a life that ended meanwhile.
-    ///
-    /// # Errors
-    /// [`RuntimeError`].
-    pub async fn thaw(&self) -> Result<(), RuntimeError> {
-        for name in self.names(LABEL_PUBKEY, Some("paused")).await? {
-            freeze::unpause(&self.docker, &name).await?;
         }
         Ok(())
     }
@@ -80,17 +75,29 @@ impl Leftovers {
 impl Runtime {
     /// Kills every container at once: this server may do nothing any more.
     pub async fn kill_all(&self) {
-        let names = match names(&self.docker, LABEL_PUBKEY, None).await {
-            Ok(names) => names,
-            Err(e) => return tracing::error!("containers are not killed: {e}"),
-        };
-        let killing = names.iter().map(|name| async move {
+        for _ in 0..KILL_TRIES {
+            match self.kill_running().await {
+                Ok(0) => return,
+                Ok(count) => tracing::info!(count, "containers were killed"),
+                Err(e) => tracing::error!("containers are not killed: {e}; trying again"),
+            }
+            tokio::time::sleep(KILL_EVERY).await;
+        }
+        tracing::error!("containers may still run: end this machine");
+    }
+
+    /// How many ran, each of which was told to end.
+    async fn kill_running(&self) -> Result<usize, RuntimeError> {
+        let mut running = names(&self.docker, LABEL_PUBKEY, Some("running")).await?;
+        running.extend(names(&self.docker, LABEL_PUBKEY, Some("paused")).await?);
+        let killing = running.iter().map(|name| async move {
             let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
             if let Err(e) = self.docker.kill_container(name, Some(options)).await {
                 tracing::debug!(name, "not killed: {e}");
             }
         });
         join_all(killing).await;
+        Ok(running.len())
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use ::backup::{DiskSecret, Engine, Progress};
 use quorum::{Head, RecordId};
-use transport::BackupClient;
 use units::Clock;
 
 use super::disk::{self, Verdict};
@@ -92,7 +91,7 @@ impl Place<'_> {
     /// one is sent whole.
     async fn adopt(&self, engine: &mut Engine, head: Head) {
         let adopted = async {
-            let mut store = BackupClient::connect(&self.backup.address, engine.instance()).await?;
+            let mut store = self.backup.connect(engine.instance()).await?;
             engine.adopt(&mut store, stored(head)).await
         };
         if let Err(e) = adopted.await {
@@ -108,7 +107,7 @@ impl Place<'_> {
     async fn restore(&self, engine: &mut Engine, head: Head) -> Result<Recovered, SealedError> {
         tracing::info!(generation = head.generation, "restoring the newest snapshot");
         let incoming = self.incoming();
-        let client = BackupClient::connect(&self.backup.address, engine.instance()).await?;
+        let client = self.backup.connect(engine.instance()).await?;
         let mut store = Watched::new(client, self.checkpoints, head.generation);
         let progress = say_progress();
         let bytes_max = self.backup.bytes_max;

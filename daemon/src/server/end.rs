@@ -8,14 +8,20 @@ use protocol::parent::Push;
 use service::Termination;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use units::Stopwatch;
 
 use crate::context::Context;
 use crate::deploy::Fleet;
 
-/// How long the last snapshot may take if nobody says how long there is.
-const LAST_SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
-/// What stays of the parent's deadline for everything else.
-const DEADLINE_SHARE: u64 = 2;
+/// How long the end may take if nobody says how long there is.
+const END_WAIT: Duration = Duration::from_secs(120);
+/// The parts of it in which commands under way are answered, and containers are stopped; the last snapshot
+/// has the rest, less a reserve for everything after it.
+const DRAIN_SHARE: u32 = 8;
+/// See [`DRAIN_SHARE`].
+const STOP_SHARE: u32 = 3;
+/// See [`DRAIN_SHARE`].
+const RESERVE_SHARE: u32 = 8;
 
 /// Why the server ends.
 pub(super) enum End {
@@ -40,38 +46,52 @@ impl std::fmt::Display for End {
 }
 
 impl End {
-    /// Ends in order, with a last snapshot; or at once and with an error, if another has the state.
+    /// Ends in order, with a last snapshot; or at once and with an error, if another has the state, or gets
+    /// it meanwhile. `drain` answers what is under way.
     pub(super) async fn carry_out(
         self,
         ctx: &Arc<Context>,
         fleet: &Arc<Fleet>,
+        drain: impl Future<Output = ()>,
         mut tasks: JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        match self {
-            Self::Lost(loss) => {
-                // First of all: whatever runs, runs with keys that are another's now.
-                ctx.runtime.kill_all().await;
-                tasks.abort_all();
-                ctx.parent_log.line(format!("stopped at once: the record is lost: {loss}"));
-                Err(anyhow::Error::new(loss).context("the record is lost, and everything was stopped"))
-            }
+        let loss = match self {
+            Self::Lost(loss) => loss,
             Self::Asked { reason, deadline_secs } => {
                 tracing::info!("ending: {reason}");
-                fleet.shutdown().await;
-                last_snapshot(ctx, deadline_secs).await;
-                tasks.shutdown().await;
-                tracing::info!("ended");
-                Ok(())
+                let whole = deadline_secs.map_or(END_WAIT, Duration::from_secs);
+                tokio::select! {
+                    () = end_in_order(ctx, fleet, drain, whole) => {
+                        tasks.shutdown().await;
+                        tracing::info!("ended");
+                        return Ok(());
+                    }
+                    loss = ctx.hold.lost() => loss,
+                }
             }
-        }
+        };
+        // First of all: whatever runs, runs with keys that are another's now.
+        ctx.runtime.kill_all().await;
+        tasks.abort_all();
+        ctx.parent_log.line(format!("stopped at once: the record is lost: {loss}"));
+        Err(anyhow::Error::new(loss).context("the record is lost, and everything was stopped"))
     }
 }
 
-async fn last_snapshot(ctx: &Context, deadline_secs: Option<u64>) {
-    let Some(snapshots) = &ctx.snapshots else { return };
-    let wait = deadline_secs.map_or(LAST_SNAPSHOT_WAIT, |secs| Duration::from_secs(secs / DEADLINE_SHARE));
-    if tokio::time::timeout(wait, snapshots.take_or_say(ctx)).await.is_err() {
-        tracing::error!("the last snapshot took longer than {} s and may not count", wait.as_secs());
+/// Each part gets its share of the time at most, so that none of them costs the last snapshot.
+async fn end_in_order(ctx: &Context, fleet: &Fleet, drain: impl Future<Output = ()>, whole: Duration) {
+    let since = Stopwatch::start();
+    bounded("answering what is under way", whole / DRAIN_SHARE, drain).await;
+    bounded("stopping containers", whole / STOP_SHARE, fleet.shutdown()).await;
+    if let Some(snapshots) = &ctx.snapshots {
+        let left = (whole - whole / RESERVE_SHARE).saturating_sub(since.elapsed());
+        bounded("the last snapshot", left, async { _ = snapshots.take_or_say(ctx).await }).await;
+    }
+}
+
+async fn bounded(what: &str, wait: Duration, part: impl Future<Output = ()>) {
+    if tokio::time::timeout(wait, part).await.is_err() {
+        tracing::error!("{what} took longer than {} ms and was given up", wait.as_millis());
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) async fn make(
     // Read first: a volume whose container the database does not know would never go away.
     let containers = kept(ctx)?;
     let mut sources = Vec::new();
-    for name in [STATE_DB, REQUESTS_DB, MESSAGES_DB] {
+    // The memory of commands first: one of which it does not know yet is recognised by what it did, but one
+    // whose answer it has is not done again.
+    for name in [REQUESTS_DB, MESSAGES_DB, STATE_DB] {
         let (from, to) = (data_dir.join(name), copies.join(name));
         copy_database(from, to.clone()).await?;
         // What strangers chose lies beside other strangers' secrets: no length may tell of it.

@@ -209,6 +209,8 @@ impl<'c> Swap<'c> {
         let failure = loop {
             match self.start_new().await {
                 Ok(()) => break None,
+                // It waits as long as this server may not act, and that says nothing of the image.
+                Err(failure) if failure.code == launch::NOT_HOLDING => self.ctx.hold.held().await,
                 Err(failure) if failure.is_passing() && trying.elapsed() < TRY_WAIT => {
                     tracing::warn!(container = %self.container.pubkey(), "trial: {failure}; trying again");
                     tokio::time::sleep(TRY_EVERY).await;

@@ -6,6 +6,7 @@ mod mid_upgrade;
 mod parent;
 mod recovery;
 mod stores;
+mod streams;
 mod upgrade;
 mod watch;
 

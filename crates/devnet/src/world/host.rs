@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::operator::Build;
-use super::{READY_DEADLINE, STOP_GRACE, World, configs};
+use super::{READY_DEADLINE, STOP_GRACE, World, configs, sealing};
 use crate::process::{Process, ProcessSpec, Ready};
 
 /// The processes, and where the parent keeps backups.
@@ -29,6 +29,12 @@ impl World {
     #[must_use]
     pub fn backups(&self) -> &Path {
         &self.host.backups
+    }
+
+    /// Where the parent takes them from the server.
+    #[must_use]
+    pub fn backup_socket(&self) -> PathBuf {
+        sealing::backup_socket(self.dir())
     }
 
     /// The parent's log, with the server's lines in it.

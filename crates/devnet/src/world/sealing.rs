@@ -34,6 +34,8 @@ pub struct SealingOptions {
     pub wait_secs: u64,
     /// How often a snapshot is made, in seconds.
     pub interval_secs: u64,
+    /// How long the parent may take for one request of the backup, in seconds.
+    pub stall_secs: u64,
     /// How many shares make the secret whole; none, if each key store has all of it.
     pub split: Option<u8>,
     /// More of the section `release` of the server's configuration.
@@ -50,6 +52,7 @@ impl Default for SealingOptions {
             lease_secs: 3,
             wait_secs: 60,
             interval_secs: 300,
+            stall_secs: 60,
             split: None,
             release: json!({}),
         }
@@ -81,6 +84,7 @@ impl SealingOptions {
             "backup": {
                 "address": format!("unix:{}", backup_socket(world.dir()).display()),
                 "interval_secs": self.interval_secs,
+                "stall_secs": self.stall_secs,
             },
         }))
     }
@@ -95,7 +99,7 @@ pub(super) fn parent_section(dir: &Path, backups: &Path) -> Value {
     })
 }
 
-fn backup_socket(dir: &Path) -> PathBuf {
+pub(super) fn backup_socket(dir: &Path) -> PathBuf {
     dir.join("backup.sock")
 }
 

@@ -84,3 +84,33 @@ fn old_rows_are_removed_and_no_younger_ones() {
     assert_eq!(count, 1);
     assert_eq!(begin(1, 100_001 + KEPT_SECS), Seen::SameEvent);
 }
+
+#[test]
+fn log_that_strangers_filled_takes_nothing_until_it_may_forget() {
+    let mut log = Log::new();
+    lock(&log.log.writer).rows_max = 2 * PRUNE_EVERY;
+    let begin = |log: &Log, n: u64, now| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let caller = Keys::generate().public_key();
+        log.log.begin(&EventId::from_byte_array(id), &caller, "a", &[1; 32], UnixSecs(now))
+    };
+    let mut taken = 0;
+    while begin(&log, taken, 10_000).is_ok() {
+        taken += 1;
+        assert!(taken < 4 * PRUNE_EVERY, "it takes whatever comes");
+    }
+    assert!(taken >= 2 * PRUNE_EVERY);
+    // What could still be sent again is kept, and known again after a restart.
+    for n in 0..PRUNE_EVERY {
+        assert!(matches!(begin(&log, n, 10_000 + REPLAYED_SECS - 1), Err(RequestLogError::Full)));
+    }
+    log = log.reopen();
+    assert_eq!(begin(&log, 0, 10_000 + REPLAYED_SECS - 1).unwrap(), Seen::SameEvent);
+    // What could not, goes.
+    lock(&log.log.writer).rows_max = 2 * PRUNE_EVERY;
+    for n in 0..2 * PRUNE_EVERY {
+        drop(begin(&log, 100_000 + n, 10_001 + REPLAYED_SECS));
+    }
+    assert_eq!(begin(&log, 0, 10_001 + REPLAYED_SECS).unwrap(), Seen::Never);
+}

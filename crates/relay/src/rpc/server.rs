@@ -236,6 +236,10 @@ const fn is_passing(code: Code) -> bool {
 
 fn log_failure(error: &RequestLogError) -> Failure {
     tracing::error!("a command could not be put on record: {error}");
+    if matches!(error, RequestLogError::Full) {
+        let message = "this server was sent more commands than it can remember; ask again in some minutes";
+        return Failure::new(Code::RateLimited, message);
+    }
     Failure::new(Code::Internal, "the command could not be put on record; nothing was done; try again")
 }
 

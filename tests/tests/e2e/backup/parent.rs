@@ -22,13 +22,23 @@ struct Lies<'l> {
     other: &'l Path,
 }
 
-const LIES: [Lie; 8] = [
+const LIES: [Lie; 10] = [
     ("no backup", |_, dir| Ok(std::fs::remove_dir_all(dir)?), "no_such_object"),
     ("an older generation", |lies, dir| swap(dir, lies.older), "no_such_object"),
     ("another instance's folder", |lies, dir| swap_instance(dir, lies.other), "no_such_object"),
     (
         "another instance's objects under our names",
         |lies, dir| graft(dir, lies.other),
+        "backup_manifest_mismatch",
+    ),
+    (
+        "an older generation's manifest under the newest's name",
+        |lies, dir| forge(dir, lies, |ours| &ours[..1]),
+        "backup_manifest_mismatch",
+    ),
+    (
+        "an older generation's objects under the newest's names",
+        |lies, dir| forge(dir, lies, |ours| ours),
         "backup_manifest_mismatch",
     ),
     (
@@ -142,6 +152,16 @@ fn instance_of(dir: &Path, other: &Path) -> Result<PathBuf> {
 fn graft(dir: &Path, other: &Path) -> Result<()> {
     let theirs = objects(other)?;
     for (object, content) in objects(&instance_of(dir, other)?)?.iter().zip(theirs.iter().cycle()) {
+        std::fs::copy(content, object)?;
+    }
+    Ok(())
+}
+
+/// Objects of ours have the content of those that were there some generations before.
+fn forge(dir: &Path, lies: &Lies<'_>, which: fn(&[PathBuf]) -> &[PathBuf]) -> Result<()> {
+    let then = objects(&instance_of(lies.older, lies.other)?)?;
+    for (object, content) in which(&objects(&instance_of(dir, lies.other)?)?).iter().zip(then.iter().cycle())
+    {
         std::fs::copy(content, object)?;
     }
     Ok(())
