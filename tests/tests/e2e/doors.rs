@@ -123,6 +123,8 @@ async fn images(http: &Http, owner: &Stranger, pubkey: &PublicKey, first: &str, 
     let asked: ContainerStatus = http.done(&of(pubkey, "upgrade"), &json!({"docker": next})).await?;
     ensure!(asked.info.pubkey == *pubkey, "{asked:?}");
     let record = ended(owner, pubkey, next).await?;
+    // It is on record a moment before the container is free for the next command.
+    owner.wait_for(pubkey, "deployed").await?;
     let (status, listed) = http.get(&of(pubkey, "upgrades")).await?;
     let listed: Upgrades = serde_json::from_value(listed)?;
     ensure!(status == 200 && listed.image == next && listed.upgrades.first() == Some(&record), "{listed:?}");
