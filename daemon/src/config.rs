@@ -288,6 +288,7 @@ impl Config {
             (Some(keycrux), Some(backup)) => {
                 keycrux.check(self.trust_root == "aws")?;
                 backup.check()?;
+                backup.check_room(&self.capacity)?;
             }
             (Some(_), None) => {
                 let problem =

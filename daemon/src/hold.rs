@@ -45,6 +45,13 @@ impl Hold {
         if self.may_act() { Ok(()) } else { Err(not_holding()) }
     }
 
+    /// True if the key stores lost the record: this server may never act again, and has the only copy of its
+    /// secret.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.0.as_ref().is_some_and(|holder| holder.is_orphaned())
+    }
+
     /// Waits until this server may act.
     pub async fn held(&self) {
         while !self.may_act() {

@@ -15,6 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What is under way when the end of a lease comes near must be over by then. A lease is renewed at a third
 /// of it, so this much is left only if nothing renews it.
 const SHARE_OF_LEASE: u32 = 6;
+/// How often it is said that the record is orphaned, in looks.
+const SAY_ORPHANED_EVERY: u32 = 600;
 
 /// Holds the built-ins still whenever the lease is about to end, until it is renewed; until the future is
 /// dropped. One that does not run yet is held from its start on.
@@ -22,7 +24,13 @@ pub async fn watch(ctx: Arc<Context>) {
     let Some(keycrux) = &ctx.config.keycrux else { return std::future::pending().await };
     let margin = keycrux.lease() / SHARE_OF_LEASE;
     let (mut lapsed, mut held) = (false, BTreeSet::new());
+    let mut look = 0_u32;
+    metrics::gauge!("record_orphaned").set(0.0);
     loop {
+        if ctx.hold.is_orphaned() && look.is_multiple_of(SAY_ORPHANED_EVERY) {
+            say_orphaned(&ctx);
+        }
+        look = look.wrapping_add(1);
         let lasts = ctx.hold.lasts(margin);
         if !lasts && !lapsed {
             tracing::error!(
@@ -43,6 +51,15 @@ pub async fn watch(ctx: Arc<Context>) {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// The worst that key stores can do to a server that runs: nothing here ends by itself after it.
+fn say_orphaned(ctx: &Context) {
+    metrics::gauge!("record_orphaned").set(1.0);
+    let text = "record_orphaned: the key stores lost the record and founded a new group; this server has the \
+                only copy of its secret, is held still for good, and must not be ended before its data is given up";
+    tracing::error!("{text}");
+    ctx.parent_log.line(text.to_owned());
 }
 
 /// Holds every built-in that is not held yet.

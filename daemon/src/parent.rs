@@ -17,9 +17,17 @@ impl ParentLog {
     pub fn start(parent: ParentClient) -> Self {
         let (lines, mut lines_rx) = mpsc::channel::<String>(LINES_MAX);
         tokio::spawn(async move {
+            let mut lost: u64 = 0;
             while let Some(line) = lines_rx.recv().await {
                 if let Err(e) = parent.log(line).await {
                     tracing::debug!("a log line did not reach the parent: {e}");
+                    metrics::counter!("parent_log_lines_dropped_total").increment(1);
+                    lost += 1;
+                    continue;
+                }
+                // Whoever reads the log knows that it has a gap, and where.
+                if lost > 0 && parent.log(format!("{lost} lines before this one were lost")).await.is_ok() {
+                    lost = 0;
                 }
             }
         });

@@ -29,7 +29,7 @@ use protocol::nec::announcement::History;
 use protocol::nec::{GenesisError, NecError, VerifiedGenesis};
 use protocol::parent::Meta;
 use protocol::parent::backup::StoreError;
-use protocol::rpc::keycrux::{Build, Identity, Input, Policy};
+use protocol::rpc::keycrux::{Build, Identity, Input, Policy, PolicyFault};
 use quorum::Head;
 use relay::{Pool, PoolError};
 use service::ConfigError;
@@ -123,6 +123,9 @@ pub enum SealedError {
     /// The engine cannot be used.
     #[error(transparent)]
     Engine(#[from] RuntimeError),
+    /// What is configured and what the record has do not go into one policy.
+    #[error("the configured policy and the record's do not go together; raise `release.min_version`")]
+    Policy(#[from] PolicyFault),
     /// A part of the start ended early.
     #[error("a part of the start ended early")]
     Task,
@@ -150,6 +153,7 @@ impl SealedError {
             Self::Restore(error) => error.code(),
             Self::Disk(..) => "disk_failed",
             Self::Engine(_) => "engine_failed",
+            Self::Policy(_) => "policy_invalid",
             Self::Task => "internal",
         }
     }
@@ -235,7 +239,7 @@ impl Opening<'_> {
         let start =
             founding::decide(&genesis.boot_key(), current, &boot.public_key(), found.secret.is_some())?;
         let secret = self.secret(start, &found).await?;
-        let (policy, own) = self.body(&machine, &meta, &found)?;
+        let (policy, own) = self.body(&machine, &meta, &identity, &found)?;
         let write = NewBody {
             policy: policy.clone(),
             build: own.clone(),
@@ -352,13 +356,20 @@ impl Opening<'_> {
     }
 
     /// The policy that the record gets, and this build as the last of its lineage.
-    fn body(&self, machine: &Machine, meta: &Meta, found: &Found) -> Result<(Policy, Build), SealedError> {
+    fn body(
+        &self,
+        machine: &Machine,
+        meta: &Meta,
+        identity: &Identity,
+        found: &Found,
+    ) -> Result<(Policy, Build), SealedError> {
         let env = machine.env(meta);
-        let configured = match &self.config.release {
-            Some(release) => release.policy(&self.config.repo, env)?,
-            None => Policy::default(),
-        };
-        let policy = succession::policy(found.policy.as_ref(), &configured, &meta.releases);
+        let configured = self.config.release.as_ref().map(|release| release.policy(&self.config.repo, env));
+        let configured = configured.transpose()?.unwrap_or_default();
+        // A record that begins anew begins with the rules that it is named by, if the build has others.
+        let founders = self.config.release.as_ref().and_then(|release| release.founders.as_ref());
+        let in_force = found.policy.clone().or_else(|| founders.map(|_| identity.founding_policy()));
+        let policy = succession::policy(in_force.as_ref(), &configured, &meta.releases)?;
         if policy != configured {
             tracing::warn!(
                 "the configured policy would loosen the record's, which stays as far as it is stricter"

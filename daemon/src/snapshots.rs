@@ -118,6 +118,7 @@ impl Snapshots {
         checkpoints: Checkpoints,
     ) -> Self {
         let Placed { engine, standing, is_new } = placed;
+        let engine = engine.limited(backup.bytes_max);
         Self {
             state_dir: config.state_dir.clone(),
             data_dir: config.data_dir(),

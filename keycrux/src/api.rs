@@ -18,7 +18,7 @@ use relay::rpc::Handler;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use units::Clock;
+use units::{Clock, Stopwatch};
 
 use crate::caller::verify_caller;
 use crate::policy::{Measured, Shown};
@@ -29,18 +29,23 @@ const PEER_EVIDENCE_SECS_MAX: u64 = 600;
 
 /// The records, for those who hold the lock.
 #[derive(Clone, Debug)]
-pub struct SharedStore(Arc<Mutex<Store>>);
+pub struct SharedStore {
+    store: Arc<Mutex<Store>>,
+    since: Stopwatch,
+}
 
 impl SharedStore {
     /// Shares a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self(Arc::new(Mutex::new(store)))
+        Self { store: Arc::new(Mutex::new(store)), since: Stopwatch::start() }
     }
 
-    /// The store. Nobody waits for anything while they hold it.
+    /// The store, at this time. Nobody waits for anything while they hold it.
     pub fn lock(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        store.tick(self.since.elapsed());
+        store
     }
 }
 
@@ -134,9 +139,9 @@ impl Api {
     }
 
     fn advance(&self, key: PublicKey, params: AdvanceParams) -> Result<Value, Failure> {
-        let AdvanceParams { attestation, identity, input, epoch, group, body, head } = params;
+        let AdvanceParams { attestation, identity, input, epoch, group, body, head, lease_ms } = params;
         let caller = self.caller(key, &attestation, input)?;
-        let advance = Advance { epoch, group, body, head };
+        let advance = Advance { epoch, group, body, head, lease_ms };
         reply(self.store.lock().advance(&caller, &identity, advance, self.clock.now())?)
     }
 
@@ -191,11 +196,7 @@ impl Api {
             return Err(refuse("a member speaks for itself only".into()));
         }
         let mut store = self.store.lock();
-        let was_joining = store.origin().is_none();
         let answer = store.answer_peer(request, after);
-        if was_joining {
-            store.complete_notes(self.clock.now());
-        }
         drop(store);
         reply(answer)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyholder::{Directory, KeycruxClient, Member};
 use nostr::key::Keys;
 use protocol::rpc::keycrux::{Body, Note, PeerParams};
-use quorum::{PeerReply, RecordId};
+use quorum::{Hello, PeerReply, RecordId, Status};
 use relay::Pool;
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -99,7 +99,6 @@ impl Joiner {
                 }
             }
         }
-        this.store.lock().complete_notes(this.clock.now());
     }
 
     async fn find(&self) -> Vec<Member> {
@@ -145,6 +144,7 @@ impl Joiner {
             let params = PeerParams { announcement, request: request.clone(), after };
             let answer = client.peer(&params).await?;
             check_sender(&answer.reply, &member)?;
+            self.learn(&answer.reply);
             match answer.reply {
                 PeerReply::Joined { origin, incarnation, entries } => {
                     gathered.extend(entries);
@@ -163,6 +163,19 @@ impl Joiner {
             }
         }
         Err(AskError::Endless)
+    }
+}
+
+impl Joiner {
+    /// Of whom a member tells is looked for by name.
+    fn learn(&self, reply: &PeerReply<Body>) {
+        match reply {
+            PeerReply::Hello(Hello { status: Status::Serving { origin, .. }, .. })
+            | PeerReply::Joined { origin, .. } => self.directory.known().learn(&origin.view),
+            PeerReply::Hello(Hello { status: Status::Joining(_), .. })
+            | PeerReply::Superseded
+            | PeerReply::NotServing => {}
+        }
     }
 }
 

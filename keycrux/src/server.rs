@@ -88,7 +88,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         say_serving(&serving);
         readiness.set(true);
     });
-    let sweeping = tokio::spawn(sweep(swept, clock));
+    let sweeping = tokio::spawn(sweep(swept));
 
     let reason = wait_for_end(&mut termination, pushes).await;
     tracing::info!("ending: {reason}");
@@ -176,11 +176,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn sweep(store: SharedStore, clock: Arc<dyn Clock>) {
+async fn sweep(store: SharedStore) {
     loop {
         let (forgotten, left) = {
             let mut store = store.lock();
-            (store.sweep(clock.now()), store.len())
+            (store.sweep(), store.len())
         };
         if forgotten > 0 {
             tracing::info!(forgotten, "records that nobody used were forgotten");
@@ -197,13 +197,11 @@ async fn wait_for_end(termination: &mut Termination, mut pushes: mpsc::Receiver<
     }
 }
 
-/// A parent that goes away is no reason to end: nothing here needs it any more.
+/// A parent that goes away is no reason to end: it is found again when it is back, and all that it may say by now
+/// is that this ends.
 async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> String {
     match pushes.recv().await {
         Some(Push::Shutdown { deadline_secs }) => format!("the parent gives us {deadline_secs} s"),
-        None => {
-            tracing::warn!("the parent is gone");
-            std::future::pending().await
-        }
+        None => std::future::pending().await,
     }
 }

@@ -7,24 +7,35 @@
 
 mod check;
 mod leases;
+mod lineage;
 mod notes;
 mod peers;
 mod plain;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use attestation::{Pcr, VerifiedDocument};
-use protocol::rpc::keycrux::{Body, HasReply, HeadReply, Note};
+use protocol::rpc::keycrux::{Body, HasReply, HeadReply};
 use protocol::rpc::{Code, Failure};
 use quorum::{Entry, Joining, Origin, RecordId, Replica};
 use serde::{Deserialize, Serialize};
-use units::UnixSecs;
 
 use crate::policy::Shown;
+use notes::Noted;
 
 pub use check::Which;
 pub use leases::Advance;
 pub use plain::Plain;
+
+/// Records that nobody has written yet: a lease alone, which anybody may have for the asking. They have
+/// room of their own, so that they take none from records that hold something, and minutes to live.
+const UNWRITTEN_MAX: usize = 1_000;
+/// Those of one machine, which founds one at a time.
+const UNWRITTEN_PER_INSTANCE_MAX: usize = 8;
+/// Records that were forgotten but for their newest epoch and head. More are not forgotten: a key store
+/// that runs so long must be started anew, and learn from the others.
+const TOMBSTONES_MAX: usize = 20_000;
 
 /// Bounds of the store.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -36,7 +47,8 @@ pub struct Limits {
     pub per_instance_max: usize,
     /// Longest data, in bytes.
     pub data_bytes_max: usize,
-    /// For how many seconds a record is kept that nobody uses.
+    /// For how many seconds a record is kept that nobody uses. One that nobody has written yet is kept for
+    /// minutes.
     pub ttl_secs: u64,
 }
 
@@ -70,8 +82,10 @@ pub struct Store {
     limits: Limits,
     standing: Standing,
     /// Besides the replica's entries.
-    notes: BTreeMap<RecordId, Note>,
+    notes: BTreeMap<RecordId, Noted>,
     plain: BTreeMap<RecordId, Plain>,
+    /// For how many seconds this key store has run.
+    up_secs: u64,
 }
 
 impl Store {
@@ -79,7 +93,13 @@ impl Store {
     #[must_use]
     pub fn new(limits: Limits, joining: Joining<Body>) -> Self {
         let standing = Standing::Joining(Box::new(joining));
-        Self { limits, standing, notes: BTreeMap::new(), plain: BTreeMap::new() }
+        Self { limits, standing, notes: BTreeMap::new(), plain: BTreeMap::new(), up_secs: 0 }
+    }
+
+    /// Lets time pass: for how long this key store has run, by a clock that only goes on. Ages count by it,
+    /// and not by the time of day, which its host may set.
+    pub const fn tick(&mut self, up: Duration) {
+        self.up_secs = up.as_secs();
     }
 
     /// Its bounds.
@@ -130,19 +150,41 @@ impl Store {
         })
     }
 
-    /// Forgets what nobody used for long enough; returns how many records that were.
-    pub fn sweep(&mut self, now: UnixSecs) -> usize {
-        let before = self.len();
-        self.plain.retain(|_, plain| plain.note.expires_at > now);
-        let over = |note: &Note| note.expires_at <= now;
-        let forgotten: Vec<_> = self.notes.iter().filter(|(_, note)| over(note)).map(|(id, _)| *id).collect();
-        for record in forgotten {
+    /// Forgets what nobody used for long enough; returns how many records that were. Of those that held
+    /// something, the newest epoch and head stay for as long as this key store lives.
+    pub fn sweep(&mut self) -> usize {
+        let (before, up_secs) = (self.len(), self.up_secs);
+        self.plain.retain(|_, plain| plain.note.until_secs > up_secs);
+        let is_over = |noted: &Noted| noted.until_secs <= up_secs;
+        let over: Vec<_> = self.notes.iter().filter(|(_, noted)| is_over(noted)).map(|(id, _)| *id).collect();
+        let mut room = TOMBSTONES_MAX.saturating_sub(self.tombstones());
+        for record in over {
+            let is_known =
+                self.entry(record).is_some_and(|entry| entry.body.is_some() || entry.head.is_some());
+            if is_known && room == 0 {
+                tracing::error!("this key store has forgotten as much as it can; start it anew");
+                break;
+            }
             self.notes.remove(&record);
-            if let Standing::Serving(replica) = &mut self.standing {
+            let Standing::Serving(replica) = &mut self.standing else { continue };
+            if is_known {
+                room -= 1;
+                replica.forget_body(record);
+            } else {
                 replica.remove(record);
             }
         }
         before - self.len()
+    }
+
+    /// Records of which nothing is left but the newest epoch and head.
+    fn tombstones(&self) -> usize {
+        match &self.standing {
+            Standing::Serving(replica) => {
+                replica.entries().filter(|(record, _)| !self.notes.contains_key(record)).count()
+            }
+            Standing::Joining(_) => 0,
+        }
     }
 
     fn replica(&self) -> Result<&Replica<Body>, Failure> {
@@ -167,21 +209,31 @@ impl Store {
     }
 
     fn of_machine(&self, pcr4: &Pcr) -> usize {
-        let notes = self.notes.values().chain(self.plain.values().map(|plain| &plain.note));
-        notes.filter(|note| note.pcr4 == *pcr4).count()
+        let plain = self.plain.values().map(|plain| &plain.note);
+        self.notes.values().chain(plain).filter(|noted| noted.pcr4 == *pcr4).count()
     }
 
-    /// Whether there is room for one record more. Nothing makes room: who fills the store keeps others
-    /// from coming in, but takes nothing from those who are in.
-    fn check_room(&self, pcr4: &Pcr) -> Result<(), Failure> {
-        if self.len() >= self.limits.max {
-            let reason =
-                format!("the store holds {} records and takes no more; try another", self.limits.max);
+    /// Whether there is room for one record more that holds something, or for one that does not. Nothing
+    /// makes room: who fills the store keeps others from coming in, but takes nothing from those who are in.
+    fn check_room(&self, pcr4: &Pcr, is_written: bool) -> Result<(), Failure> {
+        let (most, most_of_machine) = if is_written {
+            (self.limits.max, self.limits.per_instance_max)
+        } else {
+            (UNWRITTEN_MAX, UNWRITTEN_PER_INSTANCE_MAX)
+        };
+        let plain = self.plain.values().map(|plain| &plain.note);
+        let (mut all, mut of_machine) = (0_usize, 0_usize);
+        for noted in self.notes.values().chain(plain).filter(|noted| noted.is_written == is_written) {
+            all += 1;
+            of_machine += usize::from(noted.pcr4 == *pcr4);
+        }
+        if all >= most {
+            let reason = format!("the store holds {most} such records and takes no more; try another");
             return Err(Failure::new(Code::Full, reason));
         }
-        if self.of_machine(pcr4) >= self.limits.per_instance_max {
-            let most = self.limits.per_instance_max;
-            let reason = format!("this machine (PCR4) has {most} records, as many as one may have");
+        if of_machine >= most_of_machine {
+            let reason =
+                format!("this machine (PCR4) has {most_of_machine} such records, as many as one may have");
             return Err(Failure::new(Code::InstanceFull, reason));
         }
         Ok(())

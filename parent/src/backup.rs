@@ -10,11 +10,12 @@ mod vault;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::parent::BackupHint;
 use protocol::parent::backup::{InstanceId, RefusalCode};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use transport::{BackupHost, BackupVault, Refusal};
 use units::Clock;
 
@@ -24,6 +25,10 @@ use self::vault::Vault;
 
 /// Instances of one parent: a host runs a handful, and a stranger on the port must not make more.
 const INSTANCES_MAX: usize = 64;
+/// How often some of what is kept is read again, and how much of it: 64 GiB in nine hours, which a disk does
+/// not notice.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The store cannot be used.
 #[derive(Debug, Error)]
@@ -40,9 +45,13 @@ pub(crate) struct Backups {
     shelf: Arc<Shelf>,
     policy: retention::Policy,
     clock: Arc<dyn Clock>,
-    /// Opened once; from then on the vault knows better than a listing what is there.
-    vaults: Mutex<HashMap<InstanceId, Arc<Vault>>>,
+    /// Opened once; from then on the vault knows better than a listing what is there. Not held while one is
+    /// opened: that may take long, and others go on.
+    vaults: Mutex<HashMap<InstanceId, Place>>,
 }
+
+/// A vault, once it is open.
+type Place = Arc<OnceCell<Arc<Vault>>>;
 
 impl Backups {
     pub(crate) async fn open(config: &BackupConfig, clock: Arc<dyn Clock>) -> Result<Self, BackupsError> {
@@ -67,23 +76,68 @@ impl Backups {
     }
 
     async fn open_vault(&self, instance: InstanceId) -> Result<Arc<Vault>, Refusal> {
-        let mut vaults = self.vaults.lock().await;
-        if let Some(vault) = vaults.get(&instance) {
-            return Ok(Arc::clone(vault));
+        let place = self.vaults.lock().await.get(&instance).cloned();
+        let place = match place {
+            Some(place) => place,
+            None => {
+                self.admit(instance).await?;
+                Arc::clone(self.vaults.lock().await.entry(instance).or_default())
+            }
+        };
+        let (shelf, clock) = (Arc::clone(&self.shelf), Arc::clone(&self.clock));
+        let opening = async || Vault::open(shelf, instance, self.policy, clock).await.map(Arc::new);
+        place.get_or_try_init(opening).await.cloned().map_err(|e| vault::failed(&e))
+    }
+
+    /// Refuses an instance that is new if there are too many. Those who only asked and left nothing do not count.
+    async fn admit(&self, instance: InstanceId) -> Result<(), Refusal> {
+        let failed = |e| vault::failed(&e);
+        self.forget_empty().await;
+        let known = self.shelf.folders().await.map_err(failed)?;
+        if known.len() < INSTANCES_MAX || known.contains(&instance.to_string()) {
+            return Ok(());
         }
-        let known = self.shelf.folders().await.map_err(|e| vault::failed(&e))?;
-        let new = !known.contains(&instance.to_string());
-        if vaults.len() >= INSTANCES_MAX || (new && known.len() >= INSTANCES_MAX) {
-            return Err(Refusal::new(
-                RefusalCode::TooMany,
-                format!("{INSTANCES_MAX} instances have backups here; remove the folder of one that is gone"),
-            ));
+        {
+            let vaults = self.vaults.lock().await;
+            let is_open = |folder: &String| folder.parse().is_ok_and(|id| vaults.contains_key(&id));
+            for folder in known.into_iter().filter(|folder| !is_open(folder)) {
+                self.shelf.remove_empty(folder).await.map_err(failed)?;
+            }
         }
-        let vault =
-            Vault::open(Arc::clone(&self.shelf), instance, self.policy, Arc::clone(&self.clock)).await;
-        let vault = Arc::new(vault.map_err(|e| vault::failed(&e))?);
-        vaults.insert(instance, Arc::clone(&vault));
-        Ok(vault)
+        if self.shelf.folders().await.map_err(failed)?.len() < INSTANCES_MAX {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            RefusalCode::TooMany,
+            format!("{INSTANCES_MAX} instances have backups here; remove the folder of one that is gone"),
+        ))
+    }
+
+    /// Closes vaults that nobody uses and that have nothing in them.
+    async fn forget_empty(&self) {
+        // Whoever uses one has a share of it or of its place, and gets neither without this lock.
+        self.vaults.lock().await.retain(|_, place| {
+            let is_used = |vault: &Arc<Vault>| Arc::strong_count(vault) > 1 || !vault.is_empty();
+            Arc::strong_count(place) > 1 || place.get().is_some_and(is_used)
+        });
+    }
+
+    /// Looks for objects that the disk has damaged, a few a second, for as long as the future lives.
+    pub(crate) async fn watch_for_rot(&self) {
+        if !self.shelf.may_rot() {
+            return std::future::pending().await;
+        }
+        loop {
+            for vault in self.open_vaults().await {
+                tokio::time::sleep(CHECK_EVERY).await;
+                vault.check_some(CHECK_BYTES).await;
+            }
+            tokio::time::sleep(CHECK_EVERY).await;
+        }
+    }
+
+    async fn open_vaults(&self) -> Vec<Arc<Vault>> {
+        self.vaults.lock().await.values().filter_map(|place| place.get().cloned()).collect()
     }
 }
 

@@ -7,9 +7,11 @@ use protocol::parent::backup::InstanceId;
 use protocol::parent::{BackupHint, Call, IpAddress, Outcome};
 use serde::Serialize;
 use transport::{ParentHandler, Pusher};
+use units::Clock;
 
 use crate::backup::Backups;
 use crate::config::Config;
+use crate::log_rate::{LogRate, Verdict};
 use crate::meta;
 
 /// Longest log line that is written, in characters; the enclave's containers fill them.
@@ -20,11 +22,25 @@ const LINE_CHARS_MAX: usize = 4_096;
 pub(crate) struct Host {
     config: Config,
     backups: Option<Arc<Backups>>,
+    clock: Arc<dyn Clock>,
+    rate: LogRate,
 }
 
 impl Host {
-    pub(crate) const fn new(config: Config, backups: Option<Arc<Backups>>) -> Self {
-        Self { config, backups }
+    pub(crate) fn new(config: Config, backups: Option<Arc<Backups>>, clock: Arc<dyn Clock>) -> Self {
+        Self { config, backups, clock, rate: LogRate::default() }
+    }
+
+    fn log(&self, message: &str) -> Outcome {
+        let Verdict::Write { dropped } = self.rate.line(self.clock.now_ms()) else {
+            metrics::counter!("enclave_log_lines_dropped_total").increment(1);
+            return Outcome::Error("too many lines; this one was not written".to_owned());
+        };
+        if dropped > 0 {
+            tracing::warn!("{dropped} lines of the enclave were not written: they came too fast");
+        }
+        tracing::info!(target: "enclave", "{}", printable(message));
+        result(&())
     }
 
     async fn has_backup(&self, instance: InstanceId) -> Outcome {
@@ -50,10 +66,7 @@ impl ParentHandler for Host {
             },
             Call::GetIp => result(&IpAddress { ip: self.config.ip }),
             Call::HasBackup { instance } => self.has_backup(instance).await,
-            Call::Log { message } => {
-                tracing::info!(target: "enclave", "{}", printable(&message));
-                result(&())
-            }
+            Call::Log { message } => self.log(&message),
         }
     }
 }
@@ -85,6 +98,19 @@ pub(crate) async fn wait_for_enclaves(told: usize, deadline_secs: u64, pusher: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn flood_of_lines_is_refused() {
+        let config = r#"{"listen":"unix:/x","instance_dir":"/","ip":"198.18.0.1"}"#;
+        let clock = Arc::new(units::ManualClock::at(units::UnixSecs(5)));
+        let host = Host::new(serde_json::from_str(config).unwrap(), None, clock);
+        let mut refused = 0;
+        for _ in 0..1_200 {
+            let outcome = host.handle(Call::Log { message: "x".into() }).await;
+            refused += usize::from(matches!(outcome, Outcome::Error(_)));
+        }
+        assert_eq!(refused, 200);
+    }
 
     #[test]
     fn log_lines_cannot_command_the_terminal() {

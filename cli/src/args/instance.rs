@@ -83,6 +83,9 @@ pub(crate) struct InstanceInspect {
     /// The server's key, as npub or in hex.
     #[arg(value_name = "NPUB", value_parser = values::public_key)]
     pub(crate) npub: PublicKey,
+    /// Also if it does not verify, with the reason; nothing of what it says is shown then.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// `encli instance verify`.

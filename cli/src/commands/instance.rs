@@ -57,9 +57,19 @@ impl View for Verified {
     }
 }
 
+/// What is known of one server.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Inspected {
+    /// It verifies.
+    Verified(Box<Details>),
+    /// It does not, and was asked for all the same.
+    Unverified(Row),
+}
+
 /// Everything about one server.
 #[derive(Debug, Serialize)]
-pub(crate) struct Inspected {
+pub(crate) struct Details {
     #[serde(flatten)]
     verified: Verified,
     npub: String,
@@ -77,9 +87,12 @@ pub(crate) struct Inspected {
 /// `not_found`, or why it does not verify.
 pub(crate) async fn inspect(ctx: &Context, args: &InstanceInspect) -> Result<Inspected, Failure> {
     let found = find::instance(ctx, args.npub).await?;
-    let instance = found.verdict?;
+    let instance = match found.verdict {
+        Err(e) if args.all => return Ok(Inspected::Unverified(Row::new(&found.event, Err(e.into())))),
+        verdict => verdict?,
+    };
     let document = instance.root().document();
-    Ok(Inspected {
+    Ok(Inspected::Verified(Box::new(Details {
         verified: Verified::from(&instance),
         npub: npub(&args.npub),
         description: tag_value(&found.event, "alt").map(ToOwned::to_owned),
@@ -88,10 +101,31 @@ pub(crate) async fn inspect(ctx: &Context, args: &InstanceInspect) -> Result<Ins
         attested_at: UnixSecs(document.timestamp_ms() / 1_000),
         module_id: document.module_id().to_owned(),
         aws_root: document.is_under_aws_root(),
-    })
+    })))
 }
 
 impl View for Inspected {
+    fn show(&self, page: &mut Page) {
+        match self {
+            Self::Verified(details) => details.show(page),
+            Self::Unverified(row) => row.show(page),
+        }
+    }
+}
+
+impl View for Row {
+    fn show(&self, page: &mut Page) {
+        page.field("npub", &self.npub);
+        page.time("announced", self.announced_at);
+        if let Verdict::Refused { code, message, .. } = &self.verdict {
+            page.warn(format!(
+                "UNVERIFIED: {code}: {message}. Nothing that it says of itself can be relied on."
+            ));
+        }
+    }
+}
+
+impl View for Details {
     fn show(&self, page: &mut Page) {
         self.verified.show(page);
         page.gap();
@@ -114,7 +148,7 @@ pub(crate) struct Listed {
 
 /// A server that is announced.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(crate) struct Row {
     npub: String,
     pubkey: PublicKey,
     verified: bool,

@@ -48,7 +48,12 @@ impl Handler for KeyStore {
     ) -> Result<Value, Failure> {
         match method {
             "ping" => Ok(json!("pong")),
-            "has" => Ok(json!({"count": 2, "countDebug": 0})),
+            "has" => match &self.verdict {
+                Verdict::Unknown(code) => Err(Failure::new(*code, "it has not joined")),
+                Verdict::Allowed(_) | Verdict::Refused(_) | Verdict::Silent => {
+                    Ok(json!({"count": 2, "countDebug": 0}))
+                }
+            },
             "status" => {
                 Ok(json!({"version": "1.2.3", "env": "dev", "serving": true, "members": 3, "writes": 2,
                 "records": 7, "records_max": 10_000, "data_bytes_max": 1_024, "ttl_secs": 2_592_000}))
@@ -180,6 +185,11 @@ async fn key_stores_say_how_they_do() {
         assert_eq!(has["pcr4"], pcr4);
         assert!(has["key_stores"].as_array().unwrap().iter().any(|it| it["result"]["count"] == 2), "{has}");
     }
+    let mut joining = World::start().await;
+    start(&mut joining, &[Verdict::Unknown(Code::NotJoined), Verdict::Silent]).await;
+    let line = ["keycrux", "has", "--machine", INSTANCE_ID, "--ref", REPO, "--timeout", "2"];
+    let refused = joining.run(&line).await.refused("not_joined", 1);
+    assert!(refused.contains("encli keycrux ls"), "{refused}");
     let stranger = Keys::generate().public_key().to_bech32().unwrap();
     world.run(&["keycrux", "ping", &stranger, "--ref", REPO]).await.refused("not_found", 1);
 }

@@ -142,6 +142,12 @@ async fn one_server_is_shown_whole() {
     assert_eq!(value["announced"]["relays"], json!([world.url]));
     let wrong = ["instance", "inspect", &service, "--ref", "https://example.com/other"];
     world.run(&wrong).await.refused("ref_mismatch", 1);
+    let shown = world.run(&[&wrong[..], &["--all"]].concat()).await.done();
+    assert_eq!((&shown["ok"], &shown["verified"]), (&json!(false), &json!(false)));
+    assert_eq!((&shown["code"], &shown["npub"]), (&json!("ref_mismatch"), &json!(service)));
+    assert!(!keys(&shown).contains(&"announced"), "nothing unproved is told as if it were: {shown}");
+    let good = ["instance", "inspect", &service, "--maintainer", &stage.maintainer(1), "--all"];
+    assert_eq!(world.run(&good).await.done()["pcrs"], value["pcrs"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,6 +58,8 @@ Environment:
   NWC_RATE_PER_SEC, NWC_RATE_BURST requests of one key [20, 100]
   NWC_RELAY_RATE_PER_SEC, NWC_RELAY_RATE_BURST
                                    requests through one relay [2000, 5000]
+  NWC_LNURL_RATE_PER_SEC, NWC_LNURL_RATE_BURST
+                                   requests of one address over HTTP [5, 50]
   NWC_MAX_HISTORY                  how far lists page by offset [10000]
   NWC_MAX_REPLY_BYTES              longest list in a reply [40000]
   NWC_FEE_RESERVE_PPM, NWC_FEE_RESERVE_MSAT

@@ -54,7 +54,7 @@ use refusal::Refusal;
 pub use upkeep::Solvency;
 
 /// The name under which the wallet introduces itself.
-const ALIAS: &str = "enclaved wallet";
+pub(crate) const ALIAS: &str = "enclaved wallet";
 
 /// What a wallet is made of.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ impl Wallet {
             block_height: self.backend.block_height(),
             methods: caller.allowed(&Method::NIP),
             notifications: if hears { Notification::TYPES.map(str::to_owned).to_vec() } else { Vec::new() },
-            lud16: self.address_of(&caller.wallet)?,
+            lud16: self.lightning_address(&caller.wallet)?,
             ..Info::default()
         })
     }

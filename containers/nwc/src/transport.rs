@@ -4,9 +4,11 @@
 //! does not hang on the outside.
 
 mod cipher;
+mod conversations;
 mod home;
 mod info;
 mod keyring;
+mod news;
 mod receipts;
 mod requests;
 
@@ -19,7 +21,7 @@ use nostr::key::{Keys, PublicKey};
 use nostr::types::url::RelayUrl;
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::guest::TOKEN_HEADER;
-use protocol::kinds::{NWC_NOTIFICATION, NWC_NOTIFICATION_NIP04, NWC_REPLY};
+use protocol::kinds::NWC_REPLY;
 use protocol::tag;
 use relay::{Pool, PoolError};
 use thiserror::Error;
@@ -28,8 +30,10 @@ use tokio::task::JoinSet;
 use transport::GuestClient;
 use units::Clock;
 
-use crate::service::{Notice, RequestEvent, Scheme, Wallet};
+use crate::service::{Connection, Notice, RequestEvent, Scheme, Wallet};
+use cipher::Cipher;
 use keyring::Keyring;
+use news::NewsQueue;
 use requests::Requests;
 
 /// How long to wait for a relay before the wallet says that it is there; a relay that comes later is
@@ -87,6 +91,8 @@ pub struct Transport {
     /// Told when a zap is paid.
     zapped: Notify,
     keyring: Keyring,
+    cipher: Cipher,
+    news: NewsQueue,
     clock: Arc<dyn Clock>,
     pool: Pool,
 }
@@ -106,7 +112,9 @@ impl Transport {
         let pool = builder.build().await?;
         let zapped = Notify::new();
         let keyring = Keyring::new(keys.clone(), &wallet.connections().borrow());
-        Ok(Arc::new(Self { wallet, keys, relays, host, guard, zapped, keyring, clock, pool }))
+        let (cipher, news) = (Cipher::default(), NewsQueue::default());
+        let own = Self { wallet, keys, relays, host, guard, zapped, keyring, cipher, news, clock, pool };
+        Ok(Arc::new(own))
     }
 
     /// Serves until the relays are gone for good.
@@ -118,6 +126,7 @@ impl Transport {
         let mut tasks = JoinSet::new();
         tasks.spawn(info::keep_announced(Arc::clone(&self)));
         tasks.spawn(receipts::keep_published(Arc::clone(&self)));
+        tasks.spawn(news::keep_sent(Arc::clone(&self)));
         tasks.spawn(keep_up(Arc::clone(&self)));
         if let Some(host) = self.host.clone() {
             tasks.spawn(home::keep_told(Arc::clone(&self), host));
@@ -132,39 +141,26 @@ impl Transport {
         }
     }
 
-    /// Sends what is to be sent, side by side.
+    /// Takes the service keys of these connections for ours, besides the main one.
+    fn set_connections(&self, connections: &[Connection]) {
+        self.keyring.set(connections);
+        self.cipher.keep(|service| self.keyring.get(service).is_some());
+    }
+
+    /// Sends late answers, and lets the rest be sent when those who wait for answers have theirs.
     async fn notify_all(&self, notices: Vec<Notice>) {
         futures_util::future::join_all(notices.into_iter().map(|notice| self.notify(notice))).await;
     }
 
     async fn notify(&self, notice: Notice) {
         match notice {
-            Notice::Wallet { to, notification } => {
-                let text = notification.to_json();
-                let owner = (self.keys.clone(), to);
-                let listeners = self.wallet.listeners(&to, self.clock.now());
-                let through = listeners
-                    .iter()
-                    .filter_map(|one| self.keyring.get(&one.service).map(|keys| (keys, one.client)));
-                let told = std::iter::once(owner).chain(through);
-                let told = told.map(|(keys, to)| self.notify_one(keys, to, &text));
-                futures_util::future::join_all(told).await;
-            }
+            Notice::Wallet { to, notification } => self.news.put(to, notification).await,
             Notice::Late(answer) => {
                 let Some(keys) = self.keyring.get(&answer.to.service) else { return };
                 self.reply(&keys, &answer.to, &answer.text).await;
             }
             Notice::Zap => self.zapped.notify_one(),
         }
-    }
-
-    /// Both kinds, because both encryptions are announced and clients listen to one of them.
-    async fn notify_one(&self, keys: Keys, to: PublicKey, text: &str) {
-        let send = async |scheme, kind| match self.sealed(scheme, &keys, kind, &to, text, Vec::new()) {
-            Ok(event) => self.publish("notification", &event).await,
-            Err(e) => tracing::error!("a notification could not be made: {e}"),
-        };
-        tokio::join!(send(Scheme::Nip44, NWC_NOTIFICATION), send(Scheme::Nip04, NWC_NOTIFICATION_NIP04));
     }
 
     /// Answers a request.
@@ -186,7 +182,7 @@ impl Transport {
         text: &str,
         more_tags: Vec<Vec<String>>,
     ) -> Result<CheckedEvent, SealError> {
-        let content = scheme.encrypt(keys, to, text).map_err(SealError::Encrypt)?;
+        let content = self.cipher.encrypt(scheme, keys, to, text).map_err(SealError::Encrypt)?;
         let mut tags = vec![tag!["p", to.to_hex()]];
         tags.extend(more_tags);
         Ok(sign(keys, kind, self.clock.now(), tags, content)?)

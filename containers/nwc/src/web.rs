@@ -21,7 +21,7 @@ use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYP
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use relay::rpc::{RateLimit, RateLimiter};
+use relay::rpc::RateLimiter;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use units::Clock;
@@ -29,8 +29,6 @@ use units::Clock;
 use crate::service::{Asked, InvoiceQuery, LnurlError, Wallet};
 use listener::{Bounded, Peer};
 
-/// Requests of one address: a person with several tabs, not a flood of invoices.
-const RATE: RateLimit = RateLimit { per_sec: 5, burst: 50 };
 /// Longest query: a zap request of 8 KiB, every byte percent-encoded, and a comment.
 const QUERY_BYTES_MAX: usize = 32 * 1024;
 
@@ -62,7 +60,8 @@ pub async fn serve(
     let failed = |source| WebError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let web = Web { wallet, clock, rates: Arc::new(Mutex::new(RateLimiter::new(RATE))) };
+    let rates = RateLimiter::new(wallet.limits().lnurl_rate);
+    let web = Web { wallet, clock, rates: Arc::new(Mutex::new(rates)) };
     let router = Router::new()
         .route("/.well-known/lnurlp/{local}", get(offer))
         .route("/lnurlp/{local}/callback", get(invoice))

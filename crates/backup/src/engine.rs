@@ -30,6 +30,7 @@ pub struct Engine {
     keys: Arc<Keys>,
     base: Option<Base>,
     workers: usize,
+    bytes_max: u64,
 }
 
 /// What the newest acknowledged snapshot holds.
@@ -116,7 +117,15 @@ impl Engine {
     /// [`DeriveError`].
     pub fn new(secret: &DiskSecret) -> Result<Self, DeriveError> {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Ok(Self { keys: Arc::new(Keys::derive(secret)?), base: None, workers: workers.min(WORKERS_MAX) })
+        let keys = Arc::new(Keys::derive(secret)?);
+        Ok(Self { keys, base: None, workers: workers.min(WORKERS_MAX), bytes_max: u64::MAX })
+    }
+
+    /// The same, which refuses a snapshot of more than `bytes_max` bytes, holes included: what no restore
+    /// would take must not count.
+    #[must_use]
+    pub fn limited(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
     }
 
     /// Whose backups these are: what a stream to the parent is opened for.
@@ -142,7 +151,8 @@ impl Engine {
         sources: Vec<Source>,
         created: UnixSecs,
     ) -> Result<Snapshot, SnapshotError> {
-        snapshot::make(&self.keys, self.workers, self.base.as_ref(), store, sources, created).await
+        let made = snapshot::Making { sources, created, bytes_max: self.bytes_max };
+        snapshot::make(&self.keys, self.workers, self.base.as_ref(), store, made).await
     }
 
     /// The key stores have taken the snapshot's head: the next snapshot builds on it, and the store may

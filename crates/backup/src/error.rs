@@ -22,6 +22,17 @@ pub enum SnapshotError {
     /// More than one snapshot may hold.
     #[error("more than {CHUNKS_MAX} chunks of data; remove something or raise the bound")]
     TooLarge,
+    /// More than a restore would take.
+    #[error(
+        "the sources have {bytes} bytes, holes included; a restore takes {max}: remove something, or start a build \
+         with a higher backup.bytes_max"
+    )]
+    AboveBound {
+        /// What they have.
+        bytes: u64,
+        /// What is allowed.
+        max: u64,
+    },
     /// A chunk cannot be sealed: a fault of a library, or no memory.
     #[error("a chunk cannot be sealed")]
     Seal(#[source] io::Error),
@@ -43,7 +54,7 @@ impl SnapshotError {
         match self {
             Self::Names(_) => "snapshot_names",
             Self::Read(..) => "snapshot_source_unreadable",
-            Self::TooLarge => "snapshot_too_large",
+            Self::TooLarge | Self::AboveBound { .. } => "snapshot_too_large",
             Self::Seal(_) => "snapshot_seal_failed",
             Self::Manifest(_) => "snapshot_manifest_failed",
             Self::Store(error) => error.code(),

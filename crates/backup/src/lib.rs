@@ -2,8 +2,8 @@
 //! store that is not trusted.
 //!
 //! A file is cut into chunks of 1 MiB. A chunk is compressed (zstd; see [`Packing`]), sealed (age) and stored under the
-//! SHA-256 of its sealed bytes; what the last acknowledged snapshot has already is not sent again, and
-//! zeros are not sent at all. A *manifest* says which chunks make which files, carries a MAC, and is
+//! SHA-256 of its sealed bytes; what the last acknowledged snapshot has already of the same source is not
+//! sent again, and zeros are not sent at all. A *manifest* says which chunks make which files, carries a MAC, and is
 //! sealed like them. Its id is the *head*, which the key stores remember. Whoever restores begins with
 //! the head, so that every byte that comes back is checked by a digest that the parent could not
 //! choose, before anything parses, decrypts or decompresses it.

@@ -17,7 +17,7 @@ use crate::engine::{Progress, Restored};
 use crate::error::RestoreError;
 use crate::manifest::{Chunk, MANIFEST_BYTES_MAX, Manifest, Run};
 use crate::seal::Opener;
-use crate::secret::Keys;
+use crate::secret::{Keys, SourceNaming};
 
 /// Fetched objects that wait for a thread.
 const FETCHED_AHEAD: usize = 4;
@@ -25,8 +25,11 @@ const FETCHED_AHEAD: usize = 4;
 /// One object, and where its content goes.
 struct Job {
     chunk: Chunk,
-    /// Source and chunk.
-    places: Vec<(usize, u64)>,
+    /// Index of its source, and how that one's chunks are named: no object belongs to two.
+    source: usize,
+    naming: Arc<SourceNaming>,
+    /// Which chunks of the source it makes.
+    places: Vec<u64>,
 }
 
 /// Fetches the manifest that `head` names, and nothing else.
@@ -75,7 +78,7 @@ pub(crate) async fn restore(
         let (manifest, into) = (Arc::clone(&manifest), into.to_owned());
         blocking(move || Target::create(&into, &manifest.sources)).await?
     };
-    let target = fetch_and_write(keys, workers, store, jobs(&manifest), target, progress).await?;
+    let target = fetch_and_write(keys, workers, store, jobs(keys, &manifest), target, progress).await?;
     blocking(move || target.publish()).await?;
     Ok(Restored {
         created: manifest.created,
@@ -84,22 +87,24 @@ pub(crate) async fn restore(
     })
 }
 
-/// Each object once, in the order in which the files need them.
-fn jobs(manifest: &Manifest) -> Vec<Job> {
+/// Each object of each source once, in the order in which the files need them.
+fn jobs(keys: &Keys, manifest: &Manifest) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
-    let mut by_object: HashMap<ObjectId, usize> = HashMap::new();
+    let mut by_object: HashMap<(usize, ObjectId), usize> = HashMap::new();
     for (source, entry) in manifest.sources.iter().enumerate() {
+        let naming = Arc::new(keys.naming(&entry.name));
         let mut at = 0;
         for run in &entry.runs {
             match run {
                 Run::Zeros(count) => at += u64::from(*count),
                 Run::Chunk(chunk) => {
-                    let job = *by_object.entry(chunk.object).or_insert_with(|| {
-                        jobs.push(Job { chunk: *chunk, places: Vec::new() });
+                    let job = *by_object.entry((source, chunk.object)).or_insert_with(|| {
+                        let naming = Arc::clone(&naming);
+                        jobs.push(Job { chunk: *chunk, source, naming, places: Vec::new() });
                         jobs.len() - 1
                     });
                     if let Some(job) = jobs.get_mut(job) {
-                        job.places.push((source, at));
+                        job.places.push(at);
                     }
                     at += 1;
                 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 use zstd::bulk::{Compressor, Decompressor};
 
-use crate::secret::Keys;
+use crate::secret::{Keys, SourceNaming};
 use crate::source::Packing;
 
 /// zstd's own default: what `zstd` on a command line does.
@@ -21,8 +21,11 @@ const FRAME_DESCRIPTOR: u8 = 0b1010_0000;
 /// Most bytes of a block (RFC 8878, 3.1.1.2).
 const BLOCK_BYTES_MAX: usize = 128 * 1024;
 
-/// What a chunk's content is known by inside manifests: keyed BLAKE3 of the plain bytes, so that even a
-/// leaked manifest confirms no guess of a content.
+/// What a chunk's content is known by inside manifests: BLAKE3 of the plain bytes, under a key of its
+/// source, so that even a leaked manifest confirms no guess of a content.
+///
+/// The key is the source's own because equal names are stored once. Were it everybody's, whoever writes a
+/// guess into a volume and sees at the parent that nothing was sent for it would know that another has it.
 #[derive(Clone, Copy, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct ChunkName(#[serde(with = "hex::serde")] pub(crate) [u8; 32]);
@@ -34,8 +37,8 @@ impl fmt::Debug for ChunkName {
 }
 
 impl ChunkName {
-    pub(crate) fn of(keys: &Keys, plain: &[u8]) -> Self {
-        Self(blake3::keyed_hash(keys.naming(), plain).into())
+    pub(crate) fn of(naming: &SourceNaming, plain: &[u8]) -> Self {
+        Self(blake3::keyed_hash(naming.key(), plain).into())
     }
 }
 
@@ -140,6 +143,7 @@ mod tests {
     use super::*;
     use crate::secret::DiskSecret;
     use crate::source::Packing::{Compressed, FullLength};
+    use crate::source::SourceName;
 
     fn keys(byte: u8) -> Keys {
         Keys::derive(&DiskSecret::new(Zeroizing::new([byte; 32]))).unwrap()
@@ -169,6 +173,18 @@ mod tests {
         assert_eq!(open(&keys, &a, 7).unwrap(), b"content");
         assert_eq!(open(&keys, &b, 1000).unwrap(), b"content");
         assert!(matches!(open(&super::tests::keys(2), &a, 7), Err(OpenError::Sealed)));
+    }
+
+    /// As that of the key it is named with, the value was made outside of this program.
+    #[test]
+    fn name_of_a_chunk_is_pinned_and_its_sources_own() {
+        let name = |source: &str| {
+            let source = SourceName::try_from(source.to_owned()).unwrap();
+            ChunkName::of(&keys(7).naming(&source), b"content")
+        };
+        let expected = "183526c0830db5d29f7d67470883f2365251be97b28737ec8280393347d062fc";
+        assert_eq!(hex::encode(name("volumes/a").0), expected);
+        assert_ne!(name("volumes/a"), name("volumes/b"));
     }
 
     #[test]

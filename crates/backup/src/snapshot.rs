@@ -26,15 +26,29 @@ const SEALED_AHEAD: usize = 4;
 /// What is stored already, shared by the threads.
 type Known = Arc<Mutex<HashMap<ChunkName, Chunk>>>;
 
+/// What a snapshot is made of.
+pub(crate) struct Making {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) created: UnixSecs,
+    /// The most bytes that the sources may have, holes included.
+    pub(crate) bytes_max: u64,
+}
+
 pub(crate) async fn make(
     keys: &Arc<Keys>,
     workers: usize,
     base: Option<&Base>,
     store: &mut impl BackupStore,
-    sources: Vec<Source>,
-    created: UnixSecs,
+    Making { sources, created, bytes_max }: Making,
 ) -> Result<Snapshot, SnapshotError> {
-    let plan = blocking(move || Plan::of(sources)).await?;
+    let plan = blocking({
+        let keys = Arc::clone(keys);
+        move || Plan::of(&keys, sources)
+    });
+    let plan = plan.await?;
+    if plan.bytes() > bytes_max {
+        return Err(SnapshotError::AboveBound { bytes: plan.bytes(), max: bytes_max });
+    }
     let plan = Arc::new(plan);
     let known = Arc::new(Mutex::new(still_there(base, store).await?));
     let mut stats = SnapshotStats { plain_bytes: plan.bytes(), ..SnapshotStats::default() };

@@ -120,6 +120,10 @@ pub enum NameError {
 }
 
 impl SourceName {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The name as a relative path.
     #[must_use]
     pub fn as_path(&self) -> &Path {

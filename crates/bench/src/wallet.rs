@@ -2,6 +2,8 @@
 //! need; and balances, against a bare echo over the same relay.
 
 mod bare;
+mod cpu;
+mod least;
 mod stage;
 
 use std::sync::Arc;
@@ -9,11 +11,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use devnet::helper::HelperBinary;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use protocol::nwc::{GetBalance, MakeInvoice, PayInvoice};
 use relay::nwc::NwcClient;
 use units::{Msat, SystemClock};
 
+use self::cpu::PerRequest;
 use self::stage::Stage;
 use crate::echo::{self, Echo};
 use crate::load::{Caller, run};
@@ -33,46 +36,78 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     let dir = tempfile::tempdir()?;
     let stage = Stage::start(helper, dir.path()).await?;
     let payers = payers(&stage).await?;
-    let (paid, paid_per_sec) = run(payers, PAYMENTS).await?;
+    let before = stage.used()?;
+    let (paid, per_sec) = run(payers, PAYMENTS).await?;
+    let cost = stage.used()?.since(before, paid.len() + paid.len() / 10);
+    let payments = Load { samples: paid, per_sec, cost };
     let commits_per_sec = bare::commits_per_sec(dir.path())?;
 
-    let mut readers = Vec::new();
-    for _ in 0..TOGETHER {
-        readers.push(Reader(client(&stage, Keys::generate()).await?));
-    }
-    let (reads, _) = run(readers, READS).await?;
+    let (reads, _) = run(readers(&stage, stage.wallet()).await?, READS).await?;
     let echo_keys = Keys::generate();
     let serving = tokio::spawn(echo::serve(stage.pool().await?, echo_keys.clone()));
     let (echoes, _) = run(Echo::clients(stage.relay_url(), &echo_keys, TOGETHER).await?, READS).await?;
     serving.abort();
+
+    let least_keys = Keys::generate();
+    let serving = tokio::spawn(least::serve(stage.pool().await?, least_keys.clone()));
+    let clients = readers(&stage, least_keys.public_key()).await?;
+    let before = stage.used()?;
+    let (asked, per_sec) = run(clients, PAYMENTS).await?;
+    let cost = stage.used()?.since(before, asked.len() + asked.len() / 10);
+    let least = Load { samples: asked, per_sec, cost };
+    serving.abort();
     stage.stop().await?;
-    Ok(figures(&paid, paid_per_sec, commits_per_sec, &reads, &echoes))
+    Ok(figures(&payments, commits_per_sec, &reads, &echoes, &least))
+}
+
+/// What many did at once.
+struct Load {
+    samples: Samples,
+    per_sec: f64,
+    /// Processor time, warming up included.
+    cost: PerRequest,
 }
 
 fn figures(
-    paid: &Samples,
-    per_sec: f64,
+    payments: &Load,
     commits_per_sec: f64,
     reads: &Samples,
     echoes: &Samples,
+    least: &Load,
 ) -> Vec<(&'static str, Figure)> {
     let commits = "bare commits of the same rows, synchronous=FULL";
-    let plain = |value: f64, unit: &str| Figure {
+    let (paid, runs) = (&payments.samples, payments.samples.len());
+    let beside_commits = |value: f64, unit: &str| Figure {
         value,
         unit: unit.to_owned(),
         ours: value,
         peer: commits_per_sec,
         peer_name: format!("{commits}, 1/s"),
-        runs: paid.len(),
+        runs,
+    };
+    let cpu = |ours: f64, peer: f64| Figure {
+        value: ours,
+        unit: "us of CPU per payment".to_owned(),
+        ours,
+        peer,
+        peer_name: "six events, no books".to_owned(),
+        runs,
     };
     vec![
         (
             "wallet.vs_bare_commits",
-            Figure::ratio("payments/s", per_sec, commits_per_sec, commits, paid.len()),
+            Figure::ratio("payments/s", payments.per_sec, commits_per_sec, commits, runs),
         ),
-        ("wallet.per_sec", plain(per_sec, "payments/s at 64")),
-        ("wallet.pay_p50_ms", plain(paid.median_ms(), "ms, p50 at 64")),
-        ("wallet.pay_p99_ms", plain(paid.percentile_ms(99), "ms, p99 at 64")),
+        (
+            "wallet.vs_six_events",
+            Figure::ratio("payments/s", payments.per_sec, least.per_sec, least::PEER, runs),
+        ),
+        ("wallet.per_sec", beside_commits(payments.per_sec, "payments/s at 64")),
+        ("wallet.pay_p50_ms", beside_commits(paid.median_ms(), "ms, p50 at 64")),
+        ("wallet.pay_p99_ms", beside_commits(paid.percentile_ms(99), "ms, p99 at 64")),
+        ("wallet.cpu_clients_us", cpu(payments.cost.clients, least.cost.clients)),
+        ("wallet.cpu_relay_us", cpu(payments.cost.relay, least.cost.relay)),
+        ("wallet.cpu_service_us", cpu(payments.cost.service, least.cost.service)),
         (
             "wallet.read_p99_vs_roundtrip",
             Figure::ratio(
@@ -86,9 +121,21 @@ fn figures(
     ]
 }
 
+async fn readers(stage: &Stage, service: PublicKey) -> Result<Vec<Reader>> {
+    let mut readers = Vec::new();
+    for _ in 0..TOGETHER {
+        readers.push(Reader(client_of(stage, service, Keys::generate()).await?));
+    }
+    Ok(readers)
+}
+
 async fn client(stage: &Stage, keys: Keys) -> Result<Client> {
+    client_of(stage, stage.wallet(), keys).await
+}
+
+async fn client_of(stage: &Stage, service: PublicKey, keys: Keys) -> Result<Client> {
     let pool = stage.pool().await?;
-    let (wallet, _) = NwcClient::for_one(pool, stage.wallet(), &keys, Arc::new(SystemClock)).await?;
+    let (wallet, _) = NwcClient::for_one(pool, service, &keys, Arc::new(SystemClock)).await?;
     Ok(Client { wallet, keys })
 }
 

@@ -1,28 +1,19 @@
 //! Which key stores count, and where they are.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+mod search;
+
+use std::collections::BTreeSet;
 
 use attestation::TrustRoot;
-use nostr::filter::Filter;
 use nostr::key::PublicKey;
-use nostr::types::Timestamp;
 use protocol::event::CheckedEvent;
 use protocol::kinds::ANNOUNCEMENT;
 use protocol::nec::{Env, NecError, Policy, VerifiedInstance, Version};
 use quorum::{Boot, MemberId};
-use relay::{Pool, PoolError};
 use thiserror::Error;
-use units::{Clock, UnixSecs};
+use units::UnixSecs;
 
-/// Announcements are made at least hourly; what is older than two hours belongs to somebody who is gone.
-const ANNOUNCED_SECS_MAX: u64 = 2 * 3_600;
-/// Instances of one launcher that are asked: the one that runs, and those that ran before it and whose
-/// announcements are still about.
-const INSTANCES_PER_MEMBER_MAX: usize = 4;
-/// How long relays may take to say what they hold.
-const FETCH_WAIT: Duration = Duration::from_secs(5);
+pub use search::{Directory, Known};
 
 /// Which key stores count.
 #[derive(Clone, Debug)]
@@ -129,56 +120,5 @@ impl Trust {
             }
             None => Err(TrustError::NotMember(instance.launcher())),
         }
-    }
-}
-
-/// Finds key stores by their announcements.
-#[derive(Clone, Debug)]
-pub struct Directory {
-    pool: Pool,
-    trust: Arc<Trust>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Directory {
-    /// Looks on the relays of this pool, on which key stores and their clients meet.
-    #[must_use]
-    pub const fn new(pool: Pool, trust: Arc<Trust>, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, trust, clock }
-    }
-
-    /// Which ones count.
-    #[must_use]
-    pub fn trust(&self) -> &Trust {
-        &self.trust
-    }
-
-    /// Those that are there now, as far as the relays say: of each launcher the newest few.
-    ///
-    /// # Errors
-    /// [`PoolError`].
-    pub async fn find(&self) -> Result<Vec<Member>, PoolError> {
-        let now = self.clock.now();
-        let filter = Filter::new()
-            .kind(ANNOUNCEMENT)
-            .reference(&self.trust.repo)
-            .pubkeys(self.trust.members.iter().copied())
-            .since(Timestamp::from_secs(now.minus_secs(ANNOUNCED_SECS_MAX).0));
-        let events = self.pool.fetch(filter, FETCH_WAIT).await?;
-        let mut found: BTreeMap<PublicKey, Vec<Member>> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        // Newest first.
-        for event in events.iter().filter(|event| seen.insert(event.pubkey)) {
-            match self.trust.verify(event, now, None) {
-                Ok(member) => {
-                    let instances = found.entry(member.launcher).or_default();
-                    if instances.len() < INSTANCES_PER_MEMBER_MAX {
-                        instances.push(member);
-                    }
-                }
-                Err(e) => tracing::debug!(service = %event.pubkey, "an announcement does not count: {e}"),
-            }
-        }
-        Ok(found.into_values().flatten().collect())
     }
 }

@@ -143,6 +143,10 @@ pub enum HoldError {
         /// What is there.
         held: u64,
     },
+    /// Too many key stores do not take it. What was there before counts, unless a next holder finds this with
+    /// one that took it.
+    #[error("the key stores refuse: {0}")]
+    Refused(Refusal),
     /// The secret cannot be divided so.
     #[error(transparent)]
     Split(#[from] ShamirError),
@@ -153,6 +157,9 @@ pub enum HoldError {
 enum State {
     Acquiring,
     Holding,
+    /// No key store has the record any more, and nobody else is known to have it: it is not lost as long as
+    /// its holder lives, which may do nothing.
+    Orphaned,
     Lost(Loss),
 }
 
@@ -255,13 +262,20 @@ impl Keyholder {
         self.command(Command::Write(Box::new(body), done), answer).await
     }
 
-    /// Waits until the record is lost, and says why.
+    /// True if the key stores that had the record are gone, and those in their place do not have it. Whoever
+    /// holds this may never act again, and may be the only one that still knows what the record held.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Orphaned)
+    }
+
+    /// Waits until the record is lost, and says why. One that is orphaned is not.
     pub async fn lost(&self) -> Loss {
         let mut state = self.state.clone();
         let lost = state.wait_for(|state| matches!(state, State::Lost(_))).await;
         match lost.as_deref() {
             Ok(State::Lost(loss)) => loss.clone(),
-            Ok(State::Acquiring | State::Holding) | Err(_) => Loss::Stopped,
+            Ok(State::Acquiring | State::Holding | State::Orphaned) | Err(_) => Loss::Stopped,
         }
     }
 
@@ -279,7 +293,7 @@ impl Keyholder {
     fn loss(&self) -> Loss {
         match &*self.state.borrow() {
             State::Lost(loss) => loss.clone(),
-            State::Acquiring | State::Holding => Loss::Stopped,
+            State::Acquiring | State::Holding | State::Orphaned => Loss::Stopped,
         }
     }
 }

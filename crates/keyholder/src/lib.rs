@@ -14,6 +14,6 @@ mod holder;
 mod proof;
 
 pub use client::KeycruxClient;
-pub use directory::{Directory, Member, Trust, TrustError};
+pub use directory::{Directory, Known, Member, Trust, TrustError};
 pub use holder::{AcquireError, Found, HoldError, HolderOptions, Keyholder, Loss, NewBody};
 pub use proof::{Proof, ProofError};

@@ -25,11 +25,14 @@ pub struct Entry<B> {
     pub body: Option<Stamped<B>>,
     /// The owner's newest state.
     pub head: Option<Stamped<Head>>,
+    /// For how many milliseconds whoever wrote last may act, or somebody before it for whom it still waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<Stamped<u64>>,
 }
 
 impl<B> Default for Entry<B> {
     fn default() -> Self {
-        Self { promised: Epoch::default(), body: None, head: None }
+        Self { promised: Epoch::default(), body: None, head: None, lease_ms: None }
     }
 }
 
@@ -39,6 +42,7 @@ impl<B> Entry<B> {
         self.promised = self.promised.max(other.promised);
         newer(&mut self.body, other.body);
         newer(&mut self.head, other.head);
+        newer(&mut self.lease_ms, other.lease_ms);
     }
 }
 
@@ -73,6 +77,9 @@ pub enum Request<B> {
         body: Option<Stamped<B>>,
         /// The owner's newest state.
         head: Option<Stamped<Head>>,
+        /// For how many milliseconds others may have to wait for whoever acts now; its stamp is that of
+        /// the write, whether it carries anything else or not.
+        lease_ms: Stamped<u64>,
     },
 }
 
@@ -167,9 +174,18 @@ impl<B: Clone> Replica<B> {
         self.entries.range((from, Bound::Unbounded))
     }
 
-    /// Forgets a record, when its time is up.
+    /// Forgets a record that never had a value, when its time is up. Whoever opened an epoch of it must
+    /// not rely on that any more: [`crate::TenureRules::unwritten_ms`].
     pub fn remove(&mut self, record: RecordId) {
         self.entries.remove(&record);
+    }
+
+    /// Forgets what a record holds, but neither its newest epoch nor its head: a replica that knew neither
+    /// any more would let one that is behind speak for the record.
+    pub fn forget_body(&mut self, record: RecordId) {
+        if let Some(entry) = self.entries.get_mut(&record) {
+            entry.body = None;
+        }
     }
 
     /// Answers a holder.
@@ -184,9 +200,10 @@ impl<B: Clone> Replica<B> {
             entry.promised = request.epoch();
             match request {
                 Request::Prepare { .. } => Answer::Promised(entry.clone()),
-                Request::Write { body, head, .. } => {
+                Request::Write { body, head, lease_ms, .. } => {
                     newer(&mut entry.body, body);
                     newer(&mut entry.head, head);
+                    newer(&mut entry.lease_ms, Some(lease_ms));
                     Answer::Written
                 }
             }

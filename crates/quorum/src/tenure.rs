@@ -14,6 +14,9 @@ pub struct TenureRules {
     pub lease_ms: u64,
     /// What a successor waits on top of a lease: clocks do not run equally fast.
     pub margin_ms: u64,
+    /// How long a tenure of a record that nobody has written yet may go without an acknowledgement: at most
+    /// half of the time after which replicas forget such a record, and with it the epoch.
+    pub unwritten_ms: u64,
 }
 
 /// How far a tenure has come.
@@ -48,9 +51,13 @@ pub enum Lost {
         /// The higher epoch.
         by: Epoch,
     },
-    /// The key stores that held the record are gone, and others took their place.
-    #[error("the key stores lost everything and founded a new group; write the record again")]
+    /// The key stores that held the record are gone, and others took their place. Nobody else is known to
+    /// have the record, and this holder may be the only one that still knows what was in it.
+    #[error("the key stores lost everything and founded a new group, which does not have the record")]
     Regrouped,
+    /// Nobody had written the record, and for too long nobody acknowledged the epoch, which may be forgotten.
+    #[error("the record was not written in time, and the key stores may have forgotten who was to write it")]
+    Unwritten,
 }
 
 /// One holder's tenure of one record.
@@ -68,7 +75,15 @@ pub struct Tenure<B> {
     writing: Option<Head>,
     seq: u64,
     body: Option<B>,
+    /// What the body was before the one that is being written.
+    replaced: Option<Option<B>>,
     head: Option<Head>,
+    /// The longest lease that somebody before us may have.
+    lease_before_ms: u64,
+    /// True until a body is known to be there.
+    is_unwritten: bool,
+    /// When the call was sent first that was acknowledged last.
+    acknowledged_ms: u64,
     /// When a quorum had promised: from then on nobody before us can renew.
     promised_ms: u64,
 }
@@ -89,7 +104,11 @@ impl<B: Clone> Tenure<B> {
             writing: None,
             seq: 0,
             body: None,
+            replaced: None,
             head: None,
+            lease_before_ms: 0,
+            is_unwritten: true,
+            acknowledged_ms: now_ms,
             promised_ms: now_ms,
         }
     }
@@ -169,8 +188,25 @@ impl<B: Clone> Tenure<B> {
         if !self.is_idle() {
             return false;
         }
-        self.body = Some(body.clone());
+        self.replaced = Some(self.body.replace(body.clone()));
         self.write(Some(body), None, now_ms);
+        true
+    }
+
+    /// True while a call is under way that replaces the owner's data.
+    #[must_use]
+    pub const fn is_replacing_body(&self) -> bool {
+        self.replaced.is_some()
+    }
+
+    /// Gives up to replace the owner's data, because too many refuse what was to be written. It may be with
+    /// some all the same, and be what is found by the next holder. Returns false, and does nothing, if no
+    /// such call is under way.
+    pub fn abandon_body(&mut self) -> bool {
+        let Some(before) = self.replaced.take() else { return false };
+        self.body = before;
+        self.call = None;
+        self.writing = None;
         true
     }
 
@@ -189,6 +225,12 @@ impl<B: Clone> Tenure<B> {
             }
             Outcome::Accepted { answers, .. } => {
                 self.call = None;
+                let unheard_ms = now_ms.saturating_sub(self.acknowledged_ms);
+                self.acknowledged_ms = started_ms;
+                if self.is_unwritten && unheard_ms > self.rules.unwritten_ms {
+                    self.lose(Lost::Unwritten);
+                    return;
+                }
                 self.accepted(answers, started_ms, now_ms);
             }
         }
@@ -214,17 +256,20 @@ impl<B: Clone> Tenure<B> {
             Stage::Preparing => {
                 self.promised_ms = now_ms;
                 self.find(answers);
+                self.is_unwritten = self.body.is_none();
                 self.stage = Stage::Settling;
                 self.write(self.body.clone(), self.head, now_ms);
             }
             Stage::Settling => {
                 self.writing = None;
-                let wait_ms = self.rules.lease_ms.saturating_add(self.rules.margin_ms);
+                let lease_ms = self.rules.lease_ms.max(self.lease_before_ms);
+                let wait_ms = lease_ms.saturating_add(self.rules.margin_ms);
                 self.stage = Stage::Waiting { until_ms: self.promised_ms.saturating_add(wait_ms) };
                 self.tick(now_ms);
             }
             Stage::Waiting { .. } | Stage::Holding { .. } => {
                 self.head = self.writing.take().or(self.head);
+                self.is_unwritten &= self.replaced.take().is_none();
                 let until_ms = started_ms.saturating_add(self.rules.lease_ms);
                 self.stage = Stage::Holding { until_ms };
                 self.tick(now_ms);
@@ -235,13 +280,15 @@ impl<B: Clone> Tenure<B> {
 
     /// The newest of what a quorum holds.
     fn find(&mut self, answers: Vec<Answer<B>>) {
-        let (mut body, mut head) = (None, None);
+        let (mut body, mut head, mut lease_ms) = (None, None, None);
         for answer in answers {
             if let Answer::Promised(entry) = answer {
                 newer(&mut body, entry.body);
                 newer(&mut head, entry.head);
+                newer(&mut lease_ms, entry.lease_ms);
             }
         }
+        self.lease_before_ms = lease_ms.map_or(0, |stamped| stamped.value);
         self.body = body.map(|stamped| stamped.value);
         self.head = head.map(|stamped| stamped.value);
     }
@@ -251,12 +298,18 @@ impl<B: Clone> Tenure<B> {
         self.seq = self.seq.saturating_add(1);
         let stamp = Stamp { epoch: self.epoch, seq: self.seq };
         self.writing = head;
+        // Until we have waited for those before us, whoever comes after us must do so, too.
+        let lease_ms = match self.stage {
+            Stage::Preparing | Stage::Settling => self.rules.lease_ms.max(self.lease_before_ms),
+            Stage::Waiting { .. } | Stage::Holding { .. } | Stage::Lost(_) => self.rules.lease_ms,
+        };
         let request = Request::Write {
             record: self.record,
             epoch: self.epoch,
             group,
             body: body.map(|value| Stamped { stamp, value }),
             head: head.map(|value| Stamped { stamp, value }),
+            lease_ms: Stamped { stamp, value: lease_ms },
         };
         self.call = Some(Call::new(request, now_ms));
         self.calls = self.calls.saturating_add(1);

@@ -25,8 +25,15 @@ use tokio_tungstenite::tungstenite::{self, Message as Native};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream as NativeStream};
 use units::Stopwatch;
 
+use crate::acks::Acks;
+
 /// Longest message from a relay. Events stop at 128 KiB; the rest is room for the envelope.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// What is read at once. The library writes zeros over it before each attempt to read; most messages fit.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Wait after a connection that ended, however long it lasted. The library subscribes again only if the new
+/// connection is of a later second than the subscription, and would be deaf on it otherwise.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// First wait after a failed attempt; doubled each time.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Longest wait between attempts: an operator who repairs a relay sees it used within a minute.
@@ -44,6 +51,8 @@ pub(crate) struct Dialer {
     /// Connections made so far.
     connected: watch::Sender<u64>,
     guard: Option<AddressGuard>,
+    /// Told of each connection that ends, or cannot be made.
+    acks: Acks,
     relays: Mutex<HashMap<Url, Arc<Mutex<Attempts>>>>,
     headers: Mutex<HashMap<Url, Headers>>,
 }
@@ -61,8 +70,9 @@ impl fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(guard: Option<AddressGuard>) -> Self {
-        Self { connected: watch::Sender::new(0), guard, relays: Mutex::default(), headers: Mutex::default() }
+    pub(crate) fn new(guard: Option<AddressGuard>, acks: Acks) -> Self {
+        let connected = watch::Sender::new(0);
+        Self { connected, guard, acks, relays: Mutex::default(), headers: Mutex::default() }
     }
 
     pub(crate) fn connected(&self) -> watch::Receiver<u64> {
@@ -86,7 +96,8 @@ impl Dialer {
         stream.set_nodelay(true).map_err(DialError::Io)?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
-            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+            .max_frame_size(Some(MESSAGE_BYTES_MAX))
+            .read_buffer_size(READ_BUFFER_BYTES);
         let connected = tokio_tungstenite::client_async_tls_with_config(request, stream, Some(config), None);
         let (stream, _) = connected.await.map_err(DialError::WebSocket)?;
         Ok(stream)
@@ -117,20 +128,26 @@ impl WebSocketTransport for Dialer {
     ) -> Pin<Box<dyn Future<Output = Result<(WebSocketSink, WebSocketStream), Error>> + Send + 'a>> {
         Box::pin(async move {
             let attempts = self.attempts(url);
-            let wait = lock(&attempts).next_wait();
-            tokio::time::sleep(jittered(wait)).await;
+            let (is_again, wait) = {
+                let mut attempts = lock(&attempts);
+                (attempts.connected.is_some(), attempts.next_wait())
+            };
+            let at_least = if is_again { AGAIN_MIN } else { Duration::ZERO };
+            tokio::time::sleep(jittered(wait).max(at_least)).await;
             match self.dial(url).await {
                 Ok(stream) => {
                     lock(&attempts).connected = Some(Stopwatch::start());
                     self.connected.send_modify(|made| *made += 1);
                     let (sink, stream) = stream.split();
+                    let gone = Gone { acks: self.acks.clone(), relay: url.to_string() };
                     Ok((
                         Box::pin(TextSink(sink)) as WebSocketSink,
-                        Box::pin(incoming(stream)) as WebSocketStream,
+                        Box::pin(incoming(stream, gone)) as WebSocketStream,
                     ))
                 }
                 Err(e) => {
                     lock(&attempts).failures += 1;
+                    self.acks.gone(url.as_str());
                     tracing::debug!(relay = %url.host_str().unwrap_or_default(), "relay cannot be reached: {e}");
                     Err(Error::transport(e))
                 }
@@ -172,9 +189,11 @@ enum DialError {
 
 type Incoming = futures_util::stream::SplitStream<NativeStream<MaybeTlsStream<TcpStream>>>;
 
-fn incoming(stream: Incoming) -> impl Stream<Item = Result<Message, Error>> + Send {
-    stream.filter_map(|message| async move {
-        match message {
+fn incoming(stream: Incoming, gone: Gone) -> impl Stream<Item = Result<Message, Error>> + Send {
+    stream.filter_map(move |message| {
+        // The closure ends with the connection, and `gone` with it.
+        let _kept = &gone;
+        std::future::ready(match message {
             Ok(Native::Text(text)) => Some(Ok(Message::Text(text.to_string()))),
             Ok(Native::Ping(data)) => Some(Ok(Message::Ping(data.to_vec()))),
             Ok(Native::Pong(data)) => Some(Ok(Message::Pong(data.to_vec()))),
@@ -182,8 +201,20 @@ fn incoming(stream: Incoming) -> impl Stream<Item = Result<Message, Error>> + Se
             // Nostr is text; raw frames are never read.
             Ok(Native::Binary(_) | Native::Frame(_)) => None,
             Err(e) => Some(Err(Error::transport(e))),
-        }
+        })
     })
+}
+
+/// A connection; when it ends, nobody waits for its answers any longer.
+struct Gone {
+    acks: Acks,
+    relay: String,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.acks.gone(&self.relay);
+    }
 }
 
 struct TextSink(SplitSink<NativeStream<MaybeTlsStream<TcpStream>>, Native>);

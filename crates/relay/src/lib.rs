@@ -4,6 +4,7 @@
 //!
 //! This is the only crate that knows `nostr-sdk`.
 
+mod acks;
 mod dialer;
 pub mod dm;
 mod local;

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
-use crate::PublishReport;
+use crate::acks::Acks;
 use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
 use crate::rpc::RateLimit;
 use crate::subscription::{QUEUE_MAX, Route, Routes, Subscription, dispatch};
@@ -26,8 +26,6 @@ use crate::subscription::{QUEUE_MAX, Route, Routes, Subscription, dispatch};
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Covers the longest backoff and a slow handshake.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(BACKOFF_MAX.as_secs() + 15);
-/// How long a relay may take to say OK.
-const OK_WAIT: Duration = Duration::from_secs(10);
 /// Notifications of all relays that wait for dispatch.
 const NOTIFICATIONS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 /// Events that one fetch takes, whatever the relays hold.
@@ -113,18 +111,20 @@ impl PoolBuilder {
     /// # Errors
     /// [`PoolError`] if an address cannot be read.
     pub async fn build(self) -> Result<Pool, PoolError> {
-        let dialer = Arc::new(Dialer::new(self.guard));
+        let acks = Acks::default();
+        let dialer = Arc::new(Dialer::new(self.guard, acks.clone()));
         let mut client = Client::builder()
             .websocket_transport(Arc::clone(&dialer))
             .connect_timeout(CONNECT_WAIT_MAX)
             .notification_channel_size(NOTIFICATIONS_MAX);
+        let authenticates = self.identity.is_some();
         if let Some(keys) = self.identity {
             client = client.authenticator(SignerAuthenticator::new(keys));
         }
         let client = client.build();
         let routes: Routes = Arc::new(Mutex::default());
-        let dispatching = tokio::spawn(dispatch(client.clone(), Arc::clone(&routes)));
-        let connections = Arc::new(Connections { client, routes, dispatching });
+        let dispatching = tokio::spawn(dispatch(client.clone(), Arc::clone(&routes), acks.clone()));
+        let connections = Arc::new(Connections { client, routes, acks, authenticates, dispatching });
         let pool = Pool { dialer, connections };
         for (url, headers) in self.relays {
             pool.add_with_headers(&url, headers).await?;
@@ -138,13 +138,16 @@ impl PoolBuilder {
 #[derive(Clone, Debug)]
 pub struct Pool {
     dialer: Arc<Dialer>,
-    connections: Arc<Connections>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Connections {
     pub(crate) client: Client,
     pub(crate) routes: Routes,
+    pub(crate) acks: Acks,
+    /// Whether we prove to relays who we are.
+    pub(crate) authenticates: bool,
     dispatching: tokio::task::JoinHandle<()>,
 }
 
@@ -294,30 +297,8 @@ impl Pool {
         events.sort_by_key(|event| std::cmp::Reverse(event.created_at()));
         Ok(events)
     }
-
-    /// Sends an event to every relay and says which took it.
-    pub async fn publish(&self, event: &CheckedEvent) -> PublishReport {
-        let all = self.status().await.into_iter().map(|relay| relay.url).collect::<Vec<_>>();
-        self.publish_to(&all, event).await
-    }
-
-    /// Sends an event to these relays of the pool and says which took it.
-    pub async fn publish_to(&self, urls: &[String], event: &CheckedEvent) -> PublishReport {
-        let sending =
-            self.connections.client.send_event(event).to(urls.iter().map(String::as_str)).ok_timeout(OK_WAIT);
-        match sending.await {
-            Ok(output) => PublishReport {
-                accepted: output.success.keys().map(ToString::to_string).collect(),
-                refused: output.failed.iter().map(|(url, why)| (url.to_string(), why.to_string())).collect(),
-            },
-            Err(e) => PublishReport {
-                accepted: Vec::new(),
-                refused: urls.iter().map(|url| (url.clone(), e.to_string())).collect(),
-            },
-        }
-    }
 }
 
-fn parse_url(url: &str) -> Result<RelayUrl, PoolError> {
+pub(crate) fn parse_url(url: &str) -> Result<RelayUrl, PoolError> {
     RelayUrl::parse(url).map_err(|_| PoolError::Url { url: url.to_owned() })
 }

@@ -1,6 +1,20 @@
 //! Publishing, and when to publish again.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nostr::message::{ClientMessage, MachineReadablePrefix};
+use nostr_sdk::relay::Relay;
+use protocol::event::CheckedEvent;
 use units::UnixSecs;
+
+use crate::Pool;
+use crate::acks::Said;
+use crate::pool::{Connections, parse_url};
+
+/// How long a relay may take to say OK.
+const OK_WAIT: Duration = Duration::from_secs(10);
 
 /// Which relays took an event.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -16,6 +30,67 @@ impl PublishReport {
     #[must_use]
     pub const fn is_published(&self) -> bool {
         !self.accepted.is_empty()
+    }
+}
+
+impl Pool {
+    /// Sends an event to every relay and says which took it.
+    pub async fn publish(&self, event: &CheckedEvent) -> PublishReport {
+        let relays = self.connections.client.relays().await;
+        let sent = relays
+            .values()
+            .map(async |relay| (relay.url().to_string(), self.connections.send(relay, event).await));
+        PublishReport::of(join_all(sent).await)
+    }
+
+    /// Sends an event to these relays of the pool and says which took it.
+    pub async fn publish_to(&self, urls: &[String], event: &CheckedEvent) -> PublishReport {
+        let relays = self.connections.client.relays().await;
+        let sent = urls.iter().map(async |url| {
+            let relay = parse_url(url).ok().and_then(|url| relays.get(&url));
+            match relay {
+                Some(relay) => (relay.url().to_string(), self.connections.send(relay, event).await),
+                None => (url.clone(), Err("not a relay of this pool".to_owned())),
+            }
+        });
+        PublishReport::of(join_all(sent).await)
+    }
+}
+
+impl Connections {
+    /// Sends an event and waits until the relay has said what it does with it.
+    async fn send(&self, relay: &Relay, event: &CheckedEvent) -> Result<(), String> {
+        let mut waiting = self.acks.wait_for(event.id, relay.url().as_str());
+        let message = ClientMessage::Event(Cow::Borrowed(event.event()));
+        relay.send_msg(message).await.map_err(|e| e.to_string())?;
+        match tokio::time::timeout(OK_WAIT, waiting.said()).await {
+            Ok(Said::Taken) => Ok(()),
+            Ok(Said::Refused(why)) if self.authenticates && is_auth_required(&why) => {
+                // The library has the relay's challenge; it answers, and sends again.
+                let again = relay.send_event(event.event()).ok_timeout(OK_WAIT);
+                again.await.map(drop).map_err(|e| e.to_string())
+            }
+            Ok(Said::Refused(why)) => Err(why),
+            Ok(Said::Gone) => Err("the connection ended".to_owned()),
+            Err(_) => Err(format!("no answer within {} s", OK_WAIT.as_secs())),
+        }
+    }
+}
+
+fn is_auth_required(why: &str) -> bool {
+    matches!(MachineReadablePrefix::parse(why), Some(MachineReadablePrefix::AuthRequired))
+}
+
+impl PublishReport {
+    fn of(sent: Vec<(String, Result<(), String>)>) -> Self {
+        let mut report = Self::default();
+        for (url, outcome) in sent {
+            match outcome {
+                Ok(()) => report.accepted.push(url),
+                Err(why) => report.refused.push((url, why)),
+            }
+        }
+        report
     }
 }
 

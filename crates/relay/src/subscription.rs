@@ -13,6 +13,7 @@ use protocol::event::CheckedEvent;
 use tokio::sync::mpsc;
 use units::Stopwatch;
 
+use crate::acks::{Acks, Said};
 use crate::dialer::lock;
 use crate::pool::Connections;
 use crate::rpc::{RateLimit, RateLimiter};
@@ -99,19 +100,32 @@ impl Route {
     }
 }
 
-/// Hands each event to its subscription, after the checks that count.
+/// Hands each event to its subscription, after the checks that count, and each OK to who waits for it.
 ///
 /// The library's own notification of events comes once per event, whichever subscription asked for it
 /// first; several subscriptions may want the same event, so every message is looked at.
-pub(crate) async fn dispatch(client: Client, routes: Routes) {
+pub(crate) async fn dispatch(client: Client, routes: Routes, acks: Acks) {
     let mut notifications = client.notifications();
     while let Some(notification) = notifications.next().await {
         match notification {
-            ClientNotification::Message { relay_url, message } => {
-                if let RelayMessage::Event { subscription_id, event } = *message {
+            ClientNotification::Message { relay_url, message } => match *message {
+                RelayMessage::Event { subscription_id, event } => {
                     route(&routes, relay_url.as_str(), &subscription_id, event.into_owned());
                 }
-            }
+                RelayMessage::Ok { event_id, status: true, .. } => {
+                    acks.tell(relay_url.as_str(), &event_id, &Said::Taken);
+                }
+                RelayMessage::Ok { event_id, message, .. } => {
+                    acks.tell(relay_url.as_str(), &event_id, &Said::Refused(message.into_owned()));
+                }
+                RelayMessage::EndOfStoredEvents(_)
+                | RelayMessage::Notice(_)
+                | RelayMessage::Closed { .. }
+                | RelayMessage::Auth { .. }
+                | RelayMessage::Count { .. }
+                | RelayMessage::NegMsg { .. }
+                | RelayMessage::NegErr { .. } => {}
+            },
             ClientNotification::Event { .. } => {}
             ClientNotification::Shutdown => break,
         }

@@ -1,25 +1,23 @@
 //! The enclave's end of the parent API.
 
-use std::collections::HashMap;
+mod link;
+
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use protocol::parent::backup::InstanceId;
-use protocol::parent::{BackupHint, Call, FRAME_BYTES_MAX, IpAddress, Message, Meta, Outcome, Push, Request};
+use protocol::parent::{BackupHint, Call, IpAddress, Meta, Outcome, Push};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::frame::{FrameError, read_frame, write_frame};
-use crate::{Stream, StreamAddress, connect};
+use crate::{StreamAddress, connect};
 
 /// The parent answers from files and memory.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Calls under way: the daemon makes a handful, log lines may come in bursts.
 const CALLS_MAX: usize = 64;
-/// Pushes not yet taken; there is one kind, and it is sent once.
+/// Pushes not yet taken; there is one kind, and each run of the parent sends it once.
 const PUSHES_MAX: usize = 8;
 
 /// Why a call to the parent gave nothing.
@@ -28,7 +26,7 @@ pub enum CallError {
     /// The parent cannot be reached.
     #[error("the parent at {0} cannot be reached")]
     Connect(StreamAddress, #[source] io::Error),
-    /// The connection is gone.
+    /// The connection went before the answer came.
     #[error("the connection to the parent is gone")]
     Gone,
     /// No answer in time.
@@ -42,7 +40,10 @@ pub enum CallError {
     Malformed(#[source] serde_json::Error),
 }
 
-/// A connection to the parent. Cheap to clone; the connection ends with the last clone.
+/// A connection to the parent, which is made again whenever the parent has gone. Cheap to clone; it ends with
+/// the last clone and the receiver of pushes.
+///
+/// While the parent is away, calls wait for it as long as they wait for an answer.
 #[derive(Clone, Debug)]
 pub struct ParentClient {
     calls: mpsc::Sender<Pending>,
@@ -54,7 +55,7 @@ struct Pending {
 }
 
 impl ParentClient {
-    /// Connects, and returns the stream of what the parent pushes.
+    /// Connects, and returns the stream of what the parent pushes, now and after it was away.
     ///
     /// # Errors
     /// [`CallError::Connect`].
@@ -62,7 +63,7 @@ impl ParentClient {
         let stream = connect(address).await.map_err(|e| CallError::Connect(address.clone(), e))?;
         let (calls, calls_rx) = mpsc::channel(CALLS_MAX);
         let (pushes, pushes_rx) = mpsc::channel(PUSHES_MAX);
-        tokio::spawn(run(stream, calls_rx, pushes));
+        tokio::spawn(link::keep(address.clone(), stream, calls_rx, pushes));
         Ok((Self { calls }, pushes_rx))
     }
 
@@ -109,67 +110,6 @@ impl ParentClient {
         match outcome {
             Outcome::Result(value) => serde_json::from_value(value).map_err(CallError::Malformed),
             Outcome::Error(message) => Err(CallError::Refused(message)),
-        }
-    }
-}
-
-/// Owns the connection: sends calls, hands answers to whoever waits, until either end goes.
-async fn run(stream: Stream, mut calls: mpsc::Receiver<Pending>, pushes: mpsc::Sender<Push>) {
-    let (reader, mut writer) = tokio::io::split(stream);
-    let (messages, mut messages_rx) = mpsc::channel(CALLS_MAX);
-    let reading = tokio::spawn(read_messages(reader, messages));
-    let ids = AtomicU64::new(1);
-    let mut waiting = HashMap::new();
-    loop {
-        tokio::select! {
-            call = calls.recv() => {
-                let Some(pending) = call else { break };
-                waiting.retain(|_, answer: &mut oneshot::Sender<Outcome>| !answer.is_closed());
-                let id = ids.fetch_add(1, Ordering::Relaxed);
-                if send(&mut writer, id, pending.call).await.is_err() {
-                    break;
-                }
-                waiting.insert(id, pending.answer);
-            }
-            message = messages_rx.recv() => match message {
-                Some(Message::Reply { id, outcome }) => {
-                    if let Some(answer) = waiting.remove(&id) {
-                        // Nobody waits any more: that call timed out.
-                        drop(answer.send(outcome));
-                    }
-                }
-                Some(Message::Push { event }) => {
-                    if pushes.try_send(event).is_err() {
-                        tracing::warn!("the parent pushes faster than it is heard; a push was dropped");
-                    }
-                }
-                None => break,
-            }
-        }
-    }
-    reading.abort();
-}
-
-async fn send(writer: &mut WriteHalf<Stream>, id: u64, call: Call) -> Result<(), FrameError> {
-    write_frame(writer, &Request { id, call }, FRAME_BYTES_MAX).await
-}
-
-async fn read_messages(mut reader: ReadHalf<Stream>, messages: mpsc::Sender<Message>) {
-    loop {
-        match read_frame(&mut reader, FRAME_BYTES_MAX).await {
-            Ok(message) => {
-                if messages.send(message).await.is_err() {
-                    return;
-                }
-            }
-            Err(FrameError::Malformed(e)) => {
-                tracing::warn!("the parent sent a frame that is not understood: {e}")
-            }
-            Err(FrameError::Closed) => return,
-            Err(e @ (FrameError::Io(_) | FrameError::TooLong { .. })) => {
-                tracing::warn!("the connection to the parent broke: {e}");
-                return;
-            }
         }
     }
 }

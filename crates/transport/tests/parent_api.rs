@@ -51,20 +51,94 @@ async fn calls_are_answered_and_events_pushed() {
 }
 
 #[tokio::test]
-async fn parent_that_goes_away_ends_the_call() {
+async fn parent_that_goes_away_ends_the_call_and_not_the_client() {
     let dir = tempfile::tempdir().unwrap();
     let address = StreamAddress::Unix(dir.path().join("parent.sock"));
     let listener = Listener::bind(&address).await.unwrap();
     tokio::spawn(async move {
         let mut stream = listener.accept().await.unwrap();
+        let mut asked = [0; 4];
+        stream.read_exact(&mut asked).await.unwrap();
         // A length that no frame may have: the client must give up, not allocate.
         stream.write_all(&[0xff; 4]).await.unwrap();
         let mut rest = Vec::new();
         drop(stream.read_to_end(&mut rest).await);
+        // The next time it says something that is understood.
+        serve(listener, Arc::new(Host), Pusher::default()).await
     });
-    let (client, mut pushes) = ParentClient::connect(&address).await.unwrap();
-    assert_eq!(tokio::time::timeout(Duration::from_secs(5), pushes.recv()).await.unwrap(), None);
+    let (client, _pushes) = ParentClient::connect(&address).await.unwrap();
     assert!(matches!(client.get_ip().await, Err(CallError::Gone)));
+    assert_eq!(client.get_ip().await.unwrap().ip.to_string(), "198.18.0.2");
+}
+
+/// A parent that can be ended with every connection of it, as a process is.
+struct Mortal {
+    runtime: tokio::runtime::Runtime,
+    pusher: Pusher,
+}
+
+impl Mortal {
+    fn start(address: &StreamAddress) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (address, pusher) = (address.clone(), Pusher::default());
+        let pushing = pusher.clone();
+        runtime.spawn(async move {
+            let listener = Listener::bind(&address).await.unwrap();
+            serve(listener, Arc::new(Host), pushing).await
+        });
+        Self { runtime, pusher }
+    }
+
+    /// Returns once nothing of it is left, the socket's listener neither.
+    async fn end(self) {
+        let ending = move || self.runtime.shutdown_timeout(Duration::from_secs(20));
+        tokio::task::spawn_blocking(ending).await.unwrap();
+    }
+}
+
+async fn until<T>(mut done: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(value) = done().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap()
+}
+
+#[tokio::test]
+async fn parent_that_restarts_is_found_again_and_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = StreamAddress::Unix(dir.path().join("parent.sock"));
+    let mut parent = Mortal::start(&address);
+    let (client, mut pushes) = until(async || ParentClient::connect(&address).await.ok()).await;
+    for life in 1..=3 {
+        until(async || client.log("a line".into()).await.ok()).await;
+        parent.end().await;
+        parent = Mortal::start(&address);
+        until(async || client.log("a line".into()).await.ok()).await;
+        assert_eq!(parent.pusher.connected(), 1, "{life}");
+    }
+    // Whoever only listens is heard of, too.
+    drop(client);
+    assert_eq!(parent.pusher.push(Push::Shutdown { deadline_secs: 3 }), 1);
+    let push = tokio::time::timeout(Duration::from_secs(20), pushes.recv()).await.unwrap();
+    assert_eq!(push, Some(Push::Shutdown { deadline_secs: 3 }));
+    drop(pushes);
+    until(async || (parent.pusher.connected() == 0).then_some(())).await;
+    parent.end().await;
+}
+
+#[tokio::test]
+async fn event_before_the_connection_is_told() {
+    let (_dir, address, pusher) = start().await;
+    assert_eq!(pusher.push(Push::Shutdown { deadline_secs: 7 }), 0);
+    let (_client, mut pushes) = ParentClient::connect(&address).await.unwrap();
+    let push = tokio::time::timeout(Duration::from_secs(20), pushes.recv()).await.unwrap();
+    assert_eq!(push, Some(Push::Shutdown { deadline_secs: 7 }));
 }
 
 #[tokio::test]
@@ -92,6 +166,20 @@ async fn socket_is_private_and_a_stale_one_is_replaced() {
     let taken = Listener::bind(&address).await.unwrap_err();
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
     drop(again);
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("precious"), dir.path().join("link"));
+    std::fs::write(&file, "precious").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link] {
+        let refused = Listener::bind(&StreamAddress::Unix(path.clone())).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+        assert!(refused.to_string().contains("is no socket"), "{refused}");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "precious");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use service::{ConfigError, check_relays};
 use transport::{BackupClient, StreamAddress};
 
+use super::Capacity;
+
 /// Most key stores of a group, as they have it.
 const LAUNCHERS_MAX: usize = 15;
 /// A lease is renewed at a third of it; below this the way over a relay is too long for that.
@@ -101,7 +103,7 @@ pub struct Backup {
     /// How often a snapshot is made: at most so much is lost.
     #[serde(default = "defaults::interval_secs")]
     pub interval_secs: u64,
-    /// The most that is restored, holes included.
+    /// The most that a snapshot may have and that is restored, holes included.
     #[serde(default = "defaults::bytes_max")]
     pub bytes_max: u64,
     /// How long the parent may take for one request, whatever of its bytes has come.
@@ -284,6 +286,17 @@ impl Backup {
         }
         if self.stall_secs == 0 {
             return refuse("backup.stall_secs", "must be at least 1");
+        }
+        Ok(())
+    }
+
+    /// Whether the volumes of all units could be in one snapshot. The databases, and volumes of containers
+    /// that are paused, come on top of them.
+    pub(super) fn check_room(&self, capacity: &Capacity) -> Result<(), ConfigError> {
+        let bytes = capacity.unit_size.volume_bytes.saturating_mul(capacity.units.into());
+        if bytes > self.bytes_max {
+            let problem = format!("the volumes of {} units alone may have {bytes} bytes", capacity.units);
+            return Err(ConfigError::field("backup.bytes_max", problem));
         }
         Ok(())
     }

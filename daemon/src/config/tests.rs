@@ -158,6 +158,8 @@ fn faults_of_sealing_name_their_field() {
     check(&|v| v["release"]["delay"] = json!(1), "unknown field `delay`");
     check(&|v| v["backup"]["interval_secs"] = json!(0), "backup.interval_secs");
     check(&|v| v["backup"]["bytes_max"] = json!(0), "backup.bytes_max");
+    // A hundred units of ten megabytes.
+    check(&|v| v["backup"]["bytes_max"] = json!(999_999_999), "backup.bytes_max: the volumes of 100 units");
     check(&|v| v["backup"]["stall_secs"] = json!(0), "backup.stall_secs");
     check(&|v| v["backup"]["address"] = json!("http://x"), "is not an address");
     check(&|v| v["backup"]["dir"] = json!("/x"), "unknown field `dir`");

@@ -10,28 +10,40 @@ use protocol::event::CheckedEvent;
 use protocol::nec::Version;
 use protocol::nec::approval::{PolicyApproval, PolicyChange};
 use protocol::nec::release::Release;
-use protocol::rpc::keycrux::{Build, Policy, REVOKED_MAX};
+use protocol::rpc::keycrux::{Build, Policy, PolicyFault, REVOKED_MAX, Revoked};
 
 /// The policy to write, given the one that is in force and the one that this build is configured with.
 ///
 /// A build never loosens what binds those after it just because its configuration says so: what is
 /// stricter in either holds, and who may sign stays as it was, unless enough of the maintainers in force
 /// approve exactly this change. (The key stores see to the same.)
-#[must_use]
-pub fn policy(held: Option<&Policy>, configured: &Policy, shown: &[Event]) -> Policy {
-    let Some(held) = held.filter(|held| *held != configured) else { return configured.clone() };
+///
+/// # Errors
+/// [`PolicyFault::Revoked`] if both together revoke more than a policy can say: nothing is left out silently.
+pub fn policy(held: Option<&Policy>, configured: &Policy, shown: &[Event]) -> Result<Policy, PolicyFault> {
+    let Some(held) = held.filter(|held| *held != configured) else { return Ok(configured.clone()) };
     if is_approved(held, configured, shown) {
-        return configured.clone();
+        return Ok(configured.clone());
     }
+    let min_version = held.min_version.clone().max(configured.min_version.clone());
     let mut revoked = held.revoked.clone();
     revoked.extend(configured.revoked.iter().filter(|one| !held.revoked.contains(one)).cloned());
-    revoked.truncate(REVOKED_MAX);
-    Policy {
+    if revoked.len() > REVOKED_MAX {
+        // What is too old anyway need not be named.
+        revoked.retain(|one| match one {
+            Revoked::Version(version) => min_version.as_ref().is_none_or(|oldest| version >= oldest),
+            Revoked::Pcr0(_) => true,
+        });
+    }
+    if revoked.len() > REVOKED_MAX {
+        return Err(PolicyFault::Revoked);
+    }
+    Ok(Policy {
         min_delay_secs: held.min_delay_secs.max(configured.min_delay_secs),
-        min_version: held.min_version.clone().max(configured.min_version.clone()),
+        min_version,
         revoked,
         ..held.clone()
-    }
+    })
 }
 
 fn is_approved(held: &Policy, configured: &Policy, shown: &[Event]) -> bool {

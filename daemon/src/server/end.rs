@@ -136,16 +136,13 @@ pub(super) async fn wait_for_end(
     }
 }
 
-/// A parent that goes away is no reason to end: it may come back, and containers go on without it.
+/// A parent that goes away is no reason to end: it is found again when it is back, and containers go on without it.
 async fn shutdown_push(pushes: &mut mpsc::Receiver<Push>) -> End {
     match pushes.recv().await {
         Some(Push::Shutdown { deadline_secs }) => {
             let reason = format!("the parent gives us {deadline_secs} s");
             End::Asked { reason, deadline_secs: Some(deadline_secs) }
         }
-        None => {
-            tracing::warn!("the parent is gone");
-            std::future::pending().await
-        }
+        None => std::future::pending().await,
     }
 }

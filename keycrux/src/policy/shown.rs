@@ -1,8 +1,8 @@
 //! What a build shows beside its attestation.
 
 use protocol::event::CheckedEvent;
-use protocol::nec::PolicyApproval;
 use protocol::nec::release::Release;
+use protocol::nec::{PolicyApproval, Version};
 use protocol::rpc::keycrux::{Input, SIGNATURES_MAX};
 use protocol::rpc::{Code, Failure};
 
@@ -34,6 +34,22 @@ impl Shown {
             }
         }
         Ok(shown)
+    }
+
+    /// The same, with what else is shown.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.releases.extend(other.releases);
+        self.approvals.extend(other.approvals);
+        self
+    }
+
+    /// The same, without the releases of other versions.
+    #[must_use]
+    pub fn of_version(&self, version: &Version) -> Self {
+        let mut shown = self.clone();
+        shown.releases.retain(|release| release.version.as_ref() == Some(version));
+        shown
     }
 
     /// Releases that were read elsewhere.

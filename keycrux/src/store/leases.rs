@@ -1,12 +1,15 @@
 //! `lease` and `advance`: the quorum protocol, for those whom the policy allows.
 
-use protocol::rpc::keycrux::{Body, DEALINGS_MAX, Identity, LINEAGE_MAX, Material, Policy};
+use protocol::rpc::keycrux::{
+    Body, DEALINGS_MAX, Identity, Input, LEASE_MS_MAX, Material, Pending, Policy, SHOWN_BYTES_MAX, SHOWN_MAX,
+};
 use protocol::rpc::{Code, Failure};
 use quorum::{Answer, Epoch, GroupId, Head, RecordId, Reply, Request, Stamped};
 use units::UnixSecs;
 
-use super::{Caller, Store, notes};
-use crate::policy::{Grant, Measured, Rules, decide, judge_change};
+use super::notes::Noted;
+use super::{Caller, Store, lineage, notes};
+use crate::policy::{Grant, Measured, Rules, Shown, decide, judge_change};
 
 /// What `advance` writes.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Advance {
     pub body: Option<Stamped<Body>>,
     /// The newest state.
     pub head: Option<Stamped<Head>>,
+    /// For how long a successor may have to wait.
+    pub lease_ms: Stamped<u64>,
 }
 
 impl Store {
@@ -35,8 +40,8 @@ impl Store {
     ) -> Result<Reply<Body>, Failure> {
         let record = identity.record_id();
         self.authorise(caller, identity, record, now)?;
-        self.touch(record, identity, now)?;
-        Ok(self.replica_mut()?.handle(Request::Prepare { record, epoch }))
+        self.admit(record, identity, false)?;
+        self.carry_out(Request::Prepare { record, epoch })
     }
 
     /// Renews a lease, and writes what there is to write.
@@ -51,20 +56,31 @@ impl Store {
         now: UnixSecs,
     ) -> Result<Reply<Body>, Failure> {
         let record = identity.record_id();
-        let Advance { epoch, group, mut body, head } = advance;
+        let Advance { epoch, group, body, head, lease_ms } = advance;
         let stamps =
             body.as_ref().map(|body| body.stamp).into_iter().chain(head.as_ref().map(|head| head.stamp));
-        if stamps.into_iter().any(|stamp| stamp.epoch != epoch) {
+        if stamps.chain([lease_ms.stamp]).any(|stamp| stamp.epoch != epoch) {
             return Err(Failure::new(Code::ParamsInvalid, "a stamp must be of the epoch of the request"));
         }
+        if lease_ms.value > LEASE_MS_MAX {
+            let reason = format!("lease_ms is more than {LEASE_MS_MAX}: nobody waits so long");
+            return Err(Failure::new(Code::ParamsInvalid, reason));
+        }
         self.authorise(caller, identity, record, now)?;
+        // What is no newer than what is held changes nothing, and need not fit any more.
+        let held = self.entry(record).and_then(|entry| entry.body.as_ref()).map(|held| held.stamp);
+        let mut body = body.filter(|body| held.is_none_or(|held| held < body.stamp));
         if let Some(body) = &mut body {
             self.check_body(caller, identity, &body.value, now)?;
             self.keep_shares(record, body);
         }
-        self.touch(record, identity, now)?;
+        if head.is_some() && body.is_none() && self.entry(record).is_none_or(|entry| entry.body.is_none()) {
+            let reason = "this key store has no body of the record that the head belongs to; write it first";
+            return Err(Failure::new(Code::BodyMissing, reason));
+        }
+        self.admit(record, identity, body.is_some())?;
         let wrote = body.is_some();
-        let reply = self.replica_mut()?.handle(Request::Write { record, epoch, group, body, head });
+        let reply = self.carry_out(Request::Write { record, epoch, group, body, head, lease_ms })?;
         if wrote && matches!(reply.answer, Answer::Written) {
             tracing::debug!(%epoch, "a record was written");
         }
@@ -79,10 +95,12 @@ impl Store {
         record: RecordId,
         now: UnixSecs,
     ) -> Result<Grant, Failure> {
+        identity.founding_policy().check().map_err(|fault| {
+            Failure::new(Code::ParamsInvalid, format!("identity.founded cannot be used: {fault}"))
+        })?;
         let held = self.replica()?.entry(record).and_then(|entry| entry.body.as_ref());
-        let pending = self.notes.get(&record).map_or(&[][..], |note| &note.pending);
         let rules = match held {
-            Some(body) => Rules::of(&body.value, pending),
+            Some(body) => Rules::of(&body.value, self.pending(identity)),
             None => Rules::founding(identity),
         };
         let decision = decide(&rules, &caller.document, &caller.shown, now);
@@ -95,17 +113,33 @@ impl Store {
         Ok(decision?)
     }
 
-    /// Notes that the record is used; refuses a new one for which there is no room.
-    fn touch(&mut self, record: RecordId, identity: &Identity, now: UnixSecs) -> Result<(), Failure> {
-        let expires_at = now.plus_secs(self.limits.ttl_secs);
-        match self.notes.get_mut(&record) {
-            Some(note) => note.expires_at = expires_at,
-            None => {
-                self.check_room(&identity.pcr4)?;
-                self.notes.insert(record, notes::new(identity.pcr4, expires_at));
-            }
+    /// Releases of a record that wait.
+    fn pending(&self, identity: &Identity) -> &[Pending] {
+        self.notes.get(&identity.record_id()).map_or(&[], |noted| &noted.pending)
+    }
+
+    /// Refuses a record for which there is no room, and notes one that is new.
+    fn admit(&mut self, record: RecordId, identity: &Identity, writes: bool) -> Result<(), Failure> {
+        let is_known = self.notes.contains_key(&record);
+        let is_written = self.notes.get(&record).is_some_and(|noted| noted.is_written);
+        if !is_known || (writes && !is_written) {
+            self.check_room(&identity.pcr4, writes)?;
         }
+        let up_secs = self.up_secs;
+        self.notes.entry(record).or_insert_with(|| Noted::new(identity.pcr4, up_secs));
         Ok(())
+    }
+
+    /// Carries out what was admitted, and notes that the record was used.
+    fn carry_out(&mut self, request: Request<Body>) -> Result<Reply<Body>, Failure> {
+        let record = request.record();
+        let reply = self.replica_mut()?.handle(request);
+        let is_written = self.entry(record).is_some_and(|entry| entry.body.is_some());
+        let (up_secs, ttl_secs) = (self.up_secs, self.limits.ttl_secs);
+        if let Some(noted) = self.notes.get_mut(&record) {
+            noted.used(is_written, up_secs, ttl_secs);
+        }
+        Ok(reply)
     }
 
     /// Checks a body that a holder writes. The holder may have the record as it stands; it must also be
@@ -122,8 +156,9 @@ impl Store {
             return Err(invalid("body.identity is not the identity of the request"));
         }
         body.policy.check().map_err(|fault| Failure::new(Code::PolicyInvalid, fault.to_string()))?;
-        if body.lineage.is_empty() || body.lineage.len() > LINEAGE_MAX {
-            return Err(invalid("body.lineage must name at least the writer's build"));
+        let shown_bytes = serde_json::to_vec(&body.shown).map_or(usize::MAX, |text| text.len());
+        if body.shown.len() > SHOWN_MAX || shown_bytes > SHOWN_BYTES_MAX {
+            return Err(invalid("body.shown has more events, or longer ones, than are kept"));
         }
         match &body.material {
             Material::Data(data) => self.check_size(data.expose().len())?,
@@ -134,8 +169,14 @@ impl Store {
                 shares.iter().try_for_each(|share| self.check_size(share.bytes.expose().len()))?;
             }
         }
-        let held = self.entry(identity.record_id()).and_then(|entry| entry.body.as_ref());
-        let held = held.map(|held| &held.value);
+        let entry = self.entry(identity.record_id());
+        let held = entry.and_then(|entry| entry.body.as_ref()).map(|held| &held.value);
+        // What the body shows was public before: whoever brings it makes no difference.
+        let input = Input { repo: None, release_signatures: body.shown.clone() };
+        let shown = caller.shown.clone().and(Shown::read(input)?);
+        let rules =
+            held.map_or_else(|| Rules::founding(identity), |held| Rules::of(held, self.pending(identity)));
+        lineage::check(entry, body, &rules, caller, &shown, now)?;
         if held.and_then(Body::version) > body.version() {
             let reason = "the record has seen a later release than body.lineage names";
             return Err(Failure::new(Code::VersionTooOld, reason));
@@ -148,7 +189,7 @@ impl Store {
         }
         // What the record's name promises holds from the first write.
         let in_force = held.map_or_else(|| identity.founding_policy(), |held| held.policy.clone());
-        judge_change(&in_force, &body.policy, &caller.shown)?;
+        judge_change(&in_force, &body.policy, &shown)?;
         Ok(())
     }
 

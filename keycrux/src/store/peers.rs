@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use protocol::rpc::keycrux::{Body, Note, PeerAnswer};
-use quorum::{Entry, PeerReply, PeerRequest, RecordId, Replica};
-use units::UnixSecs;
+use quorum::{Entry, Incarnation, PeerReply, PeerRequest, RecordId, Replica};
+use serde::Serialize;
 
-use super::{Standing, Store, notes};
+use super::notes::{self, Noted};
+use super::{Standing, Store};
 
-/// Records in one answer, in bytes of JSON: with the rest it stays below what an event carries.
-const PAGE_BYTES_MAX: usize = 40_000;
+/// One answer as a whole, in bytes of JSON, unless a single record has more: with its envelope and some
+/// room it stays below what an event carries (`protocol::rpc::MESSAGE_BYTES_MAX`).
+const PAGE_BYTES_MAX: usize = 50_000;
 
 impl Store {
     /// Answers a member of the group. It is for the caller to have checked who asks.
@@ -26,11 +28,7 @@ impl Store {
                 if !replica.note_join(member, incarnation, group) {
                     return whole(PeerReply::Superseded);
                 }
-                let (entries, more_after) = page(replica, after);
-                let origin = replica.origin().clone();
-                let noted = |record: &RecordId| Some((*record, self.notes.get(record)?.clone()));
-                let notes = entries.keys().filter_map(noted).collect();
-                PeerAnswer { reply: PeerReply::Joined { origin, incarnation, entries }, more_after, notes }
+                page(replica, incarnation, after, &self.notes, self.up_secs)
             }
             (Standing::Serving(replica), request @ PeerRequest::Hello(_)) => {
                 whole(replica.handle_peer(request))
@@ -52,9 +50,10 @@ impl Store {
         let Standing::Joining(joining) = &mut self.standing else { return };
         let served = joining.add(reply);
         for (record, note) in told {
+            let noted = Noted::told(note, self.up_secs, self.limits.ttl_secs);
             match self.notes.get_mut(&record) {
-                Some(known) => notes::merge(known, note),
-                None => drop(self.notes.insert(record, note)),
+                Some(known) => notes::merge(known, noted),
+                None => drop(self.notes.insert(record, noted)),
             }
         }
         self.serve(served);
@@ -68,44 +67,68 @@ impl Store {
         }
     }
 
-    /// Gives every record a note, for a time at most: whoever uses it sets it right.
-    pub fn complete_notes(&mut self, now: UnixSecs) {
+    /// Gives every record that holds something a note, for a time at most: whoever uses it sets it right.
+    fn complete_notes(&mut self) {
         let Standing::Serving(replica) = &self.standing else { return };
-        let expires_at = now.plus_secs(self.limits.ttl_secs);
         for (record, entry) in replica.entries() {
-            let pcr4 = entry.body.as_ref().map_or(attestation::Pcr::ZERO, |body| body.value.identity.pcr4);
-            self.notes.entry(*record).or_insert_with(|| notes::new(pcr4, expires_at));
+            match (&entry.body, self.notes.get_mut(record)) {
+                (Some(_), Some(noted)) => noted.is_written = true,
+                (Some(body), None) => {
+                    let mut noted = Noted::new(body.value.identity.pcr4, self.up_secs);
+                    noted.used(true, self.up_secs, self.limits.ttl_secs);
+                    self.notes.insert(*record, noted);
+                }
+                (None, _) => {}
+            }
         }
-        let entries: Vec<RecordId> = replica.entries().map(|(record, _)| *record).collect();
-        self.notes.retain(|record, _| entries.binary_search(record).is_ok());
+        self.notes.retain(|record, _| replica.entry(*record).is_some());
     }
 
     fn serve(&mut self, replica: Option<Replica<Body>>) {
         if let Some(replica) = replica {
             self.standing = Standing::Serving(Box::new(replica));
+            self.complete_notes();
         }
     }
 }
 
-/// The entries after a record, as many as fit into an answer and at least one; and the last of them, if
-/// there are more. Shares stay where they are.
+/// The records after one, as many as fit into an answer and at least one; and the last of them, if there are
+/// more. Shares stay where they are. Leases alone are told, too: a key store that joined and did not know of
+/// an epoch that the others promised could let an older holder renew.
 fn page(
     replica: &Replica<Body>,
+    incarnation: Incarnation,
     after: Option<RecordId>,
-) -> (BTreeMap<RecordId, Entry<Body>>, Option<RecordId>) {
-    let mut entries = BTreeMap::new();
-    let (mut bytes, mut last) = (0, None);
+    noted: &BTreeMap<RecordId, Noted>,
+    up_secs: u64,
+) -> PeerAnswer {
+    let origin = replica.origin().clone();
+    let empty = PeerReply::Joined { origin: origin.clone(), incarnation, entries: BTreeMap::new() };
+    let mut answer = PeerAnswer { reply: empty, more_after: after, notes: BTreeMap::new() };
+    let mut bytes = json_bytes(&answer);
+    let (mut entries, mut last) = (BTreeMap::new(), None);
+    answer.more_after = None;
     for (record, entry) in replica.entries_after(after) {
-        let mut entry = entry.clone();
+        let mut entry: Entry<Body> = entry.clone();
         if let Some(body) = &mut entry.body {
             body.value.material = body.value.material.without_shares();
         }
-        bytes += serde_json::to_vec(&entry).map_or(PAGE_BYTES_MAX, |text| text.len());
+        let note = noted.get(record).map(|noted| noted.tell(up_secs));
+        // As an array it has one byte more than in the two objects that it becomes a part of.
+        bytes = bytes.saturating_add(json_bytes(&(record, &entry, record, &note)));
         if bytes > PAGE_BYTES_MAX && last.is_some() {
-            return (entries, last);
+            answer.more_after = last;
+            break;
         }
         last = Some(*record);
         entries.insert(*record, entry);
+        answer.notes.extend(note.map(|note| (*record, note)));
     }
-    (entries, None)
+    answer.reply = PeerReply::Joined { origin, incarnation, entries };
+    answer
+}
+
+/// What cannot be written is longer than anything.
+fn json_bytes(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(PAGE_BYTES_MAX, |text| text.len())
 }

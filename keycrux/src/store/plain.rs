@@ -1,11 +1,12 @@
 //! `set` and `get`, as the reference's clients call them.
 
 use protocol::nec::Env;
-use protocol::rpc::keycrux::{Body, Build, Identity, Material, Note, Policy, SecretData};
+use protocol::rpc::keycrux::{Body, Build, Identity, Material, Policy, SecretData};
 use protocol::rpc::{Code, Failure};
 use quorum::RecordId;
 use units::UnixSecs;
 
+use super::notes::Noted;
 use super::{Caller, Store, notes};
 use crate::policy::{Grant, Refusal, Rules, decide, judge_change};
 
@@ -16,7 +17,7 @@ pub struct Plain {
     /// When the document was made with which it was written last: a request that is repeated from an
     /// earlier time changes nothing.
     written_ms: u64,
-    pub(super) note: Note,
+    pub(super) note: Noted,
 }
 
 impl Store {
@@ -50,15 +51,15 @@ impl Store {
                 }
                 lineage.clone_from(&held.body.lineage);
             }
-            None => self.check_room(&identity.pcr4)?,
+            None => self.check_room(&identity.pcr4, true)?,
         }
         let build = Build { pcrs: grant.build().pcrs, version: grant.version().cloned(), since: now };
-        let expires_at = now.plus_secs(self.limits.ttl_secs);
-        let mut note = notes::new(identity.pcr4, expires_at);
+        let mut note = Noted::new(identity.pcr4, self.up_secs);
+        note.used(true, self.up_secs, self.limits.ttl_secs);
         if let Some(held) = self.plain.remove(&record) {
             note.pending = held.note.pending;
         }
-        let mut body = Body { identity, policy, lineage, material: Material::Data(data) };
+        let mut body = Body { identity, policy, lineage, material: Material::Data(data), shown: Vec::new() };
         body.pass_to(build);
         self.plain.insert(record, Plain { body, written_ms, note });
         Ok(())
@@ -78,10 +79,9 @@ impl Store {
             Some(identity) => identity.record_id(),
             None => self.find_plain(caller, now)?,
         };
-        let expires_at = now.plus_secs(self.limits.ttl_secs);
         let held = self.plain.get_mut(&record).ok_or_else(not_found)?;
         decide_held(held, caller, now)?;
-        held.note.expires_at = expires_at;
+        held.note.used(true, self.up_secs, self.limits.ttl_secs);
         match &held.body.material {
             Material::Data(data) => Ok(data.clone()),
             Material::Split { .. } => Err(not_found()),
@@ -119,7 +119,7 @@ impl Store {
         }
     }
 
-    pub(super) fn plain_body(&self, record: RecordId) -> Option<(&Body, &Note)> {
+    pub(super) fn plain_body(&self, record: RecordId) -> Option<(&Body, &Noted)> {
         self.plain.get(&record).map(|plain| (&plain.body, &plain.note))
     }
 
@@ -127,7 +127,7 @@ impl Store {
         self.plain.iter().map(|(record, plain)| (*record, &plain.body))
     }
 
-    pub(super) fn plain_note_mut(&mut self, record: RecordId) -> Option<&mut Note> {
+    pub(super) fn plain_note_mut(&mut self, record: RecordId) -> Option<&mut Noted> {
         self.plain.get_mut(&record).map(|plain| &mut plain.note)
     }
 }

@@ -161,3 +161,48 @@ async fn old_one_kept_aside_gives_nothing_alone_nor_to_the_next_group() {
     let (_, found) = world.acquire(&owner.enclave, &owner.identity, &owner.input).await.unwrap();
     assert!(found.secret.is_none() && found.head.is_none());
 }
+
+/// The only copy of the secret is in the holder then: it is not lost, and nobody acts on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn holder_whose_key_stores_all_started_anew_stands_still_and_is_not_lost() {
+    let world = World::new(3, 2).await;
+    let keycruxes = world.start_all().await;
+    let owner = Owner::new(&world);
+    let holder = found(&world, &owner, None).await;
+    drop(keycruxes);
+    let anew = world.start_all().await;
+    for one in &anew {
+        one.wait_log("a new group was founded; it is empty").await;
+    }
+    let orphaned = async {
+        while !holder.is_orphaned() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, orphaned).await.expect("the holder did not notice");
+    assert!(!holder.may_act() && holder.remaining().is_zero());
+    let regrouped = HoldError::Lost(Loss::Protocol(Lost::Regrouped));
+    assert_eq!(holder.advance(head(2)).await, Err(regrouped.clone()));
+    assert_eq!(holder.write(owner.body("the secret", None)).await, Err(regrouped));
+    // As long as a lease and more, it is neither lost nor does it begin to act again.
+    let lost = tokio::time::timeout(crate::world::LEASE * 2, holder.lost()).await;
+    assert!(lost.is_err() && holder.is_orphaned() && !holder.may_act(), "{lost:?}");
+}
+
+/// A write that key stores refuse costs the writer nothing but the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_body_leaves_the_holder_what_it_holds() {
+    let world = World::new(3, 2).await;
+    let _keycruxes = world.start_all().await;
+    let owner = Owner::new(&world);
+    let holder = found(&world, &owner, None).await;
+    let mut longer = owner.body("x", None);
+    longer.secret = SecretData::new("x".repeat(2_000));
+    let refused = tokio::time::timeout(SOON, holder.write(longer)).await.unwrap().unwrap_err();
+    assert!(matches!(&refused, HoldError::Refused(refusal) if refusal.code == "data_too_large"), "{refused}");
+    assert!(holder.may_act());
+    holder.advance(head(2)).await.unwrap();
+    drop(holder);
+    let (_, found) = world.acquire(&owner.enclave, &owner.identity, &owner.input).await.unwrap();
+    assert_eq!((found.head, found.secret.unwrap().expose()), (Some(head(2)), "the secret"));
+}

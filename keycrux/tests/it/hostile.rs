@@ -74,7 +74,13 @@ impl Stage {
     /// What the owner keeps.
     fn body(&self, policy: Policy) -> Body {
         let material = Material::Data(SecretData::new("the secret".into()));
-        Body { identity: self.identity(), policy, lineage: vec![self.owner.build("1.2.0")], material }
+        Body {
+            identity: self.identity(),
+            policy,
+            lineage: vec![self.owner.build("1.2.0")],
+            material,
+            shown: vec![],
+        }
     }
 
     async fn set(
@@ -123,6 +129,7 @@ impl Stage {
             group: opened.from.view.group,
             body: Some(Stamped { stamp: Stamp { epoch, seq: 1 }, value: body }),
             head: None,
+            lease_ms: Stamped { stamp: Stamp { epoch, seq: 1 }, value: 5_000 },
         };
         self.world.client(&self.keycrux, &keys).await.advance(&params).await
     }

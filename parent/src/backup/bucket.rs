@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig};
 use service::SecretRef;
 
 use super::config::BucketConfig;
@@ -61,6 +61,23 @@ impl Bucket {
     pub(crate) async fn write(&self, path: String, bytes: Vec<u8>) -> Result<(), ShelfError> {
         let put = self.store.put(&self.at(&path), PutPayload::from(bytes)).await;
         put.map(drop).map_err(|source| ShelfError::Bucket { path, source })
+    }
+
+    /// Nothing is replaced. A put that was tried again finds its own bytes, and has succeeded.
+    pub(crate) async fn write_new(&self, path: String, bytes: Vec<u8>) -> Result<(), ShelfError> {
+        let (at, options) = (self.at(&path), PutOptions::from(PutMode::Create));
+        match self.store.put_opts(&at, PutPayload::from(bytes.clone()), options).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                match self.read(path, len).await {
+                    Ok(Some(there)) if there == bytes => Ok(()),
+                    Ok(_) | Err(ShelfError::TooLong { .. }) => Err(ShelfError::Taken),
+                    Err(e) => Err(e),
+                }
+            }
+            Err(source) => Err(ShelfError::Bucket { path, source }),
+        }
     }
 
     pub(crate) async fn read(&self, path: String, bytes_max: u64) -> Result<Option<Vec<u8>>, ShelfError> {

@@ -7,6 +7,8 @@ use service::{ConfigError, SecretRef};
 use transport::StreamAddress;
 use url::Url;
 
+use super::retention::GENERATIONS_MAX;
+
 /// Where backups come in and where they go.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -82,9 +84,14 @@ impl BackupConfig {
                 return Err(ConfigError::field("backup", "name either `dir` or `bucket`"));
             }
         }
-        // One might be damaged by the disk: the one before it is the way back.
+        // Which one counts, the parent knows from the enclave alone, and a little late: should the key stores name
+        // the one before it after all, it is still there.
         if self.keep_count < 2 {
             return Err(ConfigError::field("backup.keep_count", "keep at least 2 generations"));
+        }
+        if self.keep_count > GENERATIONS_MAX {
+            let problem = format!("at most {GENERATIONS_MAX} generations are kept");
+            return Err(ConfigError::field("backup.keep_count", problem));
         }
         Ok(())
     }
@@ -147,6 +154,8 @@ mod tests {
         check("", Some("backup"));
         check(r#","dir":"/nowhere/at/all""#, Some("backup.dir"));
         check(r#","dir":"/","keep_count":1"#, Some("backup.keep_count"));
+        check(r#","dir":"/","keep_count":1024"#, None);
+        check(r#","dir":"/","keep_count":1025"#, Some("backup.keep_count"));
         check(&bucket("https://s3.example.com", "a/b", "file:/k"), None);
         check(&bucket("http://127.0.0.1:9000", "a", "file:/k"), None);
         check(&bucket("http://[::1]:9000", "a", "file:/k"), None);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use nix::sys::statvfs::statvfs;
+use tempfile::{NamedTempFile, PersistError};
 
 use super::shelf::{Entry, ShelfError};
 
@@ -14,6 +15,9 @@ use super::shelf::{Entry, ShelfError};
 const ASIDE: &str = "incoming";
 /// Held while the folder is used.
 const LOCK: &str = "lock";
+
+/// Gives a file its name.
+type Persist = fn(NamedTempFile, &Path) -> Result<File, PersistError>;
 
 /// A folder, held by this process alone.
 #[derive(Debug)]
@@ -45,15 +49,23 @@ impl Dir {
     }
 
     pub(crate) async fn write(&self, path: String, bytes: Vec<u8>) -> Result<(), ShelfError> {
+        self.write_as(path, bytes, |file, path| file.persist(path)).await
+    }
+
+    pub(crate) async fn write_new(&self, path: String, bytes: Vec<u8>) -> Result<(), ShelfError> {
+        self.write_as(path, bytes, |file, path| file.persist_noclobber(path)).await
+    }
+
+    async fn write_as(&self, path: String, bytes: Vec<u8>, persist: Persist) -> Result<(), ShelfError> {
         let aside = self.root.join(ASIDE);
         blocking(&self.root, path, move |path| {
-            let mut file = tempfile::NamedTempFile::new_in(aside)?;
+            let mut file = NamedTempFile::new_in(aside)?;
             file.write_all(&bytes)?;
             file.as_file().sync_all()?;
-            let Err(failed) = file.persist(path) else { return Ok(()) };
+            let Err(failed) = persist(file, path) else { return Ok(()) };
             // The first of its folder, most likely.
             make_folders(path)?;
-            failed.file.persist(path).map_err(|e| e.error)?;
+            persist(failed.file, path).map_err(|e| e.error)?;
             Ok(())
         })
         .await
@@ -89,6 +101,22 @@ impl Dir {
         .await
     }
 
+    pub(crate) async fn remove_empty(&self, folder: String) -> Result<(), ShelfError> {
+        blocking(&self.root, folder, |path| {
+            // Those within first. One that is not there, or not empty, is no failure.
+            for inner in entries_of(path)?.into_iter().chain([path.to_owned()]) {
+                match std::fs::remove_dir(inner) {
+                    Ok(()) => {}
+                    Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                    Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     pub(crate) async fn list(&self, folder: String) -> Result<Vec<Entry>, ShelfError> {
         let entries = entries(&self.root, folder, |metadata| metadata.is_file()).await?;
         Ok(entries)
@@ -103,6 +131,14 @@ impl Dir {
         let space = statvfs(&*self.root).map_err(|e| io_error(self.root.display().to_string(), e.into()))?;
         let free = space.blocks_available().saturating_mul(space.fragment_size());
         Ok(free.saturating_sub(self.min_free_bytes))
+    }
+}
+
+fn entries_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(listing) => listing.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
     }
 }
 

@@ -59,6 +59,14 @@ impl Shelf {
         }
     }
 
+    /// As [`Shelf::write`], but nothing is replaced: what lies there under the name is another's.
+    pub(crate) async fn write_new(&self, path: String, bytes: Vec<u8>) -> Result<(), ShelfError> {
+        match self {
+            Self::Dir(dir) => dir.write_new(path, bytes).await,
+            Self::Bucket(bucket) => bucket.write_new(path, bytes).await,
+        }
+    }
+
     /// Makes the names in a folder durable.
     pub(crate) async fn settle(&self, folder: String) -> Result<(), ShelfError> {
         match self {
@@ -96,6 +104,23 @@ impl Shelf {
         match self {
             Self::Dir(dir) => dir.folders().await,
             Self::Bucket(bucket) => bucket.folders().await,
+        }
+    }
+
+    /// Removes an instance's folder if nothing is in it but empty folders. A bucket has no folders.
+    pub(crate) async fn remove_empty(&self, folder: String) -> Result<(), ShelfError> {
+        match self {
+            Self::Dir(dir) => dir.remove_empty(folder).await,
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
+    /// Whether what is kept has to be looked at for damage. A bucket does that itself, and takes money for
+    /// each look.
+    pub(crate) const fn may_rot(&self) -> bool {
+        match self {
+            Self::Dir(_) => true,
+            Self::Bucket(_) => false,
         }
     }
 

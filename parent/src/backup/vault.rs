@@ -1,10 +1,13 @@
 //! The backups of one instance.
 
+mod generations;
 mod index;
+mod rot;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
+use futures_util::StreamExt;
 use protocol::parent::backup::{
     Generation, Head, InstanceId, LIST_MAX, OBJECT_BYTES_MAX, ObjectId, RefusalCode,
 };
@@ -13,15 +16,14 @@ use transport::{BackupVault, Refusal};
 use units::Clock;
 
 use self::index::Index;
-use super::record::{RECORD_BYTES_MAX, Record};
+use super::record::RECORD_BYTES_MAX;
 use super::retention::Policy;
 use super::shelf::{Shelf, ShelfError};
 
-/// Generations after the confirmed one: more mean that the enclave does not reach its key stores, and
-/// that filling the disk would not help it.
-const UNCONFIRMED_MAX: usize = 64;
 /// Longest file that names the confirmed generation.
 const CONFIRMED_BYTES_MAX: u64 = 1024;
+/// Removals under way at once: a bucket takes its time for each.
+const REMOVALS_MAX: usize = 16;
 
 /// The backups of one instance.
 #[derive(Debug)]
@@ -30,8 +32,10 @@ pub(crate) struct Vault {
     instance: InstanceId,
     policy: Policy,
     clock: Arc<dyn Clock>,
-    /// What is there. Held while generations come and go; puts do not wait for it.
-    index: Mutex<Index>,
+    /// Held while generations come and go: one at a time.
+    turn: Mutex<()>,
+    /// What is there. Never held while the disk works.
+    index: std::sync::Mutex<Index>,
     /// What is there cannot be told: nothing is taken or removed. What can be read still can.
     damaged: bool,
     /// Bytes on their way to the disk, which its free space does not show yet.
@@ -90,16 +94,28 @@ impl Vault {
             instance,
             policy,
             clock,
-            index: Mutex::new(index),
+            turn: Mutex::default(),
+            index: std::sync::Mutex::new(index),
             damaged,
             under_way_bytes: AtomicU64::new(0),
         };
-        vault.remove_objects(&leftovers).await;
-        let index = vault.index.lock().await;
-        vault.publish(&index);
-        tracing::info!(%instance, generations = index.generations().len(), leftovers = leftovers.len(), "backups are there");
-        drop(index);
+        let (generations, removed) = (vault.index().generations().len(), leftovers.len());
+        vault.remove_objects(leftovers).await;
+        // Of strangers who only ask, nothing is told: there is no end to their names.
+        if generations > 0 {
+            vault.publish();
+        }
+        tracing::debug!(%instance, generations, leftovers = removed, "backups are there");
         Ok(vault)
+    }
+
+    /// Nothing is in it, and nothing is on its way out: it might as well not be open.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.damaged && self.index().is_empty()
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sound(&self) -> Result<(), Refusal> {
@@ -114,7 +130,8 @@ impl Vault {
         format!("{}/{object}", index::objects(self.instance))
     }
 
-    fn publish(&self, index: &Index) {
+    fn publish(&self) {
+        let index = self.index();
         let count = u32::try_from(index.generations().len()).unwrap_or(u32::MAX);
         metrics::gauge!("backup_generations", "instance" => self.instance.to_string()).set(count);
         let newest = index.generations().last().map_or(0, |generation| generation.committed_at);
@@ -122,13 +139,17 @@ impl Vault {
             .set(u32::try_from(newest).unwrap_or(u32::MAX));
     }
 
-    async fn remove_objects(&self, objects: &[ObjectId]) {
-        for object in objects {
-            if let Err(e) = self.shelf.remove(self.object_path(*object)).await {
-                // It is found again at the next start.
-                tracing::warn!("an object that nothing needs was not removed: {e}");
-            }
-        }
+    /// Removes objects that the index has given up already.
+    async fn remove_objects(&self, objects: Vec<ObjectId>) {
+        let removals =
+            futures_util::stream::iter(&objects).for_each_concurrent(REMOVALS_MAX, async |object| {
+                if let Err(e) = self.shelf.remove(self.object_path(*object)).await {
+                    // It is found again at the next start.
+                    tracing::warn!("an object that nothing needs was not removed: {e}");
+                }
+            });
+        removals.await;
+        self.index().gone(&objects);
     }
 
     async fn put_object(&self, object: ObjectId, bytes: Vec<u8>) -> Result<(), Refusal> {
@@ -138,104 +159,45 @@ impl Vault {
                 "the bytes are not what their id says: they were damaged on the way; send them again";
             return Err(Refusal::new(RefusalCode::DigestMismatch, message));
         }
-        if self.index.lock().await.has(object) {
+        // A file of that name may be damaged; these bytes are not.
+        let is_there = self.index().has(object);
+        if is_there && self.is_whole(object).await.is_ok_and(|whole| whole.is_some()) {
             return Ok(());
         }
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let going = || Refusal::new(RefusalCode::StoreFailed, "this object is being removed; send it again");
+        if self.index().is_going(object) {
+            return Err(going());
+        }
+        let len = bytes.len();
+        self.write_within_room(len, self.shelf.write(self.object_path(object), bytes)).await?;
+        metrics::counter!("backup_objects_total").increment(1);
+        metrics::counter!("backup_bytes_total", "way" => "in")
+            .increment(u64::try_from(len).unwrap_or(u64::MAX));
+        if self.index().add(object) { Ok(()) } else { Err(going()) }
+    }
+
+    /// Writes `bytes` bytes unless they would take what the operator wants to stay free.
+    async fn write_within_room(
+        &self,
+        bytes: usize,
+        write: impl Future<Output = Result<(), ShelfError>>,
+    ) -> Result<(), Refusal> {
+        let len = u64::try_from(bytes).unwrap_or(u64::MAX);
         let before = self.under_way_bytes.fetch_add(len, Ordering::SeqCst);
         let written = match self.shelf.room_bytes() {
             Ok(Some(room)) if room < before.saturating_add(len) => Err(no_space()),
-            Ok(_) => self.shelf.write(self.object_path(object), bytes).await.map_err(|e| failed(&e)),
+            Ok(_) => write.await.map_err(|e| failed(&e)),
             Err(e) => Err(failed(&e)),
         };
         self.under_way_bytes.fetch_sub(len, Ordering::SeqCst);
-        written?;
-        metrics::counter!("backup_objects_total").increment(1);
-        metrics::counter!("backup_bytes_total", "way" => "in").increment(len);
-        self.index.lock().await.add(object);
-        Ok(())
-    }
-
-    async fn commit_generation(&self, head: Head, objects: Vec<ObjectId>) -> Result<(), Refusal> {
-        self.sound()?;
-        let mut index = self.index.lock().await;
-        if index.find(head).is_some() {
-            return Ok(());
-        }
-        let missing = objects.iter().filter(|object| !index.has(**object)).count();
-        if missing > 0 || !objects.contains(&head.manifest) {
-            let message =
-                format!("{missing} objects of {} are not there, or the manifest is not named", objects.len());
-            return Err(Refusal::new(RefusalCode::ObjectMissing, message));
-        }
-        if index.unconfirmed() >= UNCONFIRMED_MAX {
-            let message =
-                format!("{UNCONFIRMED_MAX} generations wait to be confirmed; look at the key stores");
-            return Err(Refusal::new(RefusalCode::TooMany, message));
-        }
-        let record = Record { head, committed_at: self.clock.now().0, objects };
-        let bytes = record.encode().map_err(|e| {
-            tracing::error!("a record cannot be written: {e}");
-            Refusal::new(RefusalCode::StoreFailed, "the generation cannot be written down")
-        })?;
-        let sequence = index.next_sequence();
-        let steps = async {
-            // The objects' names first: a record must not survive what it names.
-            self.shelf.settle(index::objects(self.instance)).await?;
-            self.shelf.write(index::record_path(self.instance, sequence), bytes).await?;
-            self.shelf.settle(index::generations(self.instance)).await
-        };
-        steps.await.map_err(|e| failed(&e))?;
-        index.commit(sequence, &record);
-        self.publish(&index);
-        tracing::info!(generation = head.generation, objects = record.objects.len(), "a backup is complete");
-        Ok(())
-    }
-
-    async fn confirm_generation(&self, head: Head) -> Result<u32, Refusal> {
-        self.sound()?;
-        let mut index = self.index.lock().await;
-        let Some(sequence) = index.find(head) else {
-            return Err(Refusal::new(
-                RefusalCode::NoSuchGeneration,
-                "this generation was never committed here",
-            ));
-        };
-        let note = serde_json::to_vec(&head).unwrap_or_default();
-        let steps = async {
-            self.shelf.write(index::confirmed_path(self.instance), note).await?;
-            self.shelf.settle(self.instance.to_string()).await
-        };
-        steps.await.map_err(|e| failed(&e))?;
-        index.confirm(sequence);
-        let mut removed = 0;
-        for sequence in index.dispensable(self.policy, self.clock.now().0) {
-            self.remove_generation(&mut index, sequence).await.map_err(|e| failed(&e))?;
-            removed += 1;
-        }
-        self.publish(&index);
-        Ok(removed)
-    }
-
-    /// The record goes first: what it named is a leftover from then on.
-    async fn remove_generation(&self, index: &mut Index, sequence: u64) -> Result<(), ShelfError> {
-        let path = index::record_path(self.instance, sequence);
-        let Some(record) = index::read_record(&self.shelf, path.clone()).await? else {
-            index.forget(sequence);
-            return Ok(());
-        };
-        self.shelf.remove(path).await?;
-        self.shelf.settle(index::generations(self.instance)).await?;
-        let unneeded = index.remove(sequence, &record.objects);
-        self.remove_objects(&unneeded).await;
-        Ok(())
+        written
     }
 }
 
 impl BackupVault for Vault {
     async fn lacking(&self, objects: Vec<ObjectId>) -> Result<Vec<ObjectId>, Refusal> {
         self.sound()?;
-        let index = self.index.lock().await;
+        let index = self.index();
         Ok(objects.into_iter().filter(|object| !index.has(*object)).collect())
     }
 
@@ -265,20 +227,13 @@ impl BackupVault for Vault {
 
     async fn list(&self) -> Result<Vec<Generation>, Refusal> {
         self.sound()?;
-        let index = self.index.lock().await;
+        let index = self.index();
         let from = index.generations().len().saturating_sub(LIST_MAX);
         Ok(index.generations().get(from..).unwrap_or_default().to_vec())
     }
 
     async fn abandon(&self, objects: Vec<ObjectId>) {
-        let unneeded = self.index.lock().await.abandon(objects);
-        if !unneeded.is_empty() {
-            tracing::info!(
-                objects = unneeded.len(),
-                "a backup was not completed; what came of it is removed"
-            );
-        }
-        self.remove_objects(&unneeded).await;
+        self.abandon_objects(objects).await;
     }
 }
 

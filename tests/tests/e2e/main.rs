@@ -28,4 +28,5 @@ mod restart;
 mod rules;
 mod stranger;
 mod upgrade;
+mod wallet;
 mod wire;

@@ -53,7 +53,7 @@ impl<T> Answer<T> {
 /// counts: those before it are mostly gone.
 ///
 /// # Errors
-/// `no_answer` if none answers.
+/// `no_answer` if none answers; why the first refuses, if none does otherwise.
 pub(super) async fn ask_all<T>(
     ctx: &Context,
     launchers: Vec<Vec<KeyStore>>,
@@ -85,6 +85,15 @@ pub(super) async fn ask_all<T>(
     if answers.iter().all(is_silent) {
         let message = format!("none of {} key stores answered within {} s", answers.len(), wait.as_secs());
         return Err(Failure::no_answer("no_answer", message).with_hint("check that they run, and the relays"));
+    }
+    if answers.iter().all(|(.., said)| said.is_err()) {
+        let count = answers.len();
+        let mut said =
+            answers.into_iter().filter(|answer| !is_silent(answer)).filter_map(|(.., said)| said.err());
+        let refusal = said.next().unwrap_or_else(|| Failure::no_answer("no_answer", "none answered"));
+        return Err(
+            refusal.with_hint(format!("none of {count} key stores says more: see `encli keycrux ls`"))
+        );
     }
     Ok(answers
         .into_iter()

@@ -77,6 +77,9 @@ pub struct Limits {
     pub rate: RateLimit,
     /// `NWC_RELAY_RATE_PER_SEC`, `NWC_RELAY_RATE_BURST`: requests through one relay.
     pub relay_rate: RateLimit,
+    /// `NWC_LNURL_RATE_PER_SEC`, `NWC_LNURL_RATE_BURST`: requests of one address over HTTP: a person with
+    /// several tabs, not a flood of invoices.
+    pub lnurl_rate: RateLimit,
     /// `NWC_MAX_HISTORY`: how far back a list can be paged by offset, in transactions.
     pub history_max: u32,
     /// `NWC_MAX_REPLY_BYTES`: the longest list in a reply.
@@ -105,6 +108,7 @@ impl Default for Limits {
             connections_total: 1_000,
             rate: RateLimit { per_sec: 20, burst: 100 },
             relay_rate: RateLimit { per_sec: 2_000, burst: 5_000 },
+            lnurl_rate: RateLimit { per_sec: 5, burst: 50 },
             history_max: 10_000,
             reply_bytes_max: REPLY_BYTES_LIMIT,
         }
@@ -114,7 +118,7 @@ impl Default for Limits {
 type Field = fn(&mut Limits) -> &mut u32;
 
 /// Every whole number: variable, least, most, where it goes.
-const NUMBERS: [(&str, u32, u32, Field); 21] = [
+const NUMBERS: [(&str, u32, u32, Field); 23] = [
     ("NWC_MAX_WALLETS", 1, ROWS_LIMIT, |l| &mut l.wallets_max),
     ("NWC_DEFAULT_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_default_secs),
     ("NWC_MAX_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_max_secs),
@@ -134,6 +138,8 @@ const NUMBERS: [(&str, u32, u32, Field); 21] = [
     ("NWC_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.rate.burst),
     ("NWC_RELAY_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.relay_rate.per_sec),
     ("NWC_RELAY_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.relay_rate.burst),
+    ("NWC_LNURL_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.lnurl_rate.per_sec),
+    ("NWC_LNURL_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.lnurl_rate.burst),
     ("NWC_MAX_HISTORY", 20, ROWS_LIMIT, |l| &mut l.history_max),
     ("NWC_MAX_REPLY_BYTES", REPLY_BYTES_MIN, REPLY_BYTES_LIMIT, |l| &mut l.reply_bytes_max),
 ];

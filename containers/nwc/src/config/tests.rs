@@ -50,6 +50,8 @@ fn everything_can_be_configured_and_is_shown() {
         ("NWC_RATE_BURST", "14"),
         ("NWC_RELAY_RATE_PER_SEC", "15"),
         ("NWC_RELAY_RATE_BURST", "16"),
+        ("NWC_LNURL_RATE_PER_SEC", "17"),
+        ("NWC_LNURL_RATE_BURST", "18"),
         ("NWC_MAX_HISTORY", "20"),
         ("NWC_MAX_REPLY_BYTES", "20000"),
         ("NWC_FEE_RESERVE_PPM", "21"),

@@ -11,7 +11,7 @@ use units::UnixSecs;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::{Handled, Wallet};
-use crate::store::name;
+use crate::store::{StoreError, name};
 
 /// Fewest and most characters.
 const CHARS: std::ops::RangeInclusive<usize> = 3..=30;
@@ -144,9 +144,13 @@ impl Wallet {
     }
 
     /// The Lightning address of a key: with its newest name, or with its npub; none if none are served.
-    pub(super) fn address_of(&self, key: &PublicKey) -> Result<Option<String>, Refusal> {
+    /// The Lightning address of a key; none where addresses are not served.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn lightning_address(&self, key: &PublicKey) -> Result<Option<String>, StoreError> {
         let Some(addresses) = &self.addresses else { return Ok(None) };
-        let chosen = self.store.read(|view| name::name_of(view, key).map_err(Refusal::from))?;
+        let chosen = self.store.read(|view| name::name_of(view, key).map_err(StoreError::from))?;
         Ok(Some(addresses.of(&chosen.unwrap_or_else(|| super::lnurl::npub(key)))))
     }
 }

@@ -5,14 +5,16 @@ use ledger::{LedgerTx, View};
 use nostr::event::EventId;
 use nostr::key::PublicKey;
 use protocol::nwc::PaymentHash;
+use relay::request_log::AGE_SECS_MAX;
 use rusqlite::{OptionalExtension, params};
 use units::UnixSecs;
 
 use super::sql::{Columns, secs};
 
-/// How long answers are kept for clients that repeat themselves; far longer than the age at which a
-/// request is refused, so that no event that would still be taken is forgotten.
-const KEPT_SECS: u64 = 24 * 3_600;
+/// How long answers are kept. A request is taken up to [`AGE_SECS_MAX`] before and after our clock, so twice
+/// that is as long as an event can come back; the rest is for a clock that is set right. No longer: whoever
+/// asks twenty times a second fills the wallet's volume with what nobody will ask for again.
+const KEPT_SECS: u64 = 3 * AGE_SECS_MAX;
 /// Old rows that are removed with every new one: more than one, so that any backlog shrinks.
 const PRUNED: u32 = 2;
 

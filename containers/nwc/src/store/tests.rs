@@ -1,5 +1,6 @@
 mod audit;
 mod payments;
+mod requests;
 mod writer;
 
 use ledger::{Account, NewTransaction};

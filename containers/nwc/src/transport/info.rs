@@ -1,10 +1,11 @@
 //! The info event, kind 13194: what this wallet can do. Clients look for it before anything else, and
 //! relays forget it. And the service event, kind 13196, by which the reference's clients find wallets and
-//! what they cost.
+//! what they cost. And, where it has one, a profile with its Lightning address.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use nostr::event::Kind;
 use nostr::key::Keys;
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::kinds::{NWC_INFO, WALLET_ANNOUNCEMENT};
@@ -13,6 +14,7 @@ use protocol::tag;
 
 use super::cipher::ENCRYPTION;
 use super::{CONNECT_WAIT, Transport};
+use crate::service::ALIAS;
 
 /// Relays forget; some clients cache for two days.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(3_600);
@@ -33,7 +35,7 @@ pub(super) async fn keep_announced(transport: Arc<Transport>) {
         // What changes from here on is announced in the next round.
         reconnected.mark_unchanged();
         // Whoever reads requests has heard of the same change, but perhaps not yet.
-        transport.keyring.set(&connections.borrow_and_update());
+        transport.set_connections(&connections.borrow_and_update());
         let wait = if announce(&transport).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -49,7 +51,7 @@ async fn announce(transport: &Transport) -> bool {
     let events =
         transport.keyring.announced().into_iter().map(|(keys, methods)| info(transport, &keys, &methods));
     let mut taken = true;
-    for event in events.chain([service(transport)]) {
+    for event in events.chain([service(transport)]).chain(profile(transport)) {
         match event {
             Ok(event) => {
                 let report = transport.pool.publish(&event).await;
@@ -69,6 +71,22 @@ fn info(transport: &Transport, keys: &Keys, methods: &[Method]) -> Result<Checke
     words.push("notifications");
     let tags = vec![tag!["encryption", ENCRYPTION], tag!["notifications", Notification::TYPES.join(" ")]];
     sign(keys, NWC_INFO, transport.clock.now(), tags, words.join(" "))
+}
+
+/// The wallet's own profile (kind 0), so that it can be paid by its key alone; none where it serves no
+/// addresses.
+fn profile(transport: &Transport) -> Option<Result<CheckedEvent, SignError>> {
+    let address = match transport.wallet.lightning_address(&transport.keys.public_key()) {
+        Ok(address) => address?,
+        Err(e) => {
+            tracing::error!("the wallet's own address could not be read: {e}");
+            return None;
+        }
+    };
+    let about = "A wallet for any Nostr key, over Nostr Wallet Connect.";
+    let content =
+        serde_json::json!({"name": ALIAS, "about": about, "lud16": address, "bot": true}).to_string();
+    Some(sign(&transport.keys, Kind::Metadata, transport.clock.now(), Vec::new(), content))
 }
 
 /// What the reference's clients read of a wallet: where it listens, its bounds, its fees.

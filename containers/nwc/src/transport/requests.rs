@@ -64,7 +64,7 @@ impl Requests {
     /// replaced.
     pub(super) async fn run(self: Arc<Self>) -> Result<(), TransportError> {
         let mut connections = self.transport.wallet.connections();
-        self.transport.keyring.set(&connections.borrow_and_update());
+        self.transport.set_connections(&connections.borrow_and_update());
         let (queue, mut waiting) = mpsc::channel(QUEUE_MAX);
         let (mut replaced, is_replaced) = oneshot::channel();
         let mut reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_replaced));
@@ -79,7 +79,7 @@ impl Requests {
                     });
                 }
                 Ok(()) = connections.changed() => {
-                    self.transport.keyring.set(&connections.borrow_and_update());
+                    self.transport.set_connections(&connections.borrow_and_update());
                     let (next, is_next) = oneshot::channel();
                     reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_next));
                     // Dropped, it ends the one before.
@@ -113,7 +113,7 @@ impl Requests {
             }
             return;
         }
-        match scheme.decrypt(&asked.keys, &event) {
+        match self.transport.cipher.decrypt(scheme, &asked.keys, &event) {
             Ok(text) => match Request::from_json(&text) {
                 Err(refused) => self.refuse(&asked, &Response::from(refused)).await,
                 Ok(request) => self.act(&asked, request).await,
@@ -156,7 +156,8 @@ impl Requests {
     }
 
     async fn refuse_rate(&self, asked: &Asked, event: &CheckedEvent) {
-        let text = asked.request.scheme.decrypt(&asked.keys, event).unwrap_or_default();
+        let cipher = &self.transport.cipher;
+        let text = cipher.decrypt(asked.request.scheme, &asked.keys, event).unwrap_or_default();
         let method =
             Request::from_json(&text).map_or(Method::Unknown(String::new()), |request| request.method());
         let error = WalletError::new(ErrorCode::RateLimited, "too many requests; ask less often");

@@ -7,6 +7,7 @@ mod concurrency;
 mod connections;
 mod crashes;
 mod hold;
+mod latency;
 mod lightning;
 mod limits;
 mod model;

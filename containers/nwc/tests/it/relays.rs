@@ -1,5 +1,7 @@
 //! The wallet on real relays, with clients that speak NIP-47 event by event.
 
 mod attacks;
+mod auth;
+mod kills;
 mod wire;
 mod world;

@@ -60,19 +60,22 @@ impl Stage {
     }
 
     fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[(&str, &str)]) -> Running {
         let (web, home) = (self.web.to_string(), format!("ws://{}", self.home));
         let (site, faucet) = (format!("http://{web}"), self.payer.public_key().to_hex());
-        let mut running = Running::start_with(
-            self.dir.path(),
-            &[
-                ("NWC_RELAYS", &home),
-                ("NWC_LNURL_LISTEN", &web),
-                ("NWC_LNURL_URL", &site),
-                ("NWC_RELAY_ADDRESSES", &self.let_through),
-                ("NWC_FAUCET_PUBKEY", &faucet),
-                ("NWC_FAUCET_MSAT", "1000000"),
-            ],
-        );
+        let mut settings = vec![
+            ("NWC_RELAYS", home.as_str()),
+            ("NWC_LNURL_LISTEN", &web),
+            ("NWC_LNURL_URL", &site),
+            ("NWC_RELAY_ADDRESSES", &self.let_through),
+            ("NWC_FAUCET_PUBKEY", &faucet),
+            ("NWC_FAUCET_MSAT", "1000000"),
+        ];
+        settings.extend(more);
+        let mut running = Running::start_with(self.dir.path(), &settings);
         running.wait_for("Lightning addresses are served");
         running
     }
@@ -204,7 +207,38 @@ async fn refusals_are_said_as_lnurl_says_them() {
         assert_eq!((code, &answer["status"]), (status, &Value::from("ERROR")), "{path}");
         assert!(answer["reason"].as_str().unwrap().contains(says), "{path}: {answer}");
     }
-    // Whoever asks without end is told to stop.
-    let refused = (0..200).map(|_| stage.ask("/.well-known/lnurlp/nobody").0).find(|status| *status == 429);
-    assert_eq!(refused, Some(429));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_more_than_is_configured_is_told_to_stop() {
+    let stage = Stage::new("127.0.0.1/32").await;
+    let asked = |running: Running| {
+        let statuses: Vec<u16> = (0..12).map(|_| stage.ask("/.well-known/lnurlp/nobody").0).collect();
+        drop(running);
+        statuses
+    };
+    let statuses = asked(stage.start_with(&[("NWC_LNURL_RATE_PER_SEC", "1"), ("NWC_LNURL_RATE_BURST", "3")]));
+    assert_eq!(statuses[..3], [404; 3]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    // As many as the default lets through.
+    assert_eq!(asked(stage.start()), [404; 12]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn profile_of_the_wallet_itself_names_an_address_that_can_be_paid() {
+    let stage = Stage::new("127.0.0.1/32").await;
+    let running = stage.start();
+    let service = PublicKey::from_hex(&running.service()).unwrap();
+    let pool = Pool::connect([format!("ws://{}", stage.home)]).await.unwrap();
+    let mut profiles = pool.subscribe(Filter::new().kind(Kind::Metadata).author(service)).await.unwrap();
+    let profile = tokio::time::timeout(DEADLINE, profiles.next()).await.expect("no profile").unwrap();
+    let told: Value = serde_json::from_str(&profile.content).unwrap();
+    let local = service.to_bech32().unwrap();
+    assert_eq!(told["lud16"], format!("{local}@{}", stage.web));
+    let (status, offer) = stage.ask(&format!("/.well-known/lnurlp/{local}"));
+    assert_eq!((status, &offer["tag"]), (200, &Value::from("payRequest")), "{offer}");
+    let callback = offer["callback"].as_str().unwrap().to_owned();
+    let path = callback.strip_prefix(&format!("http://{}", stage.web)).unwrap();
+    let (_, made) = stage.ask(&format!("{path}?amount=5000"));
+    stage.pay(&running, made["pr"].as_str().unwrap()).await;
 }

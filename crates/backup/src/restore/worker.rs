@@ -56,18 +56,13 @@ fn write(
     plain: &mut Vec<u8>,
 ) -> Result<(), RestoreError> {
     let job = work.jobs.get(index).ok_or(RestoreError::Worker)?;
-    open(&work.keys, opener, job, sealed, plain)?;
-    job.places.iter().try_for_each(|place| work.target.write(*place, plain, job.chunk.object))
+    open(opener, job, sealed, plain)?;
+    let write = |chunk| work.target.write((job.source, chunk), plain, job.chunk.object);
+    job.places.iter().copied().try_for_each(write)
 }
 
 /// Size and digest come first: what is parsed, decrypted or decompressed is what the manifest names.
-fn open(
-    keys: &Keys,
-    opener: &mut Opener<'_>,
-    job: &Job,
-    sealed: &[u8],
-    plain: &mut Vec<u8>,
-) -> Result<(), RestoreError> {
+fn open(opener: &mut Opener<'_>, job: &Job, sealed: &[u8], plain: &mut Vec<u8>) -> Result<(), RestoreError> {
     let object = job.chunk.object;
     let found = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
     if found != u64::from(job.chunk.sealed_bytes) {
@@ -77,7 +72,7 @@ fn open(
         return Err(RestoreError::ObjectDigest(object));
     }
     opener.open(sealed, CHUNK_BYTES, plain).map_err(|_| RestoreError::ObjectSealed(object))?;
-    if ChunkName::of(keys, plain) != job.chunk.name {
+    if ChunkName::of(&job.naming, plain) != job.chunk.name {
         return Err(RestoreError::ObjectName(object));
     }
     Ok(())

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::copy::extents;
 use crate::error::SnapshotError;
 use crate::manifest::{Chunk, Run, SourceEntry, chunk_bytes, chunks_of, plain_bytes};
+use crate::secret::{Keys, SourceNaming};
 use crate::source::{Content, Packing, Source, SourceName, check_names};
 
 /// Chunks that are read at most, those that turn out to be zeros included: 256 GiB.
@@ -25,15 +26,21 @@ struct Opened {
     name: SourceName,
     bytes: u64,
     from: From,
-    packing: Packing,
+    origin: Origin,
+}
+
+/// What matters of a chunk's source for its name and its sealing.
+pub(super) struct Origin {
+    pub(super) naming: SourceNaming,
+    pub(super) packing: Packing,
 }
 
 /// What a chunk was read from.
-pub(super) enum Read {
+pub(super) enum Read<'p> {
     /// All chunks were read before.
     Nothing,
-    /// A source that is packed so.
-    Chunk(Packing),
+    /// This source.
+    Chunk(&'p Origin),
 }
 
 enum From {
@@ -42,12 +49,13 @@ enum From {
 }
 
 impl Plan {
-    pub(super) fn of(mut sources: Vec<Source>) -> Result<Self, SnapshotError> {
+    pub(super) fn of(keys: &Keys, mut sources: Vec<Source>) -> Result<Self, SnapshotError> {
         check_names(sources.iter().map(|source| &source.name))?;
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         let mut plan = Self { sources: Vec::with_capacity(sources.len()), tasks: Vec::new() };
         for Source { name, content, packing } in sources {
-            plan.add(name.clone(), content, packing).map_err(|e| SnapshotError::Read(name, e))?;
+            let origin = Origin { naming: keys.naming(&name), packing };
+            plan.add(name.clone(), content, origin).map_err(|e| SnapshotError::Read(name, e))?;
             if plan.tasks.len() > READ_MAX {
                 return Err(SnapshotError::TooLarge);
             }
@@ -55,7 +63,7 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add(&mut self, name: SourceName, content: Content, packing: Packing) -> io::Result<()> {
+    fn add(&mut self, name: SourceName, content: Content, origin: Origin) -> io::Result<()> {
         let index = self.sources.len();
         let (bytes, from) = match content {
             Content::Bytes(bytes) => {
@@ -78,7 +86,7 @@ impl Plan {
                 (metadata.len(), From::File(file))
             }
         };
-        self.sources.push(Opened { name, bytes, from, packing });
+        self.sources.push(Opened { name, bytes, from, origin });
         Ok(())
     }
 
@@ -92,7 +100,7 @@ impl Plan {
     }
 
     /// Reads the chunk of a task into `plain`.
-    pub(super) fn read(&self, task: usize, plain: &mut Vec<u8>) -> Result<Read, SnapshotError> {
+    pub(super) fn read(&self, task: usize, plain: &mut Vec<u8>) -> Result<Read<'_>, SnapshotError> {
         let Some((source, chunk)) =
             self.tasks.get(task).and_then(|(source, chunk)| Some((self.sources.get(*source)?, *chunk)))
         else {
@@ -110,7 +118,7 @@ impl Plan {
                     .map(|from| plain.copy_from_slice(from))
             }
         };
-        read.map(|()| Read::Chunk(source.packing)).map_err(|e| SnapshotError::Read(source.name.clone(), e))
+        read.map(|()| Read::Chunk(&source.origin)).map_err(|e| SnapshotError::Read(source.name.clone(), e))
     }
 
     /// The manifest's entries, given the stored chunk of each task; one without is all zeros.

@@ -52,18 +52,18 @@ pub(super) fn run(work: &Work, sealed: &mpsc::Sender<Sealed>) -> Result<Vec<(usi
     let mut done = Vec::new();
     loop {
         let task = work.next.fetch_add(1, Ordering::Relaxed);
-        let packing = match work.plan.read(task, &mut plain)? {
+        let origin = match work.plan.read(task, &mut plain)? {
             Read::Nothing => return Ok(done),
-            Read::Chunk(packing) => packing,
+            Read::Chunk(origin) => origin,
         };
         if is_zero(&plain) {
             continue;
         }
-        let name = ChunkName::of(&work.keys, &plain);
+        let name = ChunkName::of(&origin.naming, &plain);
         let chunk = match work.known(&name) {
             Some(chunk) => chunk,
             None => {
-                let bytes = sealer.seal(&plain, packing).map_err(SnapshotError::Seal)?;
+                let bytes = sealer.seal(&plain, origin.packing).map_err(SnapshotError::Seal)?;
                 let object = ObjectId::of(&bytes);
                 let sealed_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 let chunk = Chunk { name, object, sealed_bytes };

@@ -80,6 +80,46 @@ async fn unchanged_chunks_and_holes_are_not_sent() {
     assert!(std::fs::read(&image).unwrap() == std::fs::read(into.join("v")).unwrap());
 }
 
+/// Whoever may write into one volume learns nothing of another: a guess that is right is sent like any other.
+#[tokio::test]
+async fn equal_chunks_of_two_sources_are_two_objects() {
+    let (mut engine, mut store) = (engine(1), MemoryStore::default());
+    let secret = || Source::bytes("volumes/victim", noise(1, MIB)).unwrap();
+    let guess = |name: &str, seed| Source::bytes(name, noise(seed, MIB)).unwrap();
+    let first = engine.snapshot(&mut store, vec![secret()], NOW).await.unwrap();
+    engine.acknowledge(&mut store, first).await.unwrap();
+    for (name, seed) in [("volumes/wrong", 2), ("volumes/right", 1)] {
+        let sources = vec![secret(), guess(name, seed)];
+        let next = engine.snapshot(&mut store, sources, NOW).await.unwrap();
+        // The guess and the manifest; what did not change is not sent again.
+        assert_eq!((next.stats().sent_objects, next.stats().chunks), (2, 2), "{name}");
+    }
+    // At once, too: the sources of one snapshot share nothing.
+    let both = vec![secret(), guess("volumes/right", 1)];
+    let head = back_up(&mut crate::engine(1), &mut store, both).await;
+    let (_, objects) = store.committed.last().unwrap();
+    assert_eq!(objects.len(), 3);
+    let dir = tempfile::tempdir().unwrap();
+    crate::engine(1).restore(&mut store, head, &dir.path().join("r"), ROOM, |_| {}).await.unwrap();
+    assert!(contents(&dir.path().join("r")).iter().all(|(_, content)| *content == noise(1, MIB)));
+}
+
+#[tokio::test]
+async fn snapshot_that_no_restore_would_take_is_refused() {
+    let (mut store, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
+    let image = dir.path().join("image");
+    File::create(&image).unwrap().set_len(8 * MIB as u64).unwrap();
+    let sources = || vec![Source::file("v", &image).unwrap(), Source::bytes("a", vec![1]).unwrap()];
+    let bytes = 8 * MIB as u64 + 1;
+    // Holes count: a restore makes files of their size.
+    let error = engine(1).limited(bytes - 1).snapshot(&mut store, sources(), NOW).await.unwrap_err();
+    assert!(matches!(error, SnapshotError::AboveBound { bytes: b, max } if (b, max) == (bytes, bytes - 1)));
+    assert_eq!((error.code(), store.objects.len(), store.committed.len()), ("snapshot_too_large", 0, 0));
+    let mut engine = engine(1).limited(bytes);
+    let head = back_up(&mut engine, &mut store, sources()).await;
+    engine.restore(&mut store, head, &dir.path().join("r"), bytes, |_| {}).await.unwrap();
+}
+
 #[tokio::test]
 async fn snapshot_that_nobody_acknowledged_is_not_built_upon() {
     let (mut engine, mut store) = (engine(1), MemoryStore::default());

@@ -10,6 +10,7 @@ use relay::Pool;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use super::cpu::Used;
 use crate::echo;
 
 /// What the faucet holds: enough for everybody.
@@ -69,6 +70,11 @@ impl Stage {
 
     pub(super) fn relay_url(&self) -> &str {
         &self.relay_url
+    }
+
+    /// The processor time that everybody used so far.
+    pub(super) fn used(&self) -> Result<Used> {
+        Used::read(self.relay.id(), self.wallet.id())
     }
 
     pub(super) async fn pool(&self) -> Result<Pool> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::operator::Build;
-use super::{READY_DEADLINE, STOP_GRACE, World, configs, sealing};
+use super::{DAEMON_GRACE, READY_DEADLINE, STOP_GRACE, World, configs, sealing};
 use crate::process::{Process, ProcessSpec, Ready};
 
 /// The processes, and where the parent keeps backups.
@@ -86,6 +86,19 @@ impl World {
     pub async fn stop_parent(&mut self) -> Result<()> {
         let Some(mut parent) = self.host.parent.take() else { return Ok(()) };
         parent.stop(STOP_GRACE).await.map(drop)
+    }
+
+    /// Ends the parent in order, which tells the daemon; returns when both have ended well.
+    ///
+    /// # Errors
+    /// When one of them does not run, or does not end well.
+    pub async fn end_by_parent(&mut self) -> Result<()> {
+        let mut parent = self.host.parent.take().context("the parent does not run")?;
+        let status = parent.stop(DAEMON_GRACE).await?;
+        ensure!(status.success(), "the parent ended with {status}; {}", parent.log_tail());
+        let status = self.wait_for_end(STOP_GRACE).await.context("the daemon did not end with the parent")?;
+        ensure!(status.success(), "the daemon ended with {status}; {}", self.daemon_log()?);
+        Ok(())
     }
 
     /// Kills the parent as a crash would.

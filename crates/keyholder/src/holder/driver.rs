@@ -1,6 +1,9 @@
 //! Carries a tenure's requests to the key stores, and their answers back.
 
+mod answers;
+mod evidence;
 mod outgoing;
+mod refusals;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nostr::key::{Keys, PublicKey};
-use protocol::rpc::keycrux::{Body, Material, SecretData};
-use protocol::rpc::{Code, Refusal};
-use quorum::{Answer, Epoch, Lost, MemberId, RecordId, Reply, Stage, Stamped, Tenure, TenureRules};
+use protocol::rpc::keycrux::{Body, Material, SecretData, UNWRITTEN_SECS};
+use quorum::{Epoch, Lost, RecordId, Reply, Stage, Stamped, Tenure, TenureRules};
 use relay::rpc::RpcError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -19,8 +21,9 @@ use tokio::task::JoinSet;
 use super::dealing::{Collected, Dealing};
 use super::lines::{Finder, Line};
 use super::{AcquireError, Command, Found, HoldError, HolderOptions, Loss, Shared, State};
-use crate::{Directory, KeycruxClient, Member, Proof};
+use crate::{Directory, KeycruxClient, Known, Member, Proof};
 use outgoing::{Errand, Outgoing};
+use refusals::{Refusals, is_passing, is_verdict};
 
 /// Answers that wait to be looked at: some for each key store.
 const ANSWERS_MAX: usize = 64;
@@ -66,7 +69,9 @@ pub(super) struct Driver {
     epochs: u32,
     calls: BTreeMap<PublicKey, Call>,
     sending: JoinSet<()>,
-    refused: BTreeMap<MemberId, Refusal>,
+    refusals: Refusals,
+    /// Those of the body that is being written.
+    body_refusals: Refusals,
     commands: mpsc::Receiver<Command>,
     queued: Option<Command>,
     under_way: Option<oneshot::Sender<Result<(), HoldError>>>,
@@ -78,12 +83,14 @@ pub(super) struct Driver {
     /// The body of our last write, and the instances that have it.
     written: Option<Stamped<Body>>,
     has_body: BTreeSet<PublicKey>,
+    lacks_body: BTreeSet<PublicKey>,
     rewrite: bool,
     state: watch::Sender<State>,
     found: Option<oneshot::Sender<Found>>,
     hurry: Arc<AtomicBool>,
     findings: mpsc::Receiver<Vec<Line>>,
     finder: Option<Finder>,
+    known: Known,
     answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
 }
 
@@ -102,6 +109,7 @@ impl Driver {
         let (findings_tx, findings) = mpsc::channel(FINDINGS_MAX);
         let directory =
             Directory::new(options.pool.clone(), Arc::clone(&options.trust), Arc::clone(&options.clock));
+        let known = directory.known().clone();
         let finder = Finder {
             directory,
             pool: options.pool.clone(),
@@ -121,7 +129,8 @@ impl Driver {
             epochs: 1,
             calls: BTreeMap::new(),
             sending: JoinSet::new(),
-            refused: BTreeMap::new(),
+            refusals: Refusals::default(),
+            body_refusals: Refusals::default(),
             commands,
             queued: None,
             under_way: None,
@@ -132,12 +141,14 @@ impl Driver {
             dealings: 0,
             written: None,
             has_body: BTreeSet::new(),
+            lacks_body: BTreeSet::new(),
             rewrite: false,
             state,
             found: Some(found),
             hurry,
             findings,
             finder: Some(finder),
+            known,
             answers: mpsc::channel(ANSWERS_MAX),
         })
     }
@@ -149,6 +160,7 @@ impl Driver {
         let loss = loop {
             let now_ms = self.shared.now_ms();
             self.tenure.tick(now_ms);
+            self.give_up_body(now_ms);
             self.go_on(now_ms);
             if let Some(loss) = self.loss() {
                 break loss;
@@ -174,52 +186,15 @@ impl Driver {
         }
     }
 
-    fn take(&mut self, answered: Answered) {
-        let Answered { service, call, with_body, outcome } = answered;
-        let now_ms = self.shared.now_ms();
-        let current = (self.epochs, self.tenure.call_number());
-        let Some(line) = self.calls.get_mut(&service) else { return };
-        let member = line.member;
-        let is_current = call == current;
-        match outcome {
-            Ok(reply) => {
-                if reply.from.member != member.id() || reply.from.incarnation.boot != member.boot() {
-                    tracing::error!(%service, "a key store answered as somebody else; it does not count");
-                    return;
-                }
-                line.heard_ms = Some(now_ms);
-                self.refused.remove(&member.id());
-                self.collected.add(&reply);
-                if matches!(reply.answer, Answer::Written) {
-                    if with_body {
-                        self.has_body.insert(service);
-                    } else if self.dealing.is_some() && !self.has_body.contains(&service) {
-                        // It started since the last dealing, and has no share.
-                        self.rewrite = true;
-                    }
-                }
-                if is_current {
-                    self.tenure.add(reply, now_ms);
-                }
-            }
-            Err(error) => {
-                if line.busy_with == Some(call) {
-                    line.busy_with = None;
-                    line.again_at_ms = now_ms.saturating_add(AGAIN_MS);
-                }
-                self.shared.set_problem(format!("{service}: {error}"));
-                tracing::debug!(%service, "a key store did not answer: {error}");
-                if let RpcError::Refused(refusal) = error
-                    && !is_passing(&refusal)
-                {
-                    self.refused.insert(member.id(), refusal);
-                }
-            }
-        }
-    }
-
+    /// Those that were found, and those that answer although they were not: strangers may fill what relays
+    /// hold, and nobody is left because of that.
     fn connect(&mut self, lines: Vec<Line>) {
-        self.calls.retain(|service, _| lines.iter().any(|(member, _)| member.service() == *service));
+        let (now_ms, lately_ms) = (self.shared.now_ms(), millis(self.options.lease));
+        self.calls.retain(|service, line| {
+            lines.iter().any(|(member, _)| member.service() == *service)
+                || line.heard_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < lately_ms)
+        });
+        self.refusals.retain(|service| self.calls.contains_key(service));
         for (member, client) in lines {
             let new = Call { member, client, busy_with: None, again_at_ms: 0, heard_ms: None };
             self.calls.entry(member.service()).or_insert(new);
@@ -229,6 +204,7 @@ impl Driver {
     /// Sends the call under way to every key store that has not answered it.
     fn send(&mut self, now_ms: u64) {
         self.hurry.store(self.lacks_members(now_ms), Ordering::SeqCst);
+        self.remember_written();
         let wants_shares = self.wants_shares();
         let Some(request) = self.tenure.request() else {
             // The call is over. Who has not shown its share yet is asked once more.
@@ -242,7 +218,8 @@ impl Driver {
             identity: &self.options.identity,
             input: &self.options.input,
             dealing: self.dealing.as_ref(),
-            written: self.written.as_ref().filter(|_| self.dealing.is_none()),
+            written: self.written.as_ref(),
+            lacks_body: &self.lacks_body,
         };
         for (service, line) in &mut self.calls {
             if line.busy_with == Some(call) || now_ms < line.again_at_ms {
@@ -287,22 +264,53 @@ impl Driver {
 
     /// Why it is over, if it is.
     fn loss(&mut self) -> Option<Loss> {
-        let size = self.options.size;
-        if self.refused.len() > size.members() - size.writes() {
-            return self.refused.values().next().cloned().map(Loss::Refused);
+        let (size, now_ms) = (self.options.size, self.shared.now_ms());
+        let spare = size.members() - size.writes();
+        // Who has nothing yet loses nothing by taking any refusal for final.
+        let verdict = if self.found.is_some() {
+            self.refusals.verdict(spare, now_ms, 0, |refusal| !is_passing(refusal))
+        } else {
+            self.refusals.verdict(spare, now_ms, millis(self.options.lease), is_verdict)
+        };
+        if let Some(refusal) = verdict {
+            return Some(Loss::Refused(refusal));
         }
         let Stage::Lost(lost) = self.tenure.stage() else { return None };
-        if let Lost::Fenced { by } = lost
+        let by = match lost {
+            Lost::Fenced { by } => Some(by),
+            Lost::Unwritten => Some(self.tenure.epoch()),
+            Lost::Regrouped if self.found.is_none() => {
+                self.orphan();
+                return None;
+            }
+            Lost::Regrouped => None,
+        };
+        if let Some(by) = by
             && self.found.is_some()
             && self.epochs < EPOCHS_MAX
             && let Some(holder) = random()
         {
             self.epochs += 1;
-            let now_ms = self.shared.now_ms();
             self.tenure = Tenure::open(rules(&self.options), self.record, by.next(holder), now_ms);
             return None;
         }
         Some(lost.into())
+    }
+
+    /// The key stores that had the record are gone. We may be the only one that still knows what was in it,
+    /// so nothing ends; and nothing goes on, because they do not say any more whether we are alone.
+    fn orphan(&mut self) {
+        let is_new = self.state.send_if_modified(|state| {
+            let is_new = !matches!(state, State::Orphaned);
+            *state = State::Orphaned;
+            is_new
+        });
+        if is_new {
+            tracing::error!("{}", Lost::Regrouped);
+        }
+        for done in self.under_way.take().into_iter().chain(self.queued.take().map(Command::done)) {
+            drop(done.send(Err(Loss::from(Lost::Regrouped).into())));
+        }
     }
 
     /// Tells whoever waits how far it is.
@@ -349,14 +357,13 @@ impl Command {
     }
 }
 
-/// Refusals that say nothing of the record.
-fn is_passing(refusal: &Refusal) -> bool {
-    let passing = [Code::NotJoined, Code::RateLimited, Code::Internal, Code::StaleRequest];
-    passing.iter().any(|code| refusal.code == code.as_str())
-}
-
 fn rules(options: &HolderOptions) -> TenureRules {
-    TenureRules { size: options.size, lease_ms: millis(options.lease), margin_ms: millis(options.margin) }
+    TenureRules {
+        size: options.size,
+        lease_ms: millis(options.lease),
+        margin_ms: millis(options.margin),
+        unwritten_ms: UNWRITTEN_SECS * 1_000 / 2,
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -79,6 +79,10 @@ codes! {
     Closed = "closed",
     /// The server is starting, or its wallet does not answer.
     WalletUnavailable = "wallet_unavailable",
+    /// A head was offered to a key store that lacks what it belongs to.
+    BodyMissing = "body_missing",
+    /// Who had a record before, as a body names it, does not follow from what the key store knows.
+    LineageInvalid = "lineage_invalid",
     /// No such container.
     NotFound = "not_found",
     /// The container belongs to another key.

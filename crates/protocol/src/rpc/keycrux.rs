@@ -19,13 +19,13 @@ mod text;
 
 pub use methods::{
     AdvanceParams, CheckParams, CheckReply, GetParams, HasParams, HasReply, HeadParams, HeadReply,
-    HypotheticalBuild, Input, LeaseParams, SIGNATURES_MAX, SetParams, StatusReply,
+    HypotheticalBuild, Input, LEASE_MS_MAX, LeaseParams, SIGNATURES_MAX, SetParams, StatusReply,
 };
 pub use peer::{Note, PeerAnswer, PeerParams, Pending};
 pub use policy::{Policy, PolicyFault, RELEASE_PUBKEYS_MAX, REVOKED_MAX, Revoked};
 pub use record::{
-    Body, Build, DEALINGS_MAX, Founding, Identity, LINEAGE_MAX, Material, SecretData, Share, ShareBytes,
-    image_pcrs,
+    Body, Build, DEALINGS_MAX, Founding, Identity, LINEAGE_MAX, Material, SHOWN_BYTES_MAX, SHOWN_MAX,
+    SecretData, Share, ShareBytes, UNWRITTEN_SECS, image_pcrs,
 };
 
 #[cfg(test)]

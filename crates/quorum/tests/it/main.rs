@@ -10,3 +10,4 @@ mod model;
 mod rng;
 mod schedules;
 mod steps;
+mod tenures;

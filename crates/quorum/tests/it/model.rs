@@ -10,7 +10,10 @@ use quorum::{
 
 use crate::rng::Rng;
 
-pub(crate) const LEASE_MS: u64 = 60;
+/// The shortest lease of a holder, and the longest.
+const LEASES_MS: [u64; 2] = [40, 120];
+/// How long a holder of a record that nobody wrote may go unheard; replicas forget after twice as long.
+const UNWRITTEN_MS: u64 = 130;
 const RECORD: RecordId = RecordId([7; 32]);
 
 /// The owner's data in the model: who wrote it.
@@ -24,6 +27,8 @@ pub(crate) enum Without {
     Views,
     /// Successors do not wait.
     Waiting,
+    /// Successors wait for as long as their own lease, not for as long as the one before them had.
+    OthersLease,
     /// Replicas keep an old memory when they restart, and join nobody.
     Joining,
 }
@@ -41,6 +46,8 @@ pub(crate) struct Instance {
     pub(crate) side: usize,
     /// What it held some time ago, for [`Without::Joining`].
     pub(crate) past: Option<Replica<Body>>,
+    /// When a holder was last heard.
+    pub(crate) heard_ms: u64,
 }
 
 pub(crate) struct Holder {
@@ -82,6 +89,10 @@ pub(crate) struct Tally {
     pub(crate) founded: u32,
     pub(crate) found_head: u32,
     pub(crate) regrouped: u32,
+    /// Epochs of records that nobody wrote that a replica forgot.
+    pub(crate) forgotten: u32,
+    /// Holders that stopped because they may have been forgotten.
+    pub(crate) unwritten: u32,
     /// Leases that ran out and were renewed all the same.
     pub(crate) revived: u32,
 }
@@ -124,15 +135,15 @@ impl Model {
     pub(crate) fn start_instance(&mut self, member: usize, side: usize) {
         let boot = Boot(self.rng.bytes());
         let life = Life::Joining(Joining::new(self.size, member_id(member), boot));
-        self.instances.push(Instance { member, life, side, past: None });
+        self.instances.push(Instance { member, life, side, past: None, heard_ms: self.now_ms });
     }
 
     pub(crate) fn start_holder(&mut self, side: usize) {
         // Somebody who has heard of earlier epochs, or not of the last ones.
         self.round = self.round.saturating_sub(self.rng.next() % 2) + 1;
         let epoch = Epoch { round: self.round, holder: self.rng.bytes() };
-        let margin_ms = 1;
-        let rules = TenureRules { size: self.size, lease_ms: LEASE_MS, margin_ms };
+        let lease_ms = LEASES_MS[self.rng.below(LEASES_MS.len())];
+        let rules = TenureRules { size: self.size, lease_ms, margin_ms: 1, unwritten_ms: UNWRITTEN_MS };
         let tenure = Tenure::open(rules, RECORD, epoch, self.now_ms);
         self.holders.push(Holder {
             pending: tenure.request().cloned(),
@@ -151,11 +162,13 @@ impl Model {
     /// The holder does something if it may: writes its body once, then moves the head or renews.
     pub(crate) fn act(&mut self, index: usize) {
         let now_ms = self.now_ms;
-        let renew_only = self.rng.chance(30);
+        let (renew_only, hesitates) = (self.rng.chance(30), self.rng.chance(90));
         let holder = &mut self.holders[index];
         holder.tenure.tick(now_ms);
         if holder.tenure.is_idle() {
-            if holder.tenure.body().is_none() {
+            if holder.tenure.body().is_none() && hesitates {
+                assert!(holder.tenure.renew(None, now_ms), "an idle holder may renew");
+            } else if holder.tenure.body().is_none() {
                 holder.writing_body = holder.tenure.replace_body(now_ms, now_ms);
             } else {
                 let generation = holder.tenure.head().map_or(0, |head| head.generation) + 1;
@@ -215,6 +228,7 @@ impl Model {
         if let Stage::Lost(why) = holder.tenure.stage() {
             self.tally.fenced += u32::from(matches!(why, Lost::Fenced { .. }));
             self.tally.regrouped += u32::from(why == Lost::Regrouped);
+            self.tally.unwritten += u32::from(why == Lost::Unwritten);
             self.holders.swap_remove(index);
         }
         // An old group that is kept alive beside a new one keeps its holder; the new one starts empty, and
@@ -222,6 +236,19 @@ impl Model {
         let acting: Vec<_> = self.holders.iter().filter(|one| one.tenure.may_act(now_ms)).collect();
         let groups: BTreeSet<_> = acting.iter().map(|one| one.tenure.group()).collect();
         assert_eq!(acting.len(), groups.len(), "holders of one group may act at once");
+    }
+}
+
+impl Instance {
+    /// Forgets an epoch of a record that nobody wrote, if nobody was heard for long enough.
+    pub(crate) fn forget(&mut self, now_ms: u64) -> bool {
+        let Life::Serving(replica) = &mut self.life else { return false };
+        let is_bare = replica.entry(RECORD).is_some_and(|entry| entry.body.is_none() && entry.head.is_none());
+        if !is_bare || now_ms.saturating_sub(self.heard_ms) < 2 * UNWRITTEN_MS {
+            return false;
+        }
+        replica.remove(RECORD);
+        true
     }
 }
 

@@ -11,6 +11,10 @@ impl Model {
     /// One thing happens.
     pub(crate) fn step(&mut self) {
         self.now_ms += u64::from(self.rng.chance(30));
+        let now_ms = self.now_ms;
+        for instance in &mut self.instances {
+            self.tally.forgotten += u32::from(instance.forget(now_ms));
+        }
         match self.rng.below(10_000) {
             0..=11 => self.restart(),
             12..=21 => self.cut_off(),
@@ -141,7 +145,13 @@ impl Model {
                 if self.rng.chance(2) {
                     instance.past = Some(replica.clone());
                 }
+                instance.heard_ms = self.now_ms;
                 let mut reply = replica.handle(request);
+                if self.without == Without::OthersLease
+                    && let Answer::Promised(entry) = &mut reply.answer
+                {
+                    entry.lease_ms = None;
+                }
                 if self.without == Without::Views {
                     forget_others(&mut reply);
                 }
@@ -193,6 +203,7 @@ impl Model {
                 self.tally.merged += 1;
             }
             instance.life = Life::Serving(replica);
+            instance.heard_ms = self.now_ms;
         }
     }
 }

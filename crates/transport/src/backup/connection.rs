@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::parent::backup::{
-    FRAME_BYTES_MAX, GETS_AHEAD_MAX, ObjectId, PUTS_AHEAD_MAX, RefusalCode, Reply, Request, VERSION,
+    FRAME_BYTES_MAX, GETS_AHEAD_MAX, OBJECT_BYTES_MAX, ObjectId, PUTS_AHEAD_MAX, RefusalCode, Reply, Request,
+    VERSION,
 };
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -17,20 +18,24 @@ use super::server::{BackupHost, BackupVault, Refusal};
 use crate::Stream;
 use crate::frame::{FrameError, read_frame, write_frame};
 
-/// Memory for payloads of all streams, in KiB: what a sender may have under way, twice.
+/// Memory for payloads of all streams, in KiB: eight of the largest objects.
 pub(super) const BUDGET_KIB: usize = 64 * 1024;
-/// What a `get` is taken to need of it, in bytes, before the object's size is known.
-const GET_BYTES: u32 = 2 * 1024 * 1024;
 /// How long a stream may say nothing: the enclave seals chunks, and waits for key stores.
 const IDLE_WAIT: Duration = Duration::from_secs(600);
 
-/// An answer, and the memory that it holds.
+/// An answer to come, and what it holds until it is written.
 enum Pending {
     Ready(Answer),
     /// Independent of its neighbours: puts and gets.
-    Running(Option<ObjectId>, JoinHandle<Answer>, OwnedSemaphorePermit),
+    Running(Option<ObjectId>, JoinHandle<Answer>, Held),
     /// Carried out once everything before it is answered.
-    Later(Request, Vec<u8>, OwnedSemaphorePermit),
+    Later(Request, Vec<u8>, Held),
+}
+
+/// The memory of a request and its answer, and a `get`'s place among those of its stream.
+struct Held {
+    _memory: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 struct Answer {
@@ -66,7 +71,8 @@ pub(super) async fn serve_connection<H: BackupHost>(stream: Stream, host: Arc<H>
     let (pending, answers) = mpsc::channel(PUTS_AHEAD_MAX + GETS_AHEAD_MAX);
     let writing = tokio::spawn(write_answers(writer, Arc::clone(&vault), answers));
     drop(pending.send(Pending::Ready(Answer::bare(Reply::Opened {}))).await);
-    while let Some(next) = read_request(&mut reader, &vault, &budget).await {
+    let places = Arc::new(Semaphore::new(GETS_AHEAD_MAX));
+    while let Some(next) = read_request(&mut reader, &vault, &budget, &places).await {
         let is_last = matches!(next, Pending::Ready(_));
         if pending.send(next).await.is_err() || is_last {
             break;
@@ -94,6 +100,7 @@ async fn read_request<V: BackupVault>(
     reader: &mut ReadHalf<Stream>,
     vault: &Arc<V>,
     budget: &Arc<Semaphore>,
+    places: &Arc<Semaphore>,
 ) -> Option<Pending> {
     let refuse =
         |code, message: &str| Some(Pending::Ready(Answer::bare(refused(Refusal::new(code, message)))));
@@ -116,8 +123,14 @@ async fn read_request<V: BackupVault>(
     let Ok(bytes) = request.payload_bytes() else {
         return refuse(RefusalCode::TooLarge, "the request announces more than is taken");
     };
-    let needed = if matches!(request, Request::Get { .. }) { GET_BYTES } else { bytes };
-    let permit = Arc::clone(budget).acquire_many_owned(needed.div_ceil(1024)).await.ok()?;
+    let place = if matches!(request, Request::Get { .. }) {
+        Some(Arc::clone(places).acquire_owned().await.ok()?)
+    } else {
+        None
+    };
+    let memory =
+        Arc::clone(budget).acquire_many_owned(needed_bytes(&request, bytes).div_ceil(1024)).await.ok()?;
+    let held = Held { _memory: memory, _place: place };
     let payload = match tokio::time::timeout(EXCHANGE_WAIT, read_raw(reader, bytes)).await {
         Ok(Ok(payload)) => payload,
         Ok(Err(e)) => {
@@ -135,7 +148,7 @@ async fn read_request<V: BackupVault>(
             let putting = tokio::spawn(async move {
                 Answer::of(vault.put(object, payload).await.map(|()| Reply::Stored {}))
             });
-            Pending::Running(Some(object), putting, permit)
+            Pending::Running(Some(object), putting, held)
         }
         Request::Get { object } => {
             let getting = tokio::spawn(async move {
@@ -147,14 +160,29 @@ async fn read_request<V: BackupVault>(
                     Err(refusal) => Answer::bare(refused(refusal)),
                 }
             });
-            Pending::Running(None, getting, permit)
+            Pending::Running(None, getting, held)
         }
         Request::Open { .. }
         | Request::Lacking { .. }
         | Request::Commit { .. }
         | Request::Confirm { .. }
-        | Request::List {} => Pending::Later(request, payload, permit),
+        | Request::List {} => Pending::Later(request, payload, held),
     })
+}
+
+/// The memory of a request with a payload of `bytes` bytes, and of its answer.
+fn needed_bytes(request: &Request, bytes: u32) -> u32 {
+    match request {
+        // How long it is, is known once it was read.
+        Request::Get { .. } => OBJECT_BYTES_MAX,
+        // All of them may be lacking.
+        Request::Lacking { .. } => bytes.saturating_mul(2),
+        Request::Open { .. }
+        | Request::Put { .. }
+        | Request::Commit { .. }
+        | Request::Confirm { .. }
+        | Request::List {} => bytes,
+    }
 }
 
 /// Answers in order until the stream or the requests end; then lets go of what was never committed.
@@ -165,7 +193,7 @@ async fn write_answers<V: BackupVault>(
 ) {
     let mut uncommitted = Vec::new();
     while let Some(pending) = answers.recv().await {
-        let answer = settle(pending, &*vault, &mut uncommitted).await;
+        let (answer, held) = settle(pending, &*vault, &mut uncommitted).await;
         match tokio::time::timeout(EXCHANGE_WAIT, write_answer(&mut writer, &answer)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => {
@@ -173,20 +201,25 @@ async fn write_answers<V: BackupVault>(
                 break;
             }
         }
+        drop((answer, held));
     }
     // Nobody hears these any more, but what they put has to be known.
     while let Some(pending) = answers.recv().await {
         if matches!(pending, Pending::Running(..)) {
-            settle(pending, &*vault, &mut uncommitted).await;
+            drop(settle(pending, &*vault, &mut uncommitted).await);
         }
     }
     vault.abandon(uncommitted).await;
 }
 
-async fn settle<V: BackupVault>(pending: Pending, vault: &V, uncommitted: &mut Vec<ObjectId>) -> Answer {
+async fn settle<V: BackupVault>(
+    pending: Pending,
+    vault: &V,
+    uncommitted: &mut Vec<ObjectId>,
+) -> (Answer, Option<Held>) {
     match pending {
-        Pending::Ready(answer) => answer,
-        Pending::Running(object, running, _permit) => {
+        Pending::Ready(answer) => (answer, None),
+        Pending::Running(object, running, held) => {
             let answer = running.await.unwrap_or_else(|e| {
                 tracing::error!("a request of a backup stream failed: {e}");
                 Answer::bare(refused(Refusal::new(RefusalCode::StoreFailed, "see the parent's log")))
@@ -194,14 +227,14 @@ async fn settle<V: BackupVault>(pending: Pending, vault: &V, uncommitted: &mut V
             if matches!(answer.reply, Reply::Stored {}) {
                 uncommitted.extend(object);
             }
-            answer
+            (answer, Some(held))
         }
-        Pending::Later(request, payload, _permit) => {
+        Pending::Later(request, payload, held) => {
             let answer = carry_out(request, &payload, vault).await;
             if matches!(answer.reply, Reply::Committed {}) {
                 uncommitted.clear();
             }
-            answer
+            (answer, Some(held))
         }
     }
 }

@@ -63,12 +63,12 @@ pub trait BackupVault: Send + Sync + 'static {
 /// Serves backup streams until the listener breaks.
 ///
 /// # Errors
-/// What `accept` says.
+/// What `accept` says, unless it is a matter of this connection or of the moment.
 pub async fn serve_backups<H: BackupHost>(listener: Listener, host: Arc<H>) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let budget = Arc::new(Semaphore::new(BUDGET_KIB));
     loop {
-        let stream = listener.accept().await?;
+        let stream = listener.accept_next().await?;
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             tracing::warn!("more than {CONNECTIONS_MAX} backup streams; one was refused");
             continue;

@@ -120,13 +120,17 @@ fn any() -> SocketAddr {
 /// An outbox whose relays are all connected.
 async fn outbox(urls: &[&str]) -> Outbox {
     let pool = Pool::connect(urls.iter().copied()).await.unwrap();
+    all_connected(&pool).await;
+    Outbox::new(pool)
+}
+
+async fn all_connected(pool: &Pool) {
     let connected = async {
         while !pool.status().await.iter().all(|relay| relay.connected) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(SOON, connected).await.unwrap();
-    Outbox::new(pool)
+    tokio::time::timeout(3 * SOON, connected).await.unwrap();
 }
 
 fn note(keys: &Keys, text: &str, at: UnixSecs) -> CheckedEvent {
@@ -221,6 +225,8 @@ async fn relay_that_comes_back_gets_what_it_missed() {
     outbox.publish("announcement", &note(&keys, "hello", now()), now()).await.unwrap();
     assert_eq!(outbox.repeat_due(), Some(now().plus_secs(REPEAT_FIRST_SECS)));
     let honest = Honest::start(address).await;
+    // Time is ours here, and that of the connection is not.
+    all_connected(&outbox.pool).await;
     let mut at = now();
     let back = async {
         while let Some(due) = outbox.repeat_due() {

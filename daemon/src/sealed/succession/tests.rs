@@ -40,7 +40,7 @@ fn policy_is_never_loosened_without_the_maintainers_word() {
         ..policy_of(&[&a, &b], 2)
     };
     let check = |configured: &Policy, shown: &[Event], expected: &Policy| {
-        assert_eq!(&policy(Some(&held), configured, shown), expected);
+        assert_eq!(&policy(Some(&held), configured, shown).unwrap(), expected);
     };
     let stricter = Policy {
         min_delay_secs: 120,
@@ -48,7 +48,7 @@ fn policy_is_never_loosened_without_the_maintainers_word() {
         revoked: vec![Revoked::Version("1.2.5".parse().unwrap())],
         ..held.clone()
     };
-    assert_eq!(policy(None, &stricter, &[]), stricter);
+    assert_eq!(policy(None, &stricter, &[]).unwrap(), stricter);
     check(&held, &[], &held);
     let both_revoked = vec![held.revoked[0].clone(), stricter.revoked[0].clone()];
     check(&stricter, &[], &Policy { revoked: both_revoked, ..stricter.clone() });
@@ -118,4 +118,22 @@ fn lineage_ends_with_this_build_once() {
     assert_eq!(lineage(had, &again), had, "it has had it since");
     assert_eq!(lineage(had, &two), [one.clone(), two.clone()]);
     assert_eq!(lineage(&[one.clone(), two.clone()], &one), [one.clone(), two, one]);
+}
+
+#[test]
+fn revocations_that_do_not_fit_are_an_error_and_none_is_left_out() {
+    let a = Keys::generate();
+    let images = |from: usize| -> Vec<Revoked> {
+        (0..REVOKED_MAX)
+            .map(|n| Revoked::Pcr0(Pcr::from_bytes([u8::try_from(from + n).unwrap(); 48])))
+            .collect()
+    };
+    let held = Policy { revoked: images(1), ..policy_of(&[&a], 1) };
+    let one_more = Policy { revoked: images(2), ..held.clone() };
+    assert_eq!(policy(Some(&held), &one_more, &[]), Err(PolicyFault::Revoked));
+    // Versions that are too old anyway make room.
+    let version = |n: usize| Revoked::Version(format!("1.0.{n}").parse().unwrap());
+    let held = Policy { revoked: (0..REVOKED_MAX).map(version).collect(), ..policy_of(&[&a], 1) };
+    let newer = Policy { min_version: "1.1.0".parse().ok(), revoked: images(1), ..held.clone() };
+    assert_eq!(policy(Some(&held), &newer, &[]).unwrap(), newer);
 }

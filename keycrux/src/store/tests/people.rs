@@ -14,12 +14,26 @@ use crate::policy::{Measured, Shown};
 use crate::store::Caller;
 
 pub(super) const NOW: UnixSecs = UnixSecs(1_750_000_000);
-const REPO: &str = "https://example.com/enclaved";
+pub(super) const REPO: &str = "https://example.com/enclaved";
 
 static ROOT: LazyLock<SimRoot> = LazyLock::new(|| SimRoot::generate().unwrap());
+static KEYS: LazyLock<[Keys; 3]> = LazyLock::new(|| [(); 3].map(|()| Keys::generate()));
 static MAINTAINERS: LazyLock<[PublicKey; 3]> =
-    LazyLock::new(|| [(); 3].map(|()| Keys::generate().public_key()));
+    LazyLock::new(|| [0, 1, 2].map(|n: usize| KEYS[n].public_key()));
 static STRANGER: LazyLock<PublicKey> = LazyLock::new(|| Keys::generate().public_key());
+
+pub(super) fn keys() -> &'static [Keys; 3] {
+    &KEYS
+}
+
+/// The events in which all maintainers sign a build.
+pub(super) fn release_events(machine: &Machine) -> Vec<nostr::event::Event> {
+    let version = machine.version.as_ref().unwrap().to_string();
+    let sign = |by: &Keys| {
+        protocol::nec::release::build(by, REPO, &version, &machine.build.pcrs, Env::Dev, NOW).unwrap()
+    };
+    KEYS.iter().map(|by| sign(by).into_event()).collect()
+}
 
 pub(super) fn stranger() -> PublicKey {
     *STRANGER

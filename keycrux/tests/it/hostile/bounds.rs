@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use keyholder::KeycruxClient;
 use nostr::key::{Keys, PublicKey};
-use protocol::rpc::keycrux::{HasParams, Identity, Input, LeaseParams, Policy, SecretData, SetParams};
-use quorum::Epoch;
+use protocol::rpc::keycrux::{
+    AdvanceParams, Body, HasParams, Identity, Input, Material, Policy, SecretData, SetParams,
+};
+use quorum::{Epoch, Stamp, Stamped};
 use serde_json::json;
 use tokio::task::JoinSet;
 use units::SystemClock;
@@ -59,7 +61,7 @@ async fn oversize_data_is_refused() {
     let opened = stage.open(&stage.owner, Input::default()).await.unwrap();
     let mut body = stage.body(stage.policy.clone());
     let data = SecretData::new("x".repeat(1_025));
-    body.material = protocol::rpc::keycrux::Material::Data(data);
+    body.material = Material::Data(data);
     let written = stage.write(&stage.owner, stage.released("v2", "1.2.0"), &opened, body).await;
     assert_eq!(refusal(written).code, "data_too_large");
     stage.set(&big, &"x".repeat(1_024), None, Input::default()).await.unwrap();
@@ -90,6 +92,7 @@ async fn ten_thousand_records_leave_the_owners_alone() {
     let stage = Arc::new(Stage::with_config(bounds, |_| {}).await);
     let stranger =
         Arc::new(Enclave::with(&stage.world.root, "v2", "i-0stranger", false, Arc::new(SystemClock)));
+    let group = stage.world.status(&stage.keycrux).await.origin.unwrap().view.group;
     let mut clients = JoinSet::new();
     for first in 0..CLIENTS {
         let (stage, stranger) = (Arc::clone(&stage), Arc::clone(&stranger));
@@ -99,13 +102,26 @@ async fn ten_thousand_records_leave_the_owners_alone() {
             let attestation = stranger.document(&keys);
             let mut refused = BTreeSet::new();
             for n in (first..RECORDS + CLIENTS).step_by(CLIENTS) {
-                let params = LeaseParams {
-                    attestation: attestation.clone(),
-                    identity: one_of_many(&stage.policy, &stranger, n),
-                    input: stage.released("v2", "1.2.0"),
-                    epoch: Epoch { round: 1, holder: [2; 16] },
+                let stamp = Stamp { epoch: Epoch { round: 1, holder: [2; 16] }, seq: 1 };
+                let identity = one_of_many(&stage.policy, &stranger, n);
+                let body = Body {
+                    policy: identity.founding_policy(),
+                    identity: identity.clone(),
+                    lineage: vec![stranger.build("1.2.0")],
+                    material: Material::Data(SecretData::new("x".into())),
+                    shown: vec![],
                 };
-                if let Err(relay::rpc::RpcError::Refused(refusal)) = client.lease(&params).await {
+                let params = AdvanceParams {
+                    attestation: attestation.clone(),
+                    identity,
+                    input: stage.released("v2", "1.2.0"),
+                    epoch: stamp.epoch,
+                    group,
+                    body: Some(Stamped { stamp, value: body }),
+                    head: None,
+                    lease_ms: Stamped { stamp, value: 5_000 },
+                };
+                if let Err(relay::rpc::RpcError::Refused(refusal)) = client.advance(&params).await {
                     refused.insert(refusal.code);
                 }
             }

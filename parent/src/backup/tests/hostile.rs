@@ -7,7 +7,7 @@ use protocol::parent::backup::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::{BackupClient, Stream, connect, read_frame, write_frame};
 
-use super::{NOW, Store, engine};
+use super::{NOW, Store, engine, until};
 
 fn code(error: StoreError) -> &'static str {
     error.code()
@@ -113,15 +113,50 @@ async fn puts_are_answered_ahead_and_gets_in_order() {
 }
 
 #[tokio::test]
+async fn strangers_who_leave_nothing_lock_nobody_out() {
+    let store = Store::start(|_| {}).await;
+    for number in 0..80 {
+        let mut client = BackupClient::connect(store.address(), InstanceId([number; 16])).await.unwrap();
+        assert_eq!(client.list().await.unwrap(), []);
+        // Whoever puts and does not commit leaves an empty folder.
+        client.put(ObjectId::of(&[number]), &[number]).await.unwrap();
+        client.lacking(&[]).await.unwrap();
+        let hint = store.backups.as_ref().unwrap().hint(InstanceId([number; 16])).await.unwrap();
+        assert!(!hint.has_backup);
+        drop(client);
+        let objects = store.dir.path().join(format!("kept/{}/objects", InstanceId([number; 16])));
+        until(|| super::names(&objects).is_empty()).await;
+    }
+    let mut engine = engine(9);
+    let head = store.back_up(&mut engine, b"mine").await;
+    assert_eq!(store.restored(9, head).await, Ok(b"mine".to_vec()));
+}
+
+#[tokio::test]
 async fn more_instances_than_a_host_has_are_refused() {
     let store = Store::start(|_| {}).await;
     for number in 0..64 {
         let mut client = BackupClient::connect(store.address(), InstanceId([number; 16])).await.unwrap();
-        assert_eq!(client.list().await.unwrap(), []);
+        let head = Head { generation: 1, manifest: ObjectId::of(b"one") };
+        client.put(head.manifest, b"one").await.unwrap();
+        client.commit(head, &[head.manifest]).await.unwrap();
     }
     let error = BackupClient::connect(store.address(), InstanceId([64; 16])).await.unwrap_err();
     assert_eq!(error.code(), "too_many");
     BackupClient::connect(store.address(), InstanceId([7; 16])).await.unwrap();
+}
+
+#[tokio::test]
+async fn generation_that_names_an_object_twice_is_refused() {
+    let store = Store::start(|_| {}).await;
+    let engine = engine(1);
+    let mut client = store.client(&engine).await;
+    let head = Head { generation: 1, manifest: ObjectId::of(b"one") };
+    client.put(head.manifest, b"one").await.unwrap();
+    let error = client.commit(head, &vec![head.manifest; 60_000]).await.unwrap_err();
+    assert_eq!(code(error), "bad_request");
+    assert_eq!(store.generations(&engine), [""; 0]);
+    client.commit(head, &[head.manifest]).await.unwrap();
 }
 
 #[tokio::test]

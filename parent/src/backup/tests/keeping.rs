@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ::backup::Source;
 use protocol::parent::BackupHint;
+use protocol::parent::backup::{BackupStore, Head, ObjectId};
 
 use super::{NOW, Store, engine, until};
 
@@ -77,7 +78,7 @@ async fn chunk_that_a_kept_generation_needs_stays() {
 }
 
 #[tokio::test]
-async fn what_the_key_stores_have_not_taken_pushes_nothing_out() {
+async fn what_the_key_stores_have_not_taken_pushes_out_nothing_that_may_count() {
     let store = Store::start(|config| {
         config.keep_count = 2;
         config.keep_days = 0;
@@ -86,21 +87,106 @@ async fn what_the_key_stores_have_not_taken_pushes_nothing_out() {
     let mut engine = engine(1);
     let head = store.back_up(&mut engine, &content(1)).await;
     let mut client = store.client(&engine).await;
-    for seed in 0..64 {
+    let sources = |seed| vec![Source::bytes("a", vec![seed; 10]).unwrap()];
+    // The key stores have taken this one, and the parent did not hear of it.
+    let untold = engine.snapshot(&mut client, sources(200), NOW).await.unwrap().head();
+    engine.follow(untold);
+    // Then they are not reached for days.
+    for seed in 0..100 {
         store.clock.advance(Duration::from_secs(3600));
-        let sources = vec![Source::bytes("a", vec![seed; 10]).unwrap()];
-        drop(engine.snapshot(&mut client, sources, NOW).await.unwrap());
+        drop(engine.snapshot(&mut client, sources(seed), NOW).await.unwrap());
     }
-    let sources = || vec![Source::bytes("a", vec![99; 10]).unwrap()];
-    let error = engine.snapshot(&mut client, sources(), NOW).await.unwrap_err();
-    assert_eq!(error.code(), "too_many");
-    assert_eq!(store.restored(1, head).await, Ok(content(1)));
-    // A successor's head is taken again, and what came between goes.
     let listed = client.list().await.unwrap();
-    let newest = listed.last().unwrap().head;
-    assert_eq!(store.restored(1, newest).await, Ok(vec![63; 10]));
+    let heads: Vec<_> = listed.iter().map(|one| one.head).collect();
+    assert_eq!((heads.len(), heads[0], heads[1]), (65, head, untold));
+    // What was pushed out left nothing behind: two chunks and a short one, ten bytes each, and manifests.
+    assert_eq!(store.objects(&engine).len(), 4 + 2 * 64);
+    assert_eq!(store.restored(1, untold).await, Ok(vec![200; 10]));
+    let newest = *heads.last().unwrap();
+    assert_eq!(store.restored(1, newest).await, Ok(vec![99; 10]));
     assert_eq!(store.generations(&engine).len(), 2);
-    drop(engine.snapshot(&mut client, sources(), NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn full_disk_takes_no_record_either() {
+    let mut store = Store::start(|_| {}).await;
+    let mut engine = engine(1);
+    let head = store.back_up(&mut engine, &content(1)).await;
+    let first = store.client(&engine).await.list().await.unwrap()[0].head;
+    store.stop().await;
+    store.config.min_free_bytes = u64::MAX;
+    store.resume().await;
+    let mut client = store.client(&engine).await;
+    // Everything that it names is there: only the record would be written.
+    for generation in 2..10 {
+        let again = Head { generation, manifest: first.manifest };
+        let error = client.commit(again, &[first.manifest]).await.unwrap_err();
+        assert_eq!(error.code(), "no_space");
+    }
+    assert_eq!(store.generations(&engine).len(), 1);
+    // What makes room is taken.
+    client.confirm(head).await.unwrap();
+}
+
+#[tokio::test]
+async fn enclave_that_confirms_everything_fills_nothing() {
+    let store = Store::start(|config| config.keep_days = 365).await;
+    let engine = engine(1);
+    let mut client = store.client(&engine).await;
+    let object = ObjectId::of(b"one");
+    client.put(object, b"one").await.unwrap();
+    let head = |generation| Head { generation, manifest: object };
+    for generation in 1..=1_100 {
+        client.commit(head(generation), &[object]).await.unwrap();
+        client.confirm(head(generation)).await.unwrap();
+    }
+    assert_eq!(store.generations(&engine).len(), 1_024);
+    let newest = client.list().await.unwrap().last().copied().unwrap();
+    assert_eq!((newest.head, newest.confirmed), (head(1_100), true));
+}
+
+#[tokio::test]
+async fn rotten_object_is_found_and_the_next_backup_heals_it() {
+    let store = Store::start(|_| {}).await;
+    let mut engine = engine(1);
+    let first = store.back_up(&mut engine, &content(1)).await;
+    let look = async || {
+        for vault in store.backups.as_ref().unwrap().open_vaults().await {
+            vault.check_some(u64::MAX).await;
+        }
+    };
+    look().await;
+    let objects = store.objects(&engine);
+    let mut client = store.client(&engine).await;
+    let ids: Vec<ObjectId> = objects.iter().map(|name| name.parse().unwrap()).collect();
+    assert_eq!(client.lacking(&ids).await.unwrap(), []);
+    // Nobody wrote there; the disk forgot.
+    let rotten = *ids.iter().find(|id| **id != first.manifest).unwrap();
+    let path = store.folder(&engine).join("objects").join(rotten.to_string());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let unhealed = store.back_up(&mut engine, &content(1)).await;
+    assert_eq!(store.restored(1, unhealed).await, Err("backup_object_mismatch"));
+    look().await;
+    assert_eq!(client.lacking(&ids).await.unwrap(), [rotten]);
+    let healed = store.back_up(&mut engine, &content(1)).await;
+    assert_eq!(store.restored(1, healed).await, Ok(content(1)));
+}
+
+#[tokio::test]
+async fn object_that_is_put_again_replaces_a_rotten_one() {
+    let store = Store::start(|_| {}).await;
+    let engine = engine(1);
+    let mut client = store.client(&engine).await;
+    let head = Head { generation: 1, manifest: ObjectId::of(b"whole") };
+    client.put(head.manifest, b"whole").await.unwrap();
+    client.commit(head, &[head.manifest]).await.unwrap();
+    let path = store.folder(&engine).join("objects").join(head.manifest.to_string());
+    std::fs::write(&path, b"rotten").unwrap();
+    client.put(head.manifest, b"whole").await.unwrap();
+    client.lacking(&[]).await.unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"whole");
 }
 
 #[tokio::test]
@@ -127,8 +213,8 @@ async fn what_was_never_committed_is_removed() {
     let before = store.objects(&first);
     // An upload that breaks off.
     let mut client = store.client(&first).await;
-    let object = protocol::parent::backup::ObjectId::of(b"half");
-    protocol::parent::backup::BackupStore::put(&mut client, object, b"half").await.unwrap();
+    let object = ObjectId::of(b"half");
+    client.put(object, b"half").await.unwrap();
     let path = store.folder(&first).join("objects").join(object.to_string());
     until(|| path.exists()).await;
     drop(client);

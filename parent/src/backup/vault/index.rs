@@ -1,12 +1,13 @@
 //! What is in a vault, in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use protocol::parent::backup::{Generation, Head, InstanceId, ObjectId};
 
 use super::{RECORD_BYTES_MAX, read_confirmed};
 use crate::backup::record::Record;
-use crate::backup::retention::Policy;
+use crate::backup::retention::{self, Policy};
 use crate::backup::shelf::{Shelf, ShelfError};
 
 pub(super) fn objects(instance: InstanceId) -> String {
@@ -33,7 +34,11 @@ pub(super) struct Index {
     generations: Vec<Generation>,
     /// How many generations need each object.
     needed: HashMap<ObjectId, u32>,
-    there: HashSet<ObjectId>,
+    there: BTreeSet<ObjectId>,
+    /// On their way out: given up here, and perhaps still on the disk.
+    going: HashSet<ObjectId>,
+    /// What was looked at last.
+    checked: Option<ObjectId>,
 }
 
 /// Reads the whole vault; returns objects that nothing explains, too.
@@ -42,7 +47,9 @@ pub(super) async fn load(
     instance: InstanceId,
     now: u64,
 ) -> Result<(Index, Vec<ObjectId>), ShelfError> {
-    let mut index = Index::default();
+    // Somewhere else each time, so that a parent that restarts often looks at everything, too.
+    let checked = Some(ObjectId::of(&now.to_be_bytes()));
+    let mut index = Index { checked, ..Index::default() };
     let listed = shelf.list(objects(instance)).await?;
     let ages: HashMap<ObjectId, u64> = listed
         .into_iter()
@@ -76,7 +83,7 @@ pub(super) async fn load(
         .map(|(object, _)| object)
         .collect();
     for object in &leftovers {
-        index.there.remove(object);
+        index.give_up(*object);
     }
     Ok((index, leftovers))
 }
@@ -96,8 +103,53 @@ impl Index {
         self.there.contains(&object)
     }
 
-    pub(super) fn add(&mut self, object: ObjectId) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.generations.is_empty() && self.there.is_empty() && self.going.is_empty()
+    }
+
+    /// How many objects there are.
+    pub(super) fn count(&self) -> usize {
+        self.there.len()
+    }
+
+    pub(super) fn is_going(&self, object: ObjectId) -> bool {
+        self.going.contains(&object)
+    }
+
+    /// False if it is on its way out.
+    #[must_use]
+    pub(super) fn add(&mut self, object: ObjectId) -> bool {
+        if self.is_going(object) {
+            return false;
+        }
         self.there.insert(object);
+        true
+    }
+
+    /// The object after the one that was looked at last.
+    pub(super) fn next_to_check(&mut self) -> Option<ObjectId> {
+        let after = self.checked.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.there.range((after, Bound::Unbounded)).next().or_else(|| self.there.first()).copied();
+        self.checked = next;
+        next
+    }
+
+    /// The object is not what it should be, whoever needs it: the next snapshot brings it anew. False if that
+    /// is known.
+    pub(super) fn lose(&mut self, object: ObjectId) -> bool {
+        self.there.remove(&object)
+    }
+
+    fn give_up(&mut self, object: ObjectId) {
+        self.there.remove(&object);
+        self.going.insert(object);
+    }
+
+    /// These are on the disk no more.
+    pub(super) fn gone(&mut self, objects: &[ObjectId]) {
+        for object in objects {
+            self.going.remove(object);
+        }
     }
 
     /// The sequence number of the newest commit of `head`.
@@ -130,10 +182,15 @@ impl Index {
         self.sequences.get(at).copied()
     }
 
-    /// How many were committed after the confirmed one.
-    pub(super) fn unconfirmed(&self) -> usize {
+    /// What may go of the generations after the confirmed one.
+    pub(super) fn surplus(&self) -> Vec<u64> {
         let confirmed = self.confirmed().unwrap_or(0);
-        self.sequences.iter().filter(|sequence| **sequence > confirmed).count()
+        let all = self.sequences.iter().zip(&self.generations);
+        let unconfirmed: Vec<_> = all
+            .filter(|(sequence, _)| **sequence > confirmed)
+            .map(|(sequence, generation)| (*sequence, generation.head.generation))
+            .collect();
+        retention::surplus(&unconfirmed)
     }
 
     pub(super) fn dispensable(&self, policy: Policy, now: u64) -> Vec<u64> {
@@ -146,7 +203,7 @@ impl Index {
         policy.dispensable(&all, self.confirmed(), now)
     }
 
-    /// Removes a generation; returns the objects that nothing needs any more.
+    /// Removes a generation; returns the objects that nothing needs any more, and which are on their way out now.
     pub(super) fn remove(&mut self, sequence: u64, objects: &[ObjectId]) -> Vec<ObjectId> {
         self.forget(sequence);
         let mut unneeded = Vec::new();
@@ -155,7 +212,7 @@ impl Index {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
                     self.needed.remove(&object);
-                    self.there.remove(&object);
+                    self.give_up(object);
                     unneeded.push(object);
                 }
             }
@@ -163,25 +220,25 @@ impl Index {
         unneeded
     }
 
-    pub(super) fn forget(&mut self, sequence: u64) {
+    fn forget(&mut self, sequence: u64) {
         if let Some(at) = self.sequences.iter().position(|one| *one == sequence) {
             self.sequences.remove(at);
             self.generations.remove(at);
         }
     }
 
-    /// Forgets objects unless a generation needs them; returns those.
+    /// Gives objects up unless a generation needs them; returns those.
     pub(super) fn abandon(&mut self, objects: Vec<ObjectId>) -> Vec<ObjectId> {
         let unneeded: Vec<_> =
             objects.into_iter().filter(|object| !self.needed.contains_key(object)).collect();
         for object in &unneeded {
-            self.there.remove(object);
+            self.give_up(*object);
         }
         unneeded
     }
 }
 
 /// A generation needs an object once, however often its list names it.
-fn unique(objects: &[ObjectId]) -> HashSet<ObjectId> {
+pub(super) fn unique(objects: &[ObjectId]) -> HashSet<ObjectId> {
     objects.iter().copied().collect()
 }

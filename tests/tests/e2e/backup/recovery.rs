@@ -72,6 +72,36 @@ async fn balance(owner: &Stranger) -> Result<units::Msat> {
     Ok(owner.wallet.call(&owner.keys, &protocol::nwc::GetBalance {}, SOON).await?.balance)
 }
 
+/// A parent is restarted like any service, while the enclave goes on. Its word is heard afterwards, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn parent_that_was_killed_can_still_tell_the_enclave_to_end() -> Result<()> {
+    in_world(sealed(300)?, async |world| {
+        let image = world.push_echo().await?;
+        let owner = Stranger::with(world, 100).await?;
+        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
+        owner.wait_settled(&pubkey).await?;
+        let url = owner.url(&pubkey).await?;
+        world.kill_parent().await?;
+        world.wait_for_line("the connection to the parent is gone", SOON).await?;
+        let backups = world.backups().to_owned();
+        world.start_parent(backups.clone()).await?;
+        world.wait_for_line("the parent is back", SOON).await?;
+        // No snapshot has this but the last.
+        assert_eq!(put(&format!("{url}/note"), "at the end").await?, 200);
+        world.end_by_parent().await?;
+        let log = world.daemon_log()?;
+        ensure!(log.contains("ending: the parent gives us"), "it was not told");
+        world.wipe_disk().await?;
+        world.start_parent(backups).await?;
+        world.start_daemon().await?;
+        world.wait_for_wallet().await?;
+        owner.wait_for(&pubkey, "deployed").await?;
+        assert_eq!(get(&format!("{url}/note")).await?, (200, "at the end".to_owned()));
+        Ok(())
+    })
+    .await
+}
+
 /// Nobody begins anew because a file is missing, or because an old one is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn fresh_start_needs_the_launchers_word_for_this_very_run() -> Result<()> {

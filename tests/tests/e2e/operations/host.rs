@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use devnet::world::{Build, KEYCRUX_REPO, REPO, World};
 use nostr::key::Keys;
 use nostr::nips::nip19::ToBech32;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::page::{Page, Step};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
@@ -53,11 +53,12 @@ impl Host {
             std::fs::write(dir.join("keys").join(name), keys.secret_key().to_secret_hex())?;
         }
         std::fs::write(dir.join(".config/encli/config.toml"), encli_config(world)?)?;
-        for version in ["0.2.0", "0.3.0"] {
+        for version in ["0.2.0", "0.3.0", "0.3.1"] {
             let [pcr0, pcr1, pcr2] = Build::new(version).pcrs;
             let measured = json!({"Measurements": {"PCR0": pcr0, "PCR1": pcr1, "PCR2": pcr2}});
             std::fs::create_dir_all(dir.join(version))?;
             std::fs::write(dir.join(version).join("pcrs.json"), measured.to_string())?;
+            std::fs::write(dir.join(version).join("enclaved.json"), measured_config(world, version)?)?;
         }
         // The image of 0.2.5, signed again under a later version: it is the image that is revoked.
         let faulty = Build { version: "0.4.0".into(), ..Build::new("0.2.5") };
@@ -77,6 +78,7 @@ impl Host {
             ("COPY", "copy"),
             ("NEXT", "0.2.0"),
             ("FIXED", "0.3.0"),
+            ("LOOSER", "0.3.1"),
             ("OLD", "0.1.0"),
             ("FAULTY", "0.2.5"),
             ("WORLD", "world.sock"),
@@ -137,8 +139,10 @@ async fn carry_out(world: &mut World, words: &[&str]) -> Result<String> {
             world.spawn_daemon()?;
         }
         ["stop", "enclave"] => {
-            world.stop_daemon().await?;
+            // As the guide has it: the parent is restarted, and tells the enclave.
+            world.end_by_parent().await?;
             world.wipe_disk().await?;
+            world.start_parent(world.backups().to_owned()).await?;
         }
         ["kill", "enclave"] => world.lose_enclave().await?,
         ["start", "parent"] => world.start_parent(world.backups().to_owned()).await?,
@@ -156,10 +160,29 @@ async fn install(world: &mut World, version: &str) -> Result<()> {
     if world.operator().build().version == version {
         return Ok(());
     }
-    if version == "0.3.0" {
-        world.reconfigure_release(json!({"revoked": [Build::new("0.2.5").pcrs[0]]}))?;
-    }
+    world.reconfigure_release(rules(world, version))?;
     world.install(Build::new(version)).await
+}
+
+/// What a build says of releases besides who the maintainers are.
+fn rules(world: &World, version: &str) -> Value {
+    let revoked = [Build::new("0.2.5").pcrs[0]];
+    let maintainers = world.operator().maintainers().iter().map(Keys::public_key).collect::<Vec<_>>();
+    let founders = json!({"maintainers": maintainers, "threshold": 2});
+    match version {
+        "0.3.0" => json!({"revoked": revoked}),
+        "0.3.1" => json!({"revoked": revoked, "threshold": 1, "founders": founders}),
+        _ => json!({}),
+    }
+}
+
+/// The configuration that is in the image of a build.
+fn measured_config(world: &World, version: &str) -> Result<String> {
+    let mut config: Value = serde_json::from_slice(&std::fs::read(world.daemon_config())?)?;
+    for (name, rule) in rules(world, version).as_object().context("rules are an object")? {
+        config["release"][name] = rule.clone();
+    }
+    Ok(config.to_string())
 }
 
 fn write_program(path: &Path, text: &str) -> Result<()> {

@@ -49,6 +49,23 @@ impl Person {
         Ok(tokio::time::timeout(DEADLINE, run).await??)
     }
 
+    /// What it shows on a terminal, which `script` is for it.
+    async fn on_terminal(&self, arguments: &[&str]) -> Result<String> {
+        let config = self.home.path().join("config.toml").display().to_string();
+        let program = self.program.display().to_string();
+        let line = [&[program.as_str()], arguments, &["--config", &config]].concat().join(" ");
+        let run = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("TERM", "xterm")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(DEADLINE, run).await??;
+        let shown = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success(), "{line}: {shown}");
+        Ok(shown)
+    }
+
     async fn ask(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.run(&[arguments, &["--json"]].concat()).await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -109,6 +126,11 @@ async fn invoices(stage: &Stage) -> Result<()> {
     // No terminal, no picture.
     let shown = String::from_utf8(bob.run(&["wallet", "invoice", "5"]).await?.stdout)?;
     ensure!(shown.contains("lnbcrt") && !shown.contains('█'), "{shown}");
+    // On a terminal there is one.
+    let shown = bob.on_terminal(&["wallet", "invoice", "5"]).await?;
+    let rows = shown.lines().filter(|line| line.contains(['█', '▀', '▄'])).count();
+    // A version 5 code has 37 modules, two in a row of text; an invoice needs more.
+    ensure!(shown.contains("lnbcrt") && rows >= 19, "{rows} rows: {shown}");
     let large = bob.ask(&["wallet", "invoice", "5000"]).await?;
     let refused = alice.refusal(&["wallet", "pay", large["invoice"].as_str().context("no invoice")?]).await?;
     assert_eq!(refused, ("insufficient_balance".to_owned(), Some(1)));

@@ -81,8 +81,11 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) async fn start(relays: &[&TestRelay], settings: &[(&str, &str)]) -> Self {
+        Self::start_on(relays.iter().map(|relay| relay.url()).collect(), settings).await
+    }
+
+    pub(super) async fn start_on(relays: Vec<String>, settings: &[(&str, &str)]) -> Self {
         let rich = Keys::generate();
-        let relays: Vec<String> = relays.iter().map(|relay| relay.url()).collect();
         let mut all = vec![
             ("NWC_RELAYS".to_owned(), relays.join(",")),
             ("NWC_NETWORK".to_owned(), "regtest".to_owned()),

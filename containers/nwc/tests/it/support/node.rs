@@ -30,6 +30,8 @@ struct State {
     /// What the node says that it could pay; plenty if nothing is said.
     assets: Option<Msat>,
     height: u32,
+    /// Calls that a real node may answer late.
+    asked: u32,
 }
 
 impl ScriptedNode {
@@ -73,6 +75,11 @@ impl ScriptedNode {
         self.state().height = height;
     }
 
+    /// How often it was asked for what a real node may answer late.
+    pub(crate) fn asked(&self) -> u32 {
+        self.state().asked
+    }
+
     pub(crate) fn claimed(&self) -> Vec<PaymentHash> {
         self.state().claimed.clone()
     }
@@ -92,14 +99,17 @@ impl LightningBackend for ScriptedNode {
     }
 
     fn create_invoice(&self, terms: &InvoiceTerms) -> Result<String, CreateInvoiceError> {
+        self.state().asked += 1;
         self.state().signer.as_ref().unwrap().create_invoice(terms)
     }
 
     fn check_payable(&self, _invoice: &Bolt11) -> Result<(), CannotPay> {
+        self.state().asked += 1;
         self.state().unreachable.clone().map_or(Ok(()), Err)
     }
 
     fn assets(&self) -> Option<Msat> {
+        self.state().asked += 1;
         Some(self.state().assets.unwrap_or(Msat::new(1_000_000_000_000_000)))
     }
 
@@ -112,6 +122,7 @@ impl LightningBackend for ScriptedNode {
     }
 
     fn pay(&self, payment: &OutgoingPayment) -> Dispatch {
+        self.state().asked += 1;
         let pause = self.state().pause.take();
         if let Some((entered, leave)) = pause {
             entered.send(()).unwrap();

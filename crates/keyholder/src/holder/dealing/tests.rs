@@ -16,8 +16,13 @@ fn reply(shares: Vec<Share>) -> Reply<Body> {
     let pcr = attestation::Pcr::from_bytes([1; 48]);
     let policy = Policy::default();
     let identity = Identity::new(pcr, [pcr; 3], &policy);
-    let value =
-        Body { identity, policy, lineage: vec![], material: Material::Split { threshold: 2, shares } };
+    let value = Body {
+        identity,
+        policy,
+        lineage: vec![],
+        material: Material::Split { threshold: 2, shares },
+        shown: vec![],
+    };
     let entry = Entry { body: Some(Stamped { stamp: stamp(9), value }), ..Entry::default() };
     Reply { from, answer: Answer::Promised(entry) }
 }

@@ -1,7 +1,9 @@
 //! What is sent to one key store: in split mode, its own share and nobody else's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use nostr::key::PublicKey;
 use protocol::rpc::Refusal;
 use protocol::rpc::keycrux::{AdvanceParams, Body, Identity, Input, LeaseParams, Material};
 use quorum::{Epoch, Reply, Request, Stamped};
@@ -20,6 +22,9 @@ pub(super) struct Outgoing<'d> {
     /// The body of our last write, for those who have not acknowledged it: a key store that was away
     /// gets it with the next renewal.
     pub(super) written: Option<&'d Stamped<Body>>,
+    /// Those who said that they have none at all. In split mode they alone get it again: whoever has it keeps
+    /// its share, and whoever joined gets another one with the next dealing.
+    pub(super) lacks_body: &'d BTreeSet<PublicKey>,
 }
 
 /// One request to one key store.
@@ -35,9 +40,10 @@ enum Params {
 
 impl Outgoing<'_> {
     pub(super) fn errand(&self, request: &Request<Body>, member: &Member, has_body: bool) -> Errand {
+        let has_body = has_body || (self.dealing.is_some() && !self.lacks_body.contains(&member.service()));
         match request {
             Request::Prepare { epoch, .. } => Errand::prepare(self.identity, self.input, *epoch),
-            Request::Write { epoch, group, body, head, .. } => {
+            Request::Write { epoch, group, body, head, lease_ms, .. } => {
                 let body = body.clone().or_else(|| self.written.filter(|_| !has_body).cloned());
                 let body = body.map(|body| self.for_member(body, member));
                 let with_body = body.is_some();
@@ -49,6 +55,7 @@ impl Outgoing<'_> {
                     group: *group,
                     body,
                     head: head.clone(),
+                    lease_ms: lease_ms.clone(),
                 };
                 Errand { params: Params::Advance(Box::new(params)), with_body }
             }

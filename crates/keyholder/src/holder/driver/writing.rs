@@ -1,9 +1,12 @@
 //! What the owner writes: heads, bodies, and shares.
 
+use protocol::rpc::Refusal;
 use protocol::rpc::keycrux::{Body, Material, SecretData};
 use quorum::Stamp;
 use quorum::shamir::ShamirError;
 
+use super::evidence;
+use super::refusals::{Refusals, is_passing};
 use super::{Driver, RENEWALS_PER_LEASE, millis};
 use crate::holder::dealing::Dealing;
 use crate::holder::{Command, HoldError, NewBody};
@@ -65,8 +68,10 @@ impl Driver {
                 Material::Data(secret.clone())
             }
         };
-        let lineage = self.tenure.body().map(|body| body.lineage.clone()).unwrap_or_default();
-        let mut body = Body { identity: self.options.identity.clone(), policy, lineage, material };
+        let held = self.tenure.body();
+        let lineage = held.map(|body| body.lineage.clone()).unwrap_or_default();
+        let shown = evidence::of(held, &policy, &build, &self.options.input.release_signatures);
+        let mut body = Body { identity: self.options.identity.clone(), policy, lineage, material, shown };
         body.pass_to(build);
         self.secret = Some(secret);
         Ok(body)
@@ -88,13 +93,37 @@ impl Driver {
     }
 
     fn write(&mut self, body: Body, now_ms: u64) {
+        self.body_refusals = Refusals::default();
         if self.tenure.replace_body(body, now_ms) {
             self.renewed_ms = now_ms;
+            self.remember_written();
+        }
+    }
+
+    /// Keeps what is being written for those who are away.
+    pub(super) fn remember_written(&mut self) {
+        let Some(quorum::Request::Write { body: Some(body), .. }) = self.tenure.request() else { return };
+        if self.written.as_ref().is_none_or(|written| written.stamp < body.stamp) {
+            self.written = Some(body.clone());
             self.has_body.clear();
-            self.written = match self.tenure.request() {
-                Some(quorum::Request::Write { body, .. }) => body.clone(),
-                Some(quorum::Request::Prepare { .. }) | None => None,
-            };
+            self.lacks_body.clear();
+        }
+    }
+
+    /// Gives up a body that too many key stores do not take, and says so to whoever wants it written.
+    pub(super) fn give_up_body(&mut self, now_ms: u64) {
+        let is_final = |refusal: &Refusal| !is_passing(refusal);
+        let size = self.options.size;
+        let spare = size.members() - size.writes();
+        if !self.tenure.is_replacing_body() {
+            return;
+        }
+        let Some(refusal) = self.body_refusals.verdict(spare, now_ms, 0, is_final) else { return };
+        tracing::error!("the key stores do not take what was to be written: {refusal}");
+        self.tenure.abandon_body();
+        self.written = None;
+        if let Some(done) = self.under_way.take() {
+            drop(done.send(Err(HoldError::Refused(refusal))));
         }
     }
 

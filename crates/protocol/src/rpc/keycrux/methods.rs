@@ -12,6 +12,9 @@ use crate::nec::{Env, Version};
 /// Release signatures in one request: every maintainer's, for a release and its successor.
 pub const SIGNATURES_MAX: usize = 32;
 
+/// Longest lease that a holder may have: whoever comes after it waits as long.
+pub const LEASE_MS_MAX: u64 = 3_600_000;
+
 /// What a build shows beside its attestation.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +138,8 @@ pub struct AdvanceParams {
     /// The newest state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Stamped<Head>>,
+    /// For how many milliseconds whoever comes next may have to wait, at most [`LEASE_MS_MAX`].
+    pub lease_ms: Stamped<u64>,
 }
 
 /// Parameters of `head`.

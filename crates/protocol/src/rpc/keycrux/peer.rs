@@ -35,7 +35,8 @@ pub struct PeerAnswer {
     /// Ask again with this one as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more_after: Option<RecordId>,
-    /// What is known of the records besides.
+    /// What is known of the records besides. A record without a note is one that was forgotten but for its
+    /// newest epoch and head.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<RecordId, Note>,
 }
@@ -46,8 +47,9 @@ pub struct PeerAnswer {
 pub struct Note {
     /// Whose it is, for the bound per machine.
     pub pcr4: Pcr,
-    /// When it is forgotten unless it is used.
-    pub expires_at: UnixSecs,
+    /// For how many more seconds it is kept unless it is used. No moment: each measures time by itself, on
+    /// a clock that its host cannot set.
+    pub left_secs: u64,
     /// Releases that may have it once they are known for long enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,

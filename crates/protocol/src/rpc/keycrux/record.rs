@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use attestation::{Pcr, VerifiedDocument};
-use nostr::event::EventId;
+use nostr::event::{Event, EventId};
 use nostr::key::PublicKey;
 use quorum::{RecordId, Stamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,6 +20,13 @@ pub const LINEAGE_MAX: usize = 32;
 /// Dealings of which a member keeps its share: the newest, and those that it may replace before enough
 /// members have it.
 pub const DEALINGS_MAX: usize = 3;
+/// Signatures and approvals in one body.
+pub const SHOWN_MAX: usize = 16;
+/// Their length in all, as JSON: a body travels in one event with all else that belongs to it.
+pub const SHOWN_BYTES_MAX: usize = 12 * 1_024;
+/// For how many seconds a key store remembers an epoch of a record that nobody has written yet. Its holder
+/// must have written, or renewed, within half of it (`quorum::TenureRules::unwritten_ms`).
+pub const UNWRITTEN_SECS: u64 = 600;
 
 /// Whose record it is: the machine, and how the record was founded. Its hash is the record's name.
 ///
@@ -162,6 +169,10 @@ pub struct Body {
     pub lineage: Vec<Build>,
     /// The secret, or a share of it.
     pub material: Material,
+    /// Who signed the build that the record belongs to, and who approved the last change of the policy:
+    /// kind 63794. For key stores that were away and were not shown it themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<Event>,
 }
 
 impl Body {

@@ -128,7 +128,7 @@ fn lineage_grows_by_other_builds_and_is_bounded() {
     let build = |n: u8| Build { pcrs: [pcr(n); 3], version: None, since: UnixSecs(n.into()) };
     let identity = Identity::new(pcr(4), [pcr(0); 3], &signed());
     let material = Material::Data(SecretData::new(String::new()));
-    let mut body = Body { identity, policy: signed(), lineage: vec![build(1)], material };
+    let mut body = Body { identity, policy: signed(), lineage: vec![build(1)], material, shown: vec![] };
     body.pass_to(build(1));
     assert_eq!(body.lineage.len(), 1);
     (2..60).for_each(|n| body.pass_to(build(n)));

@@ -1,0 +1,55 @@
+use nostr::event::EventId;
+use relay::request_log::AGE_SECS_MAX;
+
+use super::*;
+use crate::store::requests::{Known, known, record_answered, record_waiting};
+
+fn event(n: u64) -> RequestEvent {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    RequestEvent { event: EventId::from_byte_array(id), client: ALICE, service: BOB, scheme: Scheme::Nip44 }
+}
+
+fn answer(store: &Store, n: u64, now: UnixSecs) {
+    store.write(move |tx| record_answered(tx, &event(n), "{}", now).map_err(StoreError::from)).unwrap();
+}
+
+fn is_known(store: &Store, n: u64) -> bool {
+    let known: Option<Known> =
+        store.read(|view| known(view, &event(n).event).map_err(StoreError::from)).unwrap();
+    known.is_some()
+}
+
+fn rows(store: &Store) -> u64 {
+    let count = |view: ledger::View<'_>| {
+        view.sql().query_row("SELECT count(*) FROM request", [], |row| row.get(0)).map_err(StoreError::from)
+    };
+    store.read(count).unwrap()
+}
+
+#[test]
+fn attack_22_an_event_is_remembered_for_as_long_as_it_would_be_taken() {
+    let (_dir, store) = store();
+    answer(&store, 0, NOW);
+    // Dated as far ahead as is taken, it is taken until here.
+    let last = NOW.plus_secs(2 * AGE_SECS_MAX);
+    (1..=50).for_each(|n| answer(&store, n, last));
+    assert!(is_known(&store, 0));
+}
+
+#[test]
+fn attack_25_requests_without_end_take_a_bounded_place() {
+    let (_dir, store) = store();
+    // One a minute for six hours; what waits for a payment is no part of it.
+    store
+        .write(|tx| {
+            record_waiting(tx, &event(u64::MAX), &ALICE, preimage(1).1, NOW).map_err(StoreError::from)
+        })
+        .unwrap();
+    let minutes = 6 * 60;
+    (0..minutes).for_each(|n| answer(&store, n, NOW.plus_secs(60 * n)));
+    let kept = 3 * AGE_SECS_MAX / 60;
+    assert!(rows(&store) <= kept + 2, "{} rows", rows(&store));
+    assert!(is_known(&store, minutes - 1) && !is_known(&store, 0));
+    assert!(is_known(&store, u64::MAX), "a payment on its way is never forgotten");
+}
