@@ -237,13 +237,9 @@ impl Driver {
 
     async fn start(&mut self) -> Option<Event> {
         self.owed = None;
-        // Another may have this server's state, and run it already.
-        if !self.ctx.hold.may_act() {
-            self.owed = Some(Effect::Start);
-            return None;
-        }
         match launch::start(&self.ctx, &self.container).await {
             Ok(()) => Some(Event::Started),
+            // Another may have this server's state, and run it already.
             Err(failure) if failure.code == launch::NOT_HOLDING => {
                 self.owed = Some(Effect::Start);
                 None
