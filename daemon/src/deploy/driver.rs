@@ -289,13 +289,12 @@ impl Driver {
 
     async fn start(&mut self) -> Option<Event> {
         self.owed.retain(|effect| *effect != Effect::Stop);
-        // Another may have this server's state, and run it already.
-        if !self.ctx.hold.may_act() {
-            self.owe(Effect::Start);
-            return None;
-        }
-        // Never one image on the data of another.
+        // Never one image on the data of another; and nothing is put back without the lease.
         if self.owed.contains(&Effect::AbandonUpgrade) {
+            if !self.ctx.hold.may_act() {
+                self.owe(Effect::Start);
+                return None;
+            }
             self.owed.clear();
             self.abandon_upgrade().await;
             if !self.owed.is_empty() {
@@ -304,6 +303,7 @@ impl Driver {
         }
         match launch::start(&self.ctx, &self.container).await {
             Ok(()) => Some(Event::Started),
+            // Another may have this server's state, and run it already.
             Err(failure) if failure.code == launch::NOT_HOLDING => {
                 self.owe(Effect::Start);
                 None

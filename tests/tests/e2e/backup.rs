@@ -1,5 +1,6 @@
 //! State that survives: sealed backups, key stores, and what a host may try against them.
 
+mod charges;
 mod fence;
 mod kills;
 mod mid_upgrade;
