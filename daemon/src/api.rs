@@ -20,10 +20,12 @@ use protocol::rpc::enclaved::{
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 
 pub(crate) use launch::room;
 pub use reports::endpoints;
 
+use crate::admission::{Asking, InFlight};
 use crate::context::Context;
 use crate::deploy::{CommandError, Fleet, OwnerOrder};
 use crate::store::{Container, StoreError};
@@ -66,8 +68,8 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure`] with the code of what is wrong.
-    pub async fn quote(&self, asks: &PublicKey, params: LaunchParams) -> Result<Quote, Failure> {
-        launch::quote(self.ctx(), asks, params).await
+    pub async fn quote(&self, caller: &Caller, params: LaunchParams) -> Result<Quote, Failure> {
+        launch::quote(self.ctx(), caller, params).await
     }
 
     /// Reserves units for a launch and returns the invoice that pays for it.
@@ -76,11 +78,11 @@ impl Api {
     /// [`Failure`] with the code of what is wrong; nothing is reserved then.
     pub async fn launch(
         &self,
-        owner: PublicKey,
+        caller: &Caller,
         key: RequestKey,
         params: LaunchParams,
     ) -> Result<LaunchReply, Failure> {
-        launch::launch(&self.fleet, owner, key, params).await
+        launch::launch(&self.fleet, caller, key, params).await
     }
 
     /// The public facts of a container.
@@ -187,6 +189,22 @@ impl Api {
         crate::receipts::page(self.ctx(), &container, params.from).await
     }
 
+    /// Takes one of the places that a key has for requests that may wait for something.
+    ///
+    /// # Errors
+    /// [`Code::ServerBusy`].
+    pub(crate) fn begin(&self, caller: &PublicKey, method: &str) -> Result<InFlight<'_>, Failure> {
+        self.ctx().admission.begin(caller, method)
+    }
+
+    /// Lets the caller have a registry asked.
+    ///
+    /// # Errors
+    /// [`Code::QuotaUsed`], [`Code::ServerBusy`].
+    pub(crate) fn ask_registry(&self, caller: &Caller) -> Result<Asking<'_>, Failure> {
+        ask_registry(self.ctx(), caller)
+    }
+
     fn find(&self, pubkey: &PublicKey) -> Result<Container, Failure> {
         let found = self.ctx().store.container(pubkey).map_err(|e| store_failure(&e))?;
         // Built-ins are part of the server; nobody commands or pays them.
@@ -210,6 +228,10 @@ impl Api {
     }
 }
 
+fn ask_registry<'c>(ctx: &'c Context, caller: &Caller) -> Result<Asking<'c>, Failure> {
+    ctx.admission.ask_registry(&ctx.store, &ctx.config.messages, caller, ctx.clock.now())
+}
+
 fn store_failure(error: &StoreError) -> Failure {
     tracing::error!("store: {error}");
     Failure::new(Code::Internal, "a fault of the server; nothing was done; try again")
@@ -221,6 +243,10 @@ fn command_failure(error: &CommandError) -> Failure {
         CommandError::NotNow { code, message } => Failure::new(*code, message.clone()),
         CommandError::NotFound => Failure::new(Code::StateRefused, "the container is over"),
         CommandError::Store(e) => store_failure(e),
+        CommandError::Busy => Failure::new(
+            Code::ServerBusy,
+            "the container has too much to do to take another command; nothing was done; ask again in a moment",
+        ),
         CommandError::ShuttingDown => {
             Failure::new(Code::Internal, "the server is shutting down; ask again when it is back")
         }

@@ -9,6 +9,7 @@ use protocol::event::CheckedEvent;
 use protocol::nec::announcement::History;
 use units::Clock;
 
+use crate::admission::Admission;
 use crate::announce::Changes;
 use crate::checkpoint::Checkpoints;
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub struct Context {
     pub config: Config,
     /// The service key.
     pub keys: Keys,
+    /// Who is let in when many ask.
+    pub admission: Admission,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The memory.

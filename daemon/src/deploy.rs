@@ -1,6 +1,7 @@
 //! One driver per container: it alone changes the container's state and carries out what follows.
 
 mod driver;
+mod inbox;
 pub(crate) mod launch;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use crate::upgrade::Order;
 use crate::upgrade::swap::SwapError;
 use driver::Driver;
 pub(crate) use driver::NO_ROOM;
+use inbox::{INPUTS_MAX, Inbox, News};
 
 /// How long a launch that was never paid is remembered: longer than its invoice can be paid late, and
 /// than its owner can be expected to ask what became of it.
@@ -35,9 +37,6 @@ const UNPAID_KEPT_SECS: u64 = 30 * 24 * 3_600;
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// Of how many the wallet is asked each time: more than an hour can leave behind, as configured by default.
 const UNPAID_ASKED_MAX: u32 = 512;
-/// Inputs that wait for one container. Events are a handful; whoever sends commands waits for answers.
-const INPUTS_MAX: usize = 64;
-
 /// A command was not carried out.
 #[derive(Debug, Error)]
 pub enum CommandError {
@@ -58,6 +57,9 @@ pub enum CommandError {
     /// The store failed; nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// More waits for its driver than it can take.
+    #[error("the container has too much to do")]
+    Busy,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -114,7 +116,7 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Handle {
     is_builtin: bool,
-    inputs: mpsc::Sender<Input>,
+    inbox: Inbox,
     task: JoinHandle<()>,
 }
 
@@ -145,13 +147,23 @@ impl Fleet {
         let driver = Driver::new(Arc::clone(&self.ctx), container, inputs.clone());
         let (preparing, prepared) = oneshot::channel();
         let task = tokio::spawn(driver.run(inputs_rx, events, preparing));
-        self.lock().insert(pubkey, Handle { is_builtin, inputs, task });
+        self.lock().insert(pubkey, Handle { is_builtin, inbox: Inbox::new(inputs), task });
         prepared
     }
 
-    /// Tells a driver that something happened. Nobody waits; a container without a driver is over.
-    pub async fn tell(&self, pubkey: &PublicKey, event: Event) {
-        self.send(pubkey, Input::Event(event)).await;
+    /// Tells a driver that its container's balance rose. Nobody waits; a container without one is over.
+    pub fn balance_rose(&self, pubkey: &PublicKey) {
+        self.tell(pubkey, News::BalanceRose);
+    }
+
+    fn tell(&self, pubkey: &PublicKey, news: News) {
+        if let Some(handle) = self.lock().get(pubkey) {
+            handle.inbox.tell(news);
+        }
+    }
+
+    fn command(&self, pubkey: &PublicKey, input: Input) -> Result<(), CommandError> {
+        self.lock().get(pubkey).ok_or(CommandError::NotFound)?.inbox.command(input)
     }
 
     /// Has another image take the place of the one that runs; it is on record when this returns.
@@ -160,9 +172,7 @@ impl Fleet {
     /// [`CommandError`]; nothing changed then.
     pub(crate) async fn upgrade(&self, pubkey: &PublicKey, order: Order) -> Result<(), CommandError> {
         let (answer, answered) = oneshot::channel();
-        if !self.send(pubkey, Input::Upgrade(Box::new(order), answer)).await {
-            return Err(CommandError::NotFound);
-        }
+        self.command(pubkey, Input::Upgrade(Box::new(order), answer))?;
         answered.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
@@ -187,9 +197,7 @@ impl Fleet {
         order: OwnerOrder,
     ) -> Result<(), CommandError> {
         let (answer, answered) = oneshot::channel();
-        if !self.send(pubkey, Input::Owner(*by, order, answer)).await {
-            return Err(CommandError::NotFound);
-        }
+        self.command(pubkey, Input::Owner(*by, order, answer))?;
         answered.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
@@ -233,11 +241,11 @@ impl Fleet {
     pub async fn follow_exits(&self, mut exits: mpsc::Receiver<Exits>) {
         while let Some(exit) = exits.recv().await {
             match exit {
-                Exits::One(pubkey) => drop(self.send(&pubkey, Input::Look).await),
+                Exits::One(pubkey) => self.tell(&pubkey, News::Exited),
                 Exits::Unknown => {
                     let all: Vec<_> = self.lock().keys().copied().collect();
                     for pubkey in all {
-                        self.send(&pubkey, Input::Look).await;
+                        self.tell(&pubkey, News::Exited);
                     }
                 }
             }
@@ -278,7 +286,7 @@ impl Fleet {
     pub async fn follow_wallet(self: Arc<Self>, mut news: mpsc::Receiver<WalletNews>) {
         while let Some(WalletNews { client, notification }) = news.recv().await {
             if matches!(notification, Notification::PaymentReceived(_)) {
-                self.tell(&client, Event::BalanceRose).await;
+                self.balance_rose(&client);
             }
             let fleet = Arc::clone(&self);
             tokio::spawn(async move { fleet.refresh_balance(&client).await });
@@ -307,19 +315,11 @@ impl Fleet {
         for handles in [launched, builtins] {
             for handle in &handles {
                 // A driver that is gone has nothing to stop.
-                drop(handle.inputs.send(Input::Shutdown).await);
+                handle.inbox.shut().await;
             }
             for handle in handles {
                 drop(handle.task.await);
             }
-        }
-    }
-
-    async fn send(&self, pubkey: &PublicKey, input: Input) -> bool {
-        let inputs = self.lock().get(pubkey).map(|handle| handle.inputs.clone());
-        match inputs {
-            Some(inputs) => inputs.send(input).await.is_ok(),
-            None => false,
         }
     }
 

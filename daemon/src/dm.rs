@@ -30,11 +30,11 @@ use crate::context::Context;
 use crate::quota::Quota;
 use conversation::Answer;
 
-pub(crate) use delivery::Delivery;
+pub(crate) use delivery::{Delivery, Weight};
 pub use speaker::Speaker;
 
 /// Messages under way at once; others wait in the subscription's queue.
-const CONCURRENT_MAX: usize = 32;
+const CONCURRENT_MAX: usize = 128;
 /// How fast one key may write: people do not type faster, and what loops does.
 const RATE: RateLimit = RateLimit { per_sec: 1, burst: 20 };
 /// Answers to what is no command, for a key in a day and for all in an hour: two programs that do not
@@ -131,15 +131,15 @@ impl MessageServer {
         let Some(outcome) = self.answer(event, &letter).await else { return };
         let code = outcome.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
         metrics::counter!("messages_total", "channel" => channel.name(), "code" => code).increment(1);
-        let Answer { text, private } = match outcome {
+        let Answer { text, private, weight } = match outcome {
             Ok(answer) => answer,
             // In public nothing is said but quotes.
             Err(_) if channel == Channel::Public => return,
             Err(failure) => Answer::text(say::failure(&failure)),
         };
-        self.speaker.answer(&letter, &text).await;
+        self.speaker.answer(&letter, &text, weight).await;
         if let Some(private) = private {
-            self.speaker.tell(&letter.from, &private).await;
+            self.speaker.tell(&letter.from, &private, Weight::Talk).await;
         }
     }
 

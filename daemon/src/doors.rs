@@ -7,7 +7,6 @@ use guard::AddressGuard;
 use relay::request_log::RequestLog;
 use relay::{Pool, PoolError};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use units::Stopwatch;
@@ -15,7 +14,7 @@ use units::Stopwatch;
 use crate::api::Api;
 use crate::context::Context;
 use crate::dm::{Delivery, MessageServer, Speaker};
-use crate::http::HttpServer;
+use crate::http::{self, HttpServer};
 use crate::notices::{self, Notice};
 
 /// How long notices of the end may take to be sent.
@@ -39,6 +38,7 @@ pub(crate) enum DoorError {
 pub(crate) struct Doors {
     ctx: Arc<Context>,
     messages: Option<Arc<MessageServer>>,
+    http: Option<Arc<HttpServer>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -59,7 +59,7 @@ impl Doors {
         let guard = AddressGuard::with_exceptions(development.addresses);
         let delivery = Delivery::new(pool.clone(), guard, Arc::clone(&ctx.clock));
         let speaker = Speaker::new(Arc::clone(&ctx), delivery);
-        let mut doors = Self { ctx: Arc::clone(&ctx), messages: None, tasks: Vec::new() };
+        let mut doors = Self { ctx: Arc::clone(&ctx), messages: None, http: None, tasks: Vec::new() };
         if ctx.config.messages.enabled {
             let server = MessageServer::new(api.clone(), Arc::clone(&speaker), pool, Arc::clone(&log));
             let letters = server.subscribe().await?;
@@ -69,14 +69,11 @@ impl Doors {
             doors.tasks.push(tokio::spawn(notices::send(notices, speaker, clock, hold)));
         }
         if let Some(http) = &ctx.config.http {
-            let listener = TcpListener::bind(http.listen).await?;
+            let listener = http::listen(http.listen)?;
             let own = || format!("http://{}", std::net::SocketAddr::new(ctx.host, http.listen.port()));
-            let server = HttpServer::new(api.clone(), log, http.url.clone().unwrap_or_else(own));
-            doors.tasks.push(tokio::spawn(async move {
-                if let Err(e) = server.listen(listener).await {
-                    tracing::error!("HTTP: {e}");
-                }
-            }));
+            let server = HttpServer::new(api.clone(), log, http.url.clone().unwrap_or_else(own), http);
+            doors.http = Some(Arc::clone(&server));
+            doors.tasks.push(tokio::spawn(server.listen(listener)));
         }
         Ok(doors)
     }
@@ -101,13 +98,24 @@ impl Doors {
 
     /// Takes nothing more.
     pub(crate) fn shut(&self) {
+        if let Some(http) = &self.http {
+            http.end();
+        }
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 
     /// Waits for what is under way.
     pub(crate) async fn drain(&self) {
-        if let Some(messages) = &self.messages {
-            messages.drain().await;
-        }
+        let messages = async {
+            if let Some(messages) = &self.messages {
+                messages.drain().await;
+            }
+        };
+        let http = async {
+            if let Some(http) = &self.http {
+                http.drain().await;
+            }
+        };
+        tokio::join!(messages, http);
     }
 }

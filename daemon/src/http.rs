@@ -3,25 +3,27 @@
 //! Here TLS ends before us or not at all; what counts is signed by the caller's key, and the answer is as
 //! trustworthy as the connection. A web page on any host may ask: nothing is kept in cookies.
 
+mod asking;
 mod auth;
 mod connections;
 mod document;
 mod params;
 mod routes;
+mod stalls;
 mod status;
 mod streams;
+mod used;
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, RawPathParams, Request};
+use axum::extract::{Extension, RawPathParams, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, CONTENT_TYPE,
+    ACCESS_CONTROL_MAX_AGE, CONTENT_TYPE,
 };
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -29,25 +31,29 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
 use nostr::key::PublicKey;
 use protocol::event::CheckedEvent;
-use protocol::rpc::{Code, Failure, ID_BYTES_MAX, MESSAGE_BYTES_MAX};
+use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog, RequestLogError, Seen};
-use relay::rpc::{RateLimit, RateLimiter};
+use relay::rpc::{Caller, RateLimit, RateLimiter};
+use relay::work;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::api::{Api, methods};
+use crate::config::Http;
+use crate::sparing::Sparing;
+use asking::Asking;
 use auth::Asked;
+pub(crate) use connections::listen;
+use connections::{Connections, Limits, Via};
 use routes::{ROUTES, Route, Verb, Way};
-use streams::Streams;
+use streams::{Reader, Streams};
+use used::Used;
 
-/// Names a command, so that it has one effect however often it is sent.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// How often one address may ask what needs no signature.
-const OPEN_RATE: RateLimit = RateLimit { per_sec: 10, burst: 50 };
+/// How often one address may ask, counted before anything else is done: to check a signature is the dearest
+/// part of most requests, and keys cost nothing.
+const ADDRESS_RATE: RateLimit = RateLimit { per_sec: 50, burst: 200 };
 /// Requests that are carried out at once, whether or not their clients still wait.
 const CONCURRENT_MAX: usize = 128;
-/// How long a request's body may take to come.
-const BODY_WAIT: Duration = Duration::from_secs(20);
 /// What a web page may send, and for how long its browser remembers that.
 const CORS: [(axum::http::HeaderName, &str); 4] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
@@ -66,29 +72,19 @@ pub struct HttpServer {
     document: String,
     callers: Mutex<RateLimiter<PublicKey>>,
     addresses: Mutex<RateLimiter<IpAddr>>,
+    floods: Sparing,
+    used: Mutex<Used>,
     under_way: Mutex<HashSet<RequestKey>>,
     streams: Arc<Streams>,
     places: Arc<Semaphore>,
-}
-
-/// A request, read.
-struct Asking {
-    verb: Verb,
-    /// Path and query, as they came.
-    target: String,
-    query: Option<String>,
-    authorization: Option<String>,
-    id: Option<String>,
-    body: Vec<u8>,
-    from: IpAddr,
-    container: Option<String>,
+    connections: Arc<Connections>,
 }
 
 impl HttpServer {
     /// A server whose clients sign addresses that begin with `url`.
     #[must_use]
-    pub fn new(api: Api, log: Arc<RequestLog>, url: String) -> Arc<Self> {
-        let rate = api.context().config.rate;
+    pub fn new(api: Api, log: Arc<RequestLog>, url: String, settings: &Http) -> Arc<Self> {
+        let (rate, clock) = (api.context().config.rate, Arc::clone(&api.context().clock));
         let document = document::document(&url).to_json().unwrap_or_default();
         Arc::new(Self {
             api,
@@ -96,19 +92,33 @@ impl HttpServer {
             url,
             document,
             callers: Mutex::new(RateLimiter::new(rate)),
-            addresses: Mutex::new(RateLimiter::new(OPEN_RATE)),
+            addresses: Mutex::new(RateLimiter::new(ADDRESS_RATE)),
+            floods: Sparing::default(),
+            used: Mutex::default(),
             under_way: Mutex::default(),
             streams: Streams::new(),
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
+            connections: Connections::new(Limits::default(), settings.proxies.clone(), clock),
         })
     }
 
-    /// Answers until the listener breaks.
-    ///
-    /// # Errors
-    /// What `accept` says.
-    pub async fn listen(self: Arc<Self>, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-        connections::serve(listener, self.router()).await
+    /// Answers until [`Self::end`].
+    pub async fn listen(self: Arc<Self>, listener: tokio::net::TcpListener) {
+        let router = self.router();
+        Arc::clone(&self.connections).serve(listener, router).await;
+    }
+
+    /// Takes nothing more, and tells those who follow something that it ends.
+    pub fn end(&self) {
+        self.connections.end();
+    }
+
+    /// Waits until everything that was asked is carried out, and answered to whoever still listens.
+    pub async fn drain(&self) {
+        self.connections.drain().await;
+        // Commands go on when their clients are gone.
+        let all = u32::try_from(CONCURRENT_MAX).unwrap_or(u32::MAX);
+        drop(self.places.acquire_many(all).await);
     }
 
     fn router(self: &Arc<Self>) -> Router {
@@ -124,11 +134,10 @@ impl HttpServer {
                 Verb::Post => MethodFilter::POST,
             };
             let server = Arc::clone(self);
-            let handler =
-                move |ConnectInfo(from): ConnectInfo<SocketAddr>, params: RawPathParams, request: Request| {
-                    let container = params.iter().next().map(|(_, value)| value.to_owned());
-                    async move { server.answer(route, from.ip(), container, request).await }
-                };
+            let handler = move |Extension(via): Extension<Via>, params: RawPathParams, request: Request| {
+                let container = params.iter().next().map(|(_, value)| value.to_owned());
+                async move { server.answer(route, via, container, request).await }
+            };
             router = router.route(route.path, on(filter, handler));
         }
         let none =
@@ -139,17 +148,33 @@ impl HttpServer {
     async fn answer(
         self: Arc<Self>,
         route: &'static Route,
-        from: IpAddr,
+        via: Via,
         container: Option<String>,
         request: Request,
     ) -> Response {
-        let outcome = match read(route.verb, from, container, request).await {
-            Ok(asking) => self.carry_on(route, asking).await,
+        let outcome = match self.let_in(via.from.ip()) {
+            Ok(()) => match Asking::read(route.verb, via, container, request).await {
+                Ok(asking) => Arc::clone(&self).carry_on(route, asking).await,
+                Err(failure) => Err(failure),
+            },
             Err(failure) => Err(failure),
         };
         let code = outcome.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "ok");
         metrics::counter!("http_requests_total", "path" => route.path, "code" => code).increment(1);
         outcome.unwrap_or_else(status::refuse)
+    }
+
+    fn let_in(&self, from: IpAddr) -> Result<(), Failure> {
+        let now_ms = self.api.context().clock.now_ms();
+        let Some(address) = self.connections.counted(from) else { return Ok(()) };
+        if lock(&self.addresses).allow(&address, now_ms) {
+            return Ok(());
+        }
+        // There are more addresses than lines that anybody reads.
+        if let Some(times) = self.floods.due(now_ms) {
+            tracing::warn!(%address, times, "HTTP: addresses that ask too much are refused, this one last");
+        }
+        Err(rate_limited())
     }
 
     /// To its end, even if the client goes away: half a command would be worse than either.
@@ -169,15 +194,11 @@ impl HttpServer {
     }
 
     async fn carry_out(&self, route: &Route, asking: Asking) -> Result<Response, Failure> {
-        let now_ms = self.api.context().clock.now_ms();
         let (caller, method) = match route.way {
             Way::Open(method) => {
-                if !lock(&self.addresses).allow(&asking.from, now_ms) {
-                    return Err(rate_limited());
-                }
                 // Who asks does not matter to what is open.
-                let nobody = self.api.context().keys.public_key();
-                let key = RequestKey::new(&nobody, "open", &[0; 32]);
+                let nobody = Caller { pubkey: self.api.context().keys.public_key(), work_bits: 0 };
+                let key = RequestKey::new(&nobody.pubkey, "open", &[0; 32]);
                 let params = params::read(route, &asking)?;
                 let answer = methods::call(&self.api, nobody, key, method, params).await?;
                 return Ok(json(answer.to_string()));
@@ -185,48 +206,48 @@ impl HttpServer {
             Way::Signed(method) => (self.authorize(&asking)?, Some(method)),
             Way::Output | Way::States => (self.authorize(&asking)?, None),
         };
-        if !lock(&self.callers).allow(&caller.pubkey, now_ms) {
-            return Err(rate_limited());
-        }
         let params = params::read(route, &asking)?;
         match method {
             Some(method) => self.call(&caller, &asking, method, params).await,
             None => {
-                self.begin(&caller, &format!("http:{}", caller.id), &caller.id.to_bytes())?;
                 let pubkey = params::pubkey(&params)?;
                 let place = self.streams.begin(caller.pubkey)?;
+                let reader = Reader { api: self.api.clone(), caller: caller.pubkey, closing: asking.closing };
                 match route.way {
-                    Way::Output => streams::output(&self.api, caller.pubkey, pubkey, place),
-                    Way::Open(_) | Way::Signed(_) | Way::States => {
-                        streams::states(&self.api, caller.pubkey, pubkey, place)
-                    }
+                    Way::Output => streams::output(reader, pubkey, place),
+                    Way::Open(_) | Way::Signed(_) | Way::States => streams::states(reader, pubkey, place),
                 }
             }
         }
     }
 
+    /// Who asks. Their event is used up by this.
     fn authorize(&self, asking: &Asking) -> Result<CheckedEvent, Failure> {
+        let ctx = self.api.context();
+        let (now_ms, now) = (ctx.clock.now_ms(), ctx.clock.now());
         let url = format!("{}{}", self.url, asking.target);
         let asked = Asked { method: asking.verb.as_str(), url: &url, body: &asking.body };
-        auth::check(asking.authorization.as_deref(), asked, self.api.context().clock.now())
-    }
-
-    /// Puts the event on record, so that it is taken once, and says what is known of the command.
-    fn begin(&self, event: &CheckedEvent, id: &str, body: &[u8; 32]) -> Result<Seen, Failure> {
-        let now = self.api.context().clock.now();
+        let event = auth::check(asking.authorization.as_deref(), asked, now)?;
+        if !lock(&self.callers).allow(&event.pubkey, now_ms) {
+            return Err(rate_limited());
+        }
         // Whether it was acted on may have been forgotten.
-        if self.api.context().recovered.is_some_and(|recovered| event.created_at() < recovered.at) {
+        if ctx.recovered.is_some_and(|recovered| event.created_at() < recovered.at) {
             return Err(Failure::new(
                 Code::StaleRequest,
                 "the event was made before this server came back from its backup; look at what became of \
                  the request, and sign a new one",
             ));
         }
+        if lock(&self.used).take(event.id, event.created_at(), now) { Ok(event) } else { Err(auth_used()) }
+    }
+
+    /// Puts a command on record, so that it is taken once, and says what is known of it.
+    fn begin(&self, event: &CheckedEvent, id: &str, body: &[u8; 32]) -> Result<Seen, Failure> {
+        let now = self.api.context().clock.now();
         match self.log.begin(&event.id, &event.pubkey, id, body, now) {
-            Ok(Seen::SameEvent) => Err(Failure::new(
-                Code::AuthUsed,
-                "the event was used before; sign a new one for each request",
-            )),
+            // Used up before a restart.
+            Ok(Seen::SameEvent) => Err(auth_used()),
             Ok(Seen::OtherCommand) => Err(Failure::new(
                 Code::IdReused,
                 "this Idempotency-Key was used for another command; choose a new one",
@@ -252,63 +273,38 @@ impl HttpServer {
         params: Value,
     ) -> Result<Response, Failure> {
         // Apart from the ids of direct messages, and from what a client can choose.
-        let id = match &asking.id {
+        let id = match auth::idempotency_key(caller, asking.id.as_deref())? {
             Some(id) => format!("http:key:{id}"),
             None => format!("http:{}", caller.id),
         };
         let request = protocol::rpc::Request { id, method: method.to_owned(), params };
         let body = request.body_sha256();
         let key = RequestKey::new(&caller.pubkey, &request.id, &body);
+        let by = Caller { pubkey: caller.pubkey, work_bits: work::shown(caller) };
+        let _in_flight = self.api.begin(&caller.pubkey, method)?;
+        // What only asks may be asked again, and leaves nothing behind.
+        if methods::is_read(method) {
+            return Ok(json(methods::call(&self.api, by, key, method, request.params).await?.to_string()));
+        }
         let _under_way = UnderWay::begin(&self.under_way, key)?;
         if let Seen::Answered(text) = self.begin(caller, &request.id, &body)? {
             return Ok(json(text));
         }
-        let answer = methods::call(&self.api, caller.pubkey, key, method, request.params).await?.to_string();
+        let answer = methods::call(&self.api, by, key, method, request.params).await?.to_string();
         // A refusal changed nothing: the same command may pass later.
-        if !methods::is_read(method)
-            && let Err(e) = self.log.finish(&caller.pubkey, &request.id, &answer)
-        {
+        if let Err(e) = self.log.finish(&caller.pubkey, &request.id, &answer) {
             tracing::error!("an answer could not be put on record: {e}");
         }
         Ok(json(answer))
     }
 }
 
-async fn read(
-    verb: Verb,
-    from: IpAddr,
-    container: Option<String>,
-    request: Request,
-) -> Result<Asking, Failure> {
-    let (parts, body) = request.into_parts();
-    let body = tokio::time::timeout(BODY_WAIT, axum::body::to_bytes(body, MESSAGE_BYTES_MAX)).await;
-    let body = body.map_err(|_| {
-        let secs = BODY_WAIT.as_secs();
-        Failure::new(Code::BadRequest, format!("the body did not come within {secs} s; send it at once"))
-    })?;
-    let body = body.map_err(|_| {
-        Failure::new(Code::RequestTooLarge, format!("a request has at most {MESSAGE_BYTES_MAX} bytes"))
-    })?;
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let id = text(IDEMPOTENCY_KEY);
-    if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > ID_BYTES_MAX) {
-        let message = format!("the header Idempotency-Key must have 1 to {ID_BYTES_MAX} bytes");
-        return Err(Failure::new(Code::BadRequest, message));
-    }
-    Ok(Asking {
-        verb,
-        target: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        query: parts.uri.query().map(str::to_owned),
-        authorization: text(AUTHORIZATION.as_str()),
-        id,
-        body: body.into(),
-        from,
-        container,
-    })
-}
-
 fn json(text: String) -> Response {
     ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+fn auth_used() -> Failure {
+    Failure::new(Code::AuthUsed, "the event was used before; sign a new one for each request")
 }
 
 fn rate_limited() -> Failure {

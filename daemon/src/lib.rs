@@ -13,6 +13,7 @@
 //! hold, lapse: whether this server may act now
 //! ```
 
+pub mod admission;
 pub mod announce;
 pub mod api;
 pub mod billing;
@@ -40,8 +41,10 @@ pub mod runtime;
 pub mod sealed;
 pub mod server;
 pub mod snapshots;
+mod sparing;
 pub mod statements;
 pub mod store;
+mod strain;
 mod upgrade;
 pub mod upgrades;
 pub mod wallet;

@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 use units::{Clock, UnixSecs, calendar};
 
 use crate::deploy::NO_ROOM;
-use crate::dm::Speaker;
+use crate::dm::{Speaker, Weight};
 use crate::hold::Hold;
 use crate::quota::Quota;
 use crate::store::Container;
 
-/// Notices that wait to be sent; more are dropped and counted: all of it can be asked for.
-const WAITING_MAX: usize = 256;
+/// Notices that wait to be sent, more than a server has containers; more are dropped and counted: all of it can
+/// be asked for.
+const WAITING_MAX: usize = 4_096;
 /// Notices to one owner in a day, and to all in an hour: a container that flaps is no reason to write
 /// for ever.
 const PER_OWNER: u32 = 20;
@@ -99,7 +100,7 @@ pub(crate) async fn send(
         hold.held().await;
         if quota.lock().unwrap_or_else(PoisonError::into_inner).take(&to, clock.now()) {
             metrics::counter!("notices_total").increment(1);
-            speaker.tell(&to, &text).await;
+            speaker.tell(&to, &text, Weight::Kept).await;
         }
     }
 }

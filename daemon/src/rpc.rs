@@ -1,9 +1,8 @@
 //! The use cases over Nostr RPC.
 
-use nostr::key::PublicKey;
 use protocol::rpc::Failure;
 use relay::request_log::RequestKey;
-use relay::rpc::Handler;
+use relay::rpc::{Caller, Handler};
 use serde_json::Value;
 
 use crate::api::{Api, methods};
@@ -21,11 +20,12 @@ impl Handler for RpcAdapter {
 
     async fn handle(
         &self,
-        caller: PublicKey,
+        caller: Caller,
         key: RequestKey,
         method: &str,
         params: Value,
     ) -> Result<Value, Failure> {
+        let _in_flight = self.0.begin(&caller.pubkey, method)?;
         methods::call(&self.0, caller, key, method, params).await
     }
 }

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use units::{Clock, SystemClock};
 
+use crate::admission::Admission;
 use crate::announce::{Announcer, Changes};
 use crate::api::Api;
 use crate::builtin;
@@ -41,6 +42,7 @@ use crate::runtime::{Runtime, watch_exits};
 use crate::snapshots::{MESSAGES_DB, REQUESTS_DB, STATE_DB};
 use crate::statements::Statements;
 use crate::store::{Origin, Store};
+use crate::strain;
 use crate::upgrade::{self, Stages};
 use crate::upgrades;
 use crate::wallet::Wallet;
@@ -92,6 +94,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (notices, notice_queue) = Notices::new(config.policy());
     let ctx = Arc::new(Context {
         keys: keys.clone(),
+        admission: Admission::default(),
         clock: Arc::clone(&clock),
         store,
         runtime,
@@ -153,6 +156,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
+    let straining = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        strain::watch(straining).await;
+        Ok(())
+    });
     let sweeping = Arc::clone(&fleet);
     tasks.spawn(async move {
         sweeping.sweep().await;

@@ -5,19 +5,18 @@
 //! of a message is its rumor's: a client that sends a message again wraps it anew.
 
 mod gift_wrap;
-mod work;
 
 use nostr::event::{EventId, Kind};
 use nostr::key::{Keys, PublicKey};
 use nostr::nips::nip04;
-use protocol::event::{CheckedEvent, SignError, sign, tag_value, tags_named};
+use protocol::event::{CheckedEvent, SignError, sign, tags_named};
 use protocol::kinds::EPHEMERAL_GIFT_WRAP;
 use protocol::tag;
 use thiserror::Error;
 use units::UnixSecs;
 
 use crate::rpc::{Envelope, OpenError, SealError};
-use work::work_bits;
+use crate::work;
 
 /// A wrap's time may lie so far in the past (NIP-59), so that it tells nobody when it was written.
 pub const WRAP_AGE_SECS_MAX: u64 = 2 * 24 * 3_600;
@@ -123,7 +122,7 @@ impl Mailbox {
             id: event.id,
             written_at: event.created_at(),
             channel: Channel::Public,
-            work_bits: work_bits(&event.id, tag_value_at(event, "nonce", 2)),
+            work_bits: work::shown(event),
         })
     }
 
@@ -140,7 +139,7 @@ impl Mailbox {
             id: event.id,
             written_at: event.created_at(),
             channel: Channel::Nip04,
-            work_bits: work_bits(&event.id, tag_value_at(event, "nonce", 2)),
+            work_bits: work::shown(event),
         })
     }
 
@@ -189,11 +188,6 @@ fn addressed_to(event: &CheckedEvent, us: &PublicKey) -> Result<(), OpenError> {
         (Some(Some(to)), None) if to == us => Ok(()),
         _ => Err(OpenError::NotForUs),
     }
-}
-
-fn tag_value_at<'e>(event: &'e CheckedEvent, name: &str, index: usize) -> Option<&'e str> {
-    tag_value(event, name)?;
-    tags_named(event, name).next().and_then(|tag| tag.get(index)).map(String::as_str)
 }
 
 #[cfg(test)]

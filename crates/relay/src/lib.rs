@@ -14,6 +14,7 @@ mod publish;
 pub mod request_log;
 pub mod rpc;
 mod subscription;
+pub mod work;
 
 pub use local::{LocalRelayLimits, LocalRelayServer};
 pub use pool::{Pool, PoolBuilder, PoolError, RelayStatus};

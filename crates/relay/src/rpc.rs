@@ -8,4 +8,4 @@ mod server;
 pub use client::{RpcClient, RpcError};
 pub use envelope::{Envelope, OpenError, SealError};
 pub use rate::{RateLimit, RateLimiter};
-pub use server::{Handler, RpcServer, ServerOptions};
+pub use server::{Caller, Handler, RpcServer, ServerOptions};

@@ -9,9 +9,11 @@ use protocol::manifest::{LaunchManifest, MANIFEST_VERSION, Salt};
 use protocol::rpc::enclaved::{Invoice, LaunchParams, LaunchReply, Quote};
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 use units::{ComputeUnits, Msat};
 
 use super::{reports, store_failure};
+use crate::admission::Asking;
 use crate::checkpoint::Step;
 use crate::context::Context;
 use crate::deploy::Fleet;
@@ -23,8 +25,8 @@ const TOKEN_BYTES: usize = 16;
 /// How long the answer to a launch waits for what is prepared ahead.
 const PREPARE_WAIT: Duration = Duration::from_secs(2);
 
-pub(super) async fn quote(ctx: &Context, asks: &PublicKey, params: LaunchParams) -> Result<Quote, Failure> {
-    let image = resolve(ctx, asks, &params).await?;
+pub(super) async fn quote(ctx: &Context, caller: &Caller, params: LaunchParams) -> Result<Quote, Failure> {
+    let (image, _asking) = resolve(ctx, caller, &params).await?;
     upgrade::check_launch(params.upgrade, image.spec())?;
     Ok(Quote {
         image: image.reference().to_string(),
@@ -39,11 +41,11 @@ pub(super) async fn quote(ctx: &Context, asks: &PublicKey, params: LaunchParams)
 
 pub(super) async fn launch(
     fleet: &Arc<Fleet>,
-    owner: PublicKey,
+    caller: &Caller,
     key: RequestKey,
     params: LaunchParams,
 ) -> Result<LaunchReply, Failure> {
-    let ctx = fleet.context();
+    let (ctx, owner) = (fleet.context(), caller.pubkey);
     // The same command again, after a crash: the same answer, if it came as far as an invoice.
     if let Some(known) = ctx.store.launched_by(&key.to_hex()).map_err(|e| store_failure(&e))?
         && let Some(invoice) = known.invoice.clone()
@@ -70,7 +72,8 @@ pub(super) async fn launch(
     if ctx.store.has_unpaid(&owner).map_err(|e| store_failure(&e))? {
         return Err(launch_open());
     }
-    let image = resolve(ctx, &owner, &params).await?;
+    // To the end: an invoice costs us something, too.
+    let (image, _asking) = resolve(ctx, caller, &params).await?;
     upgrade::check_launch(params.upgrade, image.spec())?;
     let new = plan(ctx, owner, key, params, &image)?;
     let container = reserve(ctx, new)?;
@@ -95,16 +98,23 @@ pub(super) async fn launch(
     }
 }
 
-async fn resolve(ctx: &Context, asks: &PublicKey, params: &LaunchParams) -> Result<PinnedImage, Failure> {
-    let secrets = crate::api::secrets::open(ctx, asks, params.secrets.as_ref(), &params.env)?;
+/// The image that is meant, and the right by which its registry was asked.
+async fn resolve<'c>(
+    ctx: &'c Context,
+    caller: &Caller,
+    params: &LaunchParams,
+) -> Result<(PinnedImage, Asking<'c>), Failure> {
+    let secrets = super::secrets::open(ctx, &caller.pubkey, params.secrets.as_ref(), &params.env)?;
     let reference: Reference = params.docker.parse().map_err(|e: crate::image::ReferenceError| {
         Failure::new(Code::ImageReferenceInvalid, format!("docker: {e}"))
     })?;
     let reference = reference.with_login(secrets.registry.clone());
     let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(params.units));
-    ctx.images.resolve(&reference, &limits).await.map_err(|e| {
+    let asking = super::ask_registry(ctx, caller)?;
+    let image = ctx.images.resolve(&reference, &limits).await.map_err(|e| {
         Failure::new(Code::from_text(e.code()).unwrap_or(Code::Internal), format!("docker: {e}"))
-    })
+    })?;
+    Ok((image, asking))
 }
 
 fn plan(

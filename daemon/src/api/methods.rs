@@ -1,12 +1,12 @@
 //! The use cases by name, for adapters that carry JSON.
 
-use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
     ContainerParams, ExecParams, HistoryParams, LaunchParams, ListParams, LogsParams, NoParams,
     ReceiptParams, SetEnvParams, TopupParams, TransferParams, UpgradeParams, WithdrawParams, parse_params,
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,17 +46,18 @@ pub(crate) fn check_hold(api: &Api, method: &str) -> Result<(), Failure> {
     if only_tells(method) { Ok(()) } else { api.may_act() }
 }
 
-/// Carries out one method for `caller`. A command comes with a key by which it is known again.
+/// Carries out one method for a caller. A command comes with a key by which it is known again.
 ///
 /// # Errors
 /// [`Failure`] with the code of what is wrong.
 pub(crate) async fn call(
     api: &Api,
-    caller: PublicKey,
+    by: Caller,
     key: RequestKey,
     method: &str,
     params: Value,
 ) -> Result<Value, Failure> {
+    let caller = by.pubkey;
     check_named(&params)?;
     check_hold(api, method)?;
     let pubkey = || parse_params::<ContainerParams>(&params).map(|params| params.pubkey);
@@ -66,8 +67,8 @@ pub(crate) async fn call(
             let NoParams {} = parse_params(&params)?;
             reply(&api.terms()?)
         }
-        "quote" => reply(&api.quote(&caller, LaunchParams::parse(&params)?).await?),
-        "launch" => reply(&api.launch(caller, key, LaunchParams::parse(&params)?).await?),
+        "quote" => reply(&api.quote(&by, LaunchParams::parse(&params)?).await?),
+        "launch" => reply(&api.launch(&by, key, LaunchParams::parse(&params)?).await?),
         "info" => reply(&api.info(&pubkey()?)?),
         "status" => reply(&api.status(&caller, &pubkey()?)?),
         "list" => reply(&api.list(&caller, &parse_params::<ListParams>(&params)?)?),
@@ -82,7 +83,7 @@ pub(crate) async fn call(
         "receipts" => reply(&api.receipts(&caller, &parse_params::<ReceiptParams>(&params)?).await?),
         "events" => reply(&api.history(&caller, &parse_params::<HistoryParams>(&params)?)?),
         "exec" => reply(&api.exec(&caller, key, parse_params::<ExecParams>(&params)?).await?),
-        "upgrade" => reply(&api.upgrade(&caller, key, &parse_params::<UpgradeParams>(&params)?).await?),
+        "upgrade" => reply(&api.upgrade(&by, key, &parse_params::<UpgradeParams>(&params)?).await?),
         "pin" => reply(&api.pin(&caller, &pubkey()?, true)?),
         "unpin" => reply(&api.pin(&caller, &pubkey()?, false)?),
         "upgrades" => reply(&api.upgrades(&caller, &pubkey()?)?),

@@ -136,26 +136,33 @@ impl Api {
         if !container.state.should_run() {
             return Err(not_running());
         }
+        let ctx = self.ctx();
+        // Who is refused for now has run nothing, and may come again with the same command.
+        let place = ctx.runtime.exec_place(&container).map_err(|e| exec_failure(&e, &params))?;
         // What was written may be a secret; that something was run is the owner's to know.
         let text = format!("the owner ran {:?}", params.command[0].chars().take(80).collect::<String>());
-        let ctx = self.ctx();
         let is_new = ctx.store.note_once(&params.pubkey, ctx.clock.now(), "exec", &text, &key.to_hex());
         if !is_new.map_err(|e| store_failure(&e))? {
             let message = "the command was started before the server ended; its outcome is not known";
             return Err(Failure::new(Code::StateRefused, message));
         }
         let wait = Duration::from_secs(u64::from(params.timeout_secs));
-        ctx.runtime.exec(&container, params.command, wait).await.map_err(|e| match e {
-            ExecError::Busy => {
-                Failure::new(Code::ServerBusy, "another command is under way; try again when it has ended")
-            }
-            ExecError::NotRunning => not_running(),
-            ExecError::Timeout => Failure::new(
-                Code::ExecTimeout,
-                format!("the command took longer than {} s and was killed", params.timeout_secs),
-            ),
-            ExecError::Runtime(e) => engine_failure(&e),
-        })
+        let ran = ctx.runtime.exec(place, params.command.clone(), wait).await;
+        ran.map_err(|e| exec_failure(&e, &params))
+    }
+}
+
+fn exec_failure(error: &ExecError, params: &ExecParams) -> Failure {
+    match error {
+        ExecError::Busy => {
+            Failure::new(Code::ServerBusy, "another command is under way; try again when it has ended")
+        }
+        ExecError::NotRunning => not_running(),
+        ExecError::Timeout => Failure::new(
+            Code::ExecTimeout,
+            format!("the command took longer than {} s and was killed", params.timeout_secs),
+        ),
+        ExecError::Runtime(e) => engine_failure(e),
     }
 }
 

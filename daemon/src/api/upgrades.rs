@@ -4,6 +4,7 @@ use nostr::key::PublicKey;
 use protocol::rpc::Failure;
 use protocol::rpc::enclaved::{ContainerStatus, UpgradeParams, Upgrades};
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 
 use super::{Api, command_failure, store_failure};
 use crate::upgrade;
@@ -16,15 +17,17 @@ impl Api {
     /// [`Failure`]; nothing changed.
     pub async fn upgrade(
         &self,
-        caller: &PublicKey,
+        by: &Caller,
         key: RequestKey,
         params: &UpgradeParams,
     ) -> Result<ContainerStatus, Failure> {
+        let caller = &by.pubkey;
         let container = self.find_owned(caller, &params.pubkey)?;
         // The same command again, after a crash: it has had its effect.
         if self.ctx().store.upgraded_by(&key.to_hex()).map_err(|e| store_failure(&e))? {
             return self.status(caller, &params.pubkey);
         }
+        let _asking = self.ask_registry(by)?;
         let order = upgrade::order_of(self.ctx(), &container, caller, key, &params.docker).await?;
         self.fleet.upgrade(&params.pubkey, order).await.map_err(|e| command_failure(&e))?;
         self.status(caller, &params.pubkey)

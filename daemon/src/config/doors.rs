@@ -1,6 +1,6 @@
 //! How people come in besides by RPC: direct messages and HTTP.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use service::ConfigError;
@@ -15,6 +15,10 @@ pub struct Http {
     /// `http://`, this server's address and the port of `listen`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Addresses that speak for many clients, as what ends TLS before us does: limits for each address do
+    /// not hold for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<IpAddr>,
 }
 
 impl Http {
@@ -44,16 +48,17 @@ impl Http {
 pub struct Messages {
     /// Answer them at all.
     pub enabled: bool,
-    /// Quotes and launches that a key gets in a day without having paid and without proof of work.
+    /// Quotes and launches that a key gets in a day, whichever way it asks, without having paid and without
+    /// proof of work.
     pub free_quotes_per_key: u32,
     /// The same for all such keys together, in an hour: keys cost nothing.
     pub free_quotes_per_hour: u32,
-    /// Leading zero bits (NIP-13) with which a message is asked about no quota.
+    /// Leading zero bits (NIP-13) of a message or request with which it is asked about no quota.
     pub work_bits: u8,
 }
 
 impl Default for Messages {
     fn default() -> Self {
-        Self { enabled: true, free_quotes_per_key: 10, free_quotes_per_hour: 100, work_bits: 20 }
+        Self { enabled: true, free_quotes_per_key: 10, free_quotes_per_hour: 300, work_bits: 20 }
     }
 }

@@ -8,12 +8,12 @@ use protocol::rpc::enclaved::{
 use protocol::rpc::{Code, Failure};
 use relay::dm::Letter;
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 use serde_json::json;
 use units::Msat;
 
-use super::{MessageServer, lock, say};
+use super::{MessageServer, Weight, lock, say};
 use crate::api::methods;
-use crate::store::FreeQuota;
 
 /// Lines of a container's output in one message, if nothing is said: a screenful.
 const LOG_LINES: u32 = 20;
@@ -32,11 +32,13 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// In private, besides.
     pub(super) private: Option<String>,
+    /// How much it matters that it arrives.
+    pub(super) weight: Weight,
 }
 
 impl Answer {
     pub(super) const fn text(text: String) -> Self {
-        Self { text, private: None }
+        Self { text, private: None, weight: Weight::Talk }
     }
 }
 
@@ -69,21 +71,26 @@ impl MessageServer {
             (relay::dm::Channel::Public, Command::Deploy(params)) => {
                 self.quote_in_public(letter, *params).await
             }
-            (_, command) => self.carry_out(letter, key, command).await.map(Answer::text),
+            (_, command) => {
+                let weight = weight(&command);
+                let text = self.carry_out(letter, key, command).await;
+                text.map(|text| Answer { weight, ..Answer::text(text) })
+            }
         })
     }
 
     async fn carry_out(&self, letter: &Letter, key: RequestKey, command: Command) -> Result<String, Failure> {
-        let (api, from) = (&self.api, letter.from);
+        let (api, by) = (&self.api, caller(letter));
+        let from = by.pubkey;
+        let _in_flight = api.begin(&from, command.name())?;
         let now = self.ctx().clock.now();
         match command {
             Command::Help => Ok(say::help(&self.ctx().config.name)),
             Command::Price => Ok(say::terms(&api.terms()?)),
             Command::Deploy(params) => {
                 methods::check_hold(api, "launch")?;
-                self.check_quota(letter)?;
                 let units = params.units.get();
-                let reply = api.launch(from, key, *params).await?;
+                let reply = api.launch(&by, key, *params).await?;
                 Ok(say::launched(&reply, units, self.ctx().config.price.period_secs, now))
             }
             Command::List => Ok(say::list(&api.list(&from, &ListParams::default())?, now)),
@@ -118,9 +125,8 @@ impl MessageServer {
             Command::Upgrade { image, target } => {
                 methods::check_hold(api, "upgrade")?;
                 let pubkey = self.find(&from, &target)?;
-                self.check_quota(letter)?;
                 let params = json!({"pubkey": pubkey, "docker": image});
-                methods::call(api, from, key, "upgrade", params).await?;
+                methods::call(api, by, key, "upgrade", params).await?;
                 Ok(say::upgrading(&api.info(&pubkey)?))
             }
             Command::Verify(target) => {
@@ -180,43 +186,37 @@ impl MessageServer {
         }
     }
 
-    /// A quote makes this server ask a registry: who never paid gets so many a day, unless the message
-    /// shows work.
-    fn check_quota(&self, letter: &Letter) -> Result<(), Failure> {
-        let ctx = self.ctx();
-        let rules = &ctx.config.messages;
-        if rules.work_bits > 0 && letter.work_bits >= rules.work_bits {
-            return Ok(());
-        }
-        let free =
-            FreeQuota { per_key_and_day: rules.free_quotes_per_key, per_hour: rules.free_quotes_per_hour };
-        let may = ctx.store.has_paid(&letter.from).and_then(|has_paid| {
-            if has_paid { Ok(true) } else { ctx.store.take_free(&letter.from, free, ctx.clock.now()) }
-        });
-        match may {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(e) => {
-                tracing::error!("what is free cannot be counted: {e}");
-                return Err(Failure::new(Code::Internal, "a fault of the server; write again in a minute"));
-            }
-        }
-        let message = format!(
-            "the free quotes are used up for now; write again tomorrow, or with {} bits of proof of work \
-             (NIP-13) in the message, or from a key that has paid here before",
-            rules.work_bits
-        );
-        Err(Failure::new(Code::QuotaUsed, message))
-    }
-
     /// In public a price is said and nothing else: neither the image, whose name a stranger chose, nor
     /// an invoice.
     async fn quote_in_public(&self, letter: &Letter, params: LaunchParams) -> Result<Answer, Failure> {
         methods::check_hold(&self.api, "quote")?;
-        self.check_quota(letter)?;
         let has_env = !params.env.is_empty();
-        let quote = self.api.quote(&letter.from, params).await?;
+        let by = caller(letter);
+        let _in_flight = self.api.begin(&by.pubkey, "quote")?;
+        let quote = self.api.quote(&by, params).await?;
         let private = say::quote_in_private(&quote, has_env);
-        Ok(Answer { text: say::quote_in_public(&quote), private: Some(private) })
+        Ok(Answer { text: say::quote_in_public(&quote), private: Some(private), weight: Weight::Talk })
     }
+}
+
+/// An invoice is waited for, and that something is over or goes on costs money.
+const fn weight(command: &Command) -> Weight {
+    match command {
+        Command::Deploy(_)
+        | Command::Topup { .. }
+        | Command::Pause(_)
+        | Command::Resume(_)
+        | Command::Upgrade { .. }
+        | Command::Terminate(_) => Weight::Kept,
+        Command::Help
+        | Command::Price
+        | Command::List
+        | Command::Status(_)
+        | Command::Logs { .. }
+        | Command::Verify(_) => Weight::Talk,
+    }
+}
+
+const fn caller(letter: &Letter) -> Caller {
+    Caller { pubkey: letter.from, work_bits: letter.work_bits }
 }

@@ -5,9 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nostr::event::Kind;
 use protocol::event::{CheckedEvent, tags_named};
-use protocol::rpc::{Code, Failure};
+use protocol::rpc::{Code, Failure, ID_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use units::UnixSecs;
+
+use super::asking::IDEMPOTENCY_KEY;
 
 /// What the header begins with.
 const SCHEME: &str = "Nostr ";
@@ -63,6 +65,29 @@ pub(super) fn check(header: Option<&str>, asked: Asked<'_>, now: UnixSecs) -> Re
         None if asked.body.is_empty() => Ok(event),
         Some(_) | None => Err(invalid("the event's payload tag must be the SHA-256 of the body, in hex")),
     }
+}
+
+/// The name by which a command is known when it is sent again: what the event's tag says, because a header
+/// that nobody signed could be changed on its way, and a command be carried out twice.
+///
+/// # Errors
+/// [`Code::AuthInvalid`] if a header says something else.
+pub(super) fn idempotency_key<'e>(
+    event: &'e CheckedEvent,
+    header: Option<&str>,
+) -> Result<Option<&'e str>, Failure> {
+    let signed = only(event, IDEMPOTENCY_KEY)?;
+    if signed.is_some_and(|id| id.is_empty() || id.len() > ID_BYTES_MAX) {
+        return Err(invalid(&format!(
+            "the event's {IDEMPOTENCY_KEY} tag must have 1 to {ID_BYTES_MAX} bytes"
+        )));
+    }
+    if header.is_some() && header != signed {
+        return Err(invalid(&format!(
+            "sign the header Idempotency-Key: put its value into the event, too, as the tag {IDEMPOTENCY_KEY}"
+        )));
+    }
+    Ok(signed)
 }
 
 /// The value of the only tag of this name.
@@ -160,5 +185,29 @@ mod tests {
         let event = sign(&Keys::generate(), Kind::HttpAuth, NOW, tags(), String::new()).unwrap();
         let other = event.as_json().replace("POST", "post");
         refused(Some(&format!("Nostr {}", STANDARD.encode(other))), "not believed");
+    }
+
+    #[test]
+    fn idempotency_key_is_what_was_signed() {
+        let long = "x".repeat(ID_BYTES_MAX + 1);
+        let cases: [(&[&str], Option<&str>, Result<Option<&str>, &str>); 8] = [
+            (&[], None, Ok(None)),
+            (&["one"], Some("one"), Ok(Some("one"))),
+            (&["one"], None, Ok(Some("one"))),
+            (&["one"], Some("two"), Err("sign the header")),
+            (&[], Some("one"), Err("sign the header")),
+            (&["one", "one"], Some("one"), Err("one idempotency-key tag")),
+            (&[""], None, Err("1 to")),
+            (&[&long], None, Err("1 to")),
+        ];
+        for (signed, header, expected) in cases {
+            let tags = signed.iter().map(|id| tag![IDEMPOTENCY_KEY, id]).collect();
+            let event = sign(&Keys::generate(), Kind::HttpAuth, NOW, tags, String::new()).unwrap();
+            match (idempotency_key(&event, header), expected) {
+                (Ok(id), Ok(expected)) => assert_eq!(id, expected),
+                (Err(failure), Err(part)) => assert!(failure.message.contains(part), "{failure}"),
+                (came, expected) => panic!("{signed:?} {header:?}: {came:?}, not {expected:?}"),
+            }
+        }
     }
 }

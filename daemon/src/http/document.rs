@@ -19,7 +19,7 @@ const SCHEME: &str = "nip98";
 const ABOUT_AUTH: &str = "NIP-98: `Nostr ` and the base64 of a signed event of kind 27235 with the tags \
     `u` (the whole URL), `method` and, if there is a body, `payload` (its SHA-256 in hex), made within a \
     minute. Each event is taken once; a command that is repeated in another one carries the same \
-    `Idempotency-Key`.";
+    key in the tag `idempotency-key`.";
 
 /// The document of a server whose addresses begin with `url`.
 pub(super) fn document(url: &str) -> OpenApi {
@@ -82,7 +82,8 @@ fn operation(route: &Route, refused: &RefOr<Schema>, schemas: &mut Schemas) -> O
         operation = operation.parameter(parameter(name, ParameterIn::Query, "See the method's parameters"));
     }
     if route.verb == Verb::Post {
-        let about = "Makes a command that is sent again have one effect";
+        let about = "Makes a command that is sent again have one effect. What counts is the event's tag \
+                     `idempotency-key`; a header that is not the same is refused";
         operation = operation.parameter(parameter("Idempotency-Key", ParameterIn::Header, about));
     }
     if let Some(body) = route.body {

@@ -5,7 +5,7 @@ use protocol::rpc::enclaved::{ContainerParams, parse_params};
 use protocol::rpc::{Code, Failure};
 use serde_json::{Map, Value};
 
-use super::Asking;
+use super::asking::Asking;
 use super::routes::Route;
 
 /// Gathers the parameters of a method, by their names in RPC.
@@ -71,8 +71,8 @@ mod tests {
             authorization: None,
             id: None,
             body: body.into(),
-            from: [192, 0, 2, 1].into(),
             container,
+            closing: tokio::sync::watch::channel(false).1,
         }
     }
 

@@ -12,7 +12,7 @@ use nostr::key::PublicKey;
 use protocol::rpc::enclaved::ContainerStatus;
 use protocol::rpc::{Code, Failure};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::Api;
 
@@ -22,6 +22,8 @@ const PER_KEY_MAX: usize = 4;
 const ALL_MAX: usize = 128;
 /// Events that wait for a slow reader; a container's output waits with them.
 const WAITING_MAX: usize = 64;
+/// How long they wait. A reader that takes none in this time has gone, whatever its connection says.
+const READ_WAIT: Duration = Duration::from_secs(20);
 /// How long to wait before following the output of a process that ended, in case it starts again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -60,32 +62,73 @@ impl Drop for Place {
     }
 }
 
+/// Who reads a stream.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) api: Api,
+    pub(super) caller: PublicKey,
+    /// True once the connection is to end.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// The events of one stream, for its reader.
+struct Events(mpsc::Sender<Event>);
+
+/// There is nobody any more who reads.
+struct Gone;
+
+impl Events {
+    async fn tell(&self, name: &str, data: &impl Serialize) -> Result<(), Gone> {
+        let event = Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default());
+        self.0.send_timeout(event, READ_WAIT).await.map_err(|_| Gone)
+    }
+
+    /// The last one: why there are no more.
+    async fn end(&self, name: &str, message: &str) {
+        drop(self.tell(name, &message).await);
+    }
+
+    async fn over(&self) {
+        self.end("end", "the stream ends here; ask for it anew").await;
+    }
+}
+
 /// The container's output, for as long as it is the caller's.
-pub(super) fn output(
-    api: &Api,
-    caller: PublicKey,
-    pubkey: PublicKey,
-    place: Place,
-) -> Result<Response, Failure> {
+pub(super) fn output(reader: Reader, pubkey: PublicKey, place: Place) -> Result<Response, Failure> {
     // Refused before the stream begins, with a status.
-    drop(api.follow(&caller, &pubkey)?);
+    drop(reader.api.follow(&reader.caller, &pubkey)?);
     let (events, receiver) = mpsc::channel(WAITING_MAX);
-    let api = api.clone();
     tokio::spawn(async move {
-        if let Err(failure) = pump_output(&api, &caller, &pubkey, &events).await {
-            drop(events.send(event("error", &failure.message)).await);
+        let (mut closing, events) = (reader.closing.clone(), Events(events));
+        let pumped = tokio::select! {
+            () = closes(&mut closing) => None,
+            pumped = pump_output(&reader, &pubkey, &events) => Some(pumped),
+        };
+        match pumped {
+            None | Some(Ok(Ended::Over)) => events.over().await,
+            Some(Ok(Ended::Gone)) => {}
+            Some(Err(failure)) => events.end("error", &failure.message).await,
         }
         drop(place);
     });
     Ok(respond(receiver))
 }
 
-async fn pump_output(
-    api: &Api,
-    caller: &PublicKey,
-    pubkey: &PublicKey,
-    events: &mpsc::Sender<Event>,
-) -> Result<(), Failure> {
+/// Waits until the connection is to end.
+async fn closes(closing: &mut watch::Receiver<bool>) {
+    drop(closing.wait_for(|closes| *closes).await);
+}
+
+/// How a stream came to its end.
+enum Ended {
+    /// There is nothing more to tell.
+    Over,
+    /// Nobody reads any more.
+    Gone,
+}
+
+async fn pump_output(reader: &Reader, pubkey: &PublicKey, events: &Events) -> Result<Ended, Failure> {
+    let (api, caller) = (&reader.api, &reader.caller);
     let mut changes = api.context().changes.watch();
     let mut last = String::new();
     loop {
@@ -96,67 +139,58 @@ async fn pump_output(
                 biased;
                 changed = changes.changed() => {
                     if changed.is_err() || api.status(caller, pubkey)?.info.state == "terminated" {
-                        return Ok(());
+                        return Ok(Ended::Over);
                     }
                 }
-                () = events.closed() => return Ok(()),
+                () = events.0.closed() => return Ok(Ended::Gone),
                 line = lines.next() => {
                     let Some(line) = line else { break };
                     // Followed again after a restart, the engine tells the last lines once more.
                     if line.at > last {
                         last.clone_from(&line.at);
-                        if events.send(event("line", &line)).await.is_err() {
-                            return Ok(());
+                        if events.tell("line", &line).await.is_err() {
+                            return Ok(Ended::Gone);
                         }
                     }
                 }
             }
         }
         tokio::select! {
-            () = events.closed() => return Ok(()),
+            () = events.0.closed() => return Ok(Ended::Gone),
             () = tokio::time::sleep(AGAIN_AFTER) => {}
         }
     }
 }
 
 /// The container's status, now and whenever it changes, for as long as it is the caller's.
-pub(super) fn states(
-    api: &Api,
-    caller: PublicKey,
-    pubkey: PublicKey,
-    place: Place,
-) -> Result<Response, Failure> {
-    let mut changes = api.context().changes.watch();
-    let mut told: ContainerStatus = api.status(&caller, &pubkey)?;
+pub(super) fn states(mut reader: Reader, pubkey: PublicKey, place: Place) -> Result<Response, Failure> {
+    let mut changes = reader.api.context().changes.watch();
+    let mut told: ContainerStatus = reader.api.status(&reader.caller, &pubkey)?;
     let (events, receiver) = mpsc::channel(WAITING_MAX);
-    let api = api.clone();
     tokio::spawn(async move {
-        let _place = place;
-        if events.send(event("status", &told)).await.is_err() {
+        let (_place, events) = (place, Events(events));
+        if events.tell("status", &told).await.is_err() {
             return;
         }
         loop {
             tokio::select! {
-                () = events.closed() => return,
-                changed = changes.changed() => if changed.is_err() { return },
+                () = events.0.closed() => return,
+                () = closes(&mut reader.closing) => return events.over().await,
+                changed = changes.changed() => if changed.is_err() { return events.over().await },
             }
-            match api.status(&caller, &pubkey) {
+            match reader.api.status(&reader.caller, &pubkey) {
                 Ok(status) if status == told => {}
                 Ok(status) => {
-                    if events.send(event("status", &status)).await.is_err() {
+                    if events.tell("status", &status).await.is_err() {
                         return;
                     }
                     told = status;
                 }
-                Err(failure) => return drop(events.send(event("error", &failure.message)).await),
+                Err(failure) => return events.end("error", &failure.message).await,
             }
         }
     });
     Ok(respond(receiver))
-}
-
-fn event(name: &str, data: &impl Serialize) -> Event {
-    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
 }
 
 fn respond(receiver: mpsc::Receiver<Event>) -> Response {
@@ -171,6 +205,16 @@ mod tests {
     use nostr::key::Keys;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn reader_that_takes_nothing_is_given_up() {
+        let (events, _sits) = mpsc::channel(WAITING_MAX);
+        let events = Events(events);
+        for number in 0..WAITING_MAX {
+            assert!(events.tell("line", &number).await.is_ok());
+        }
+        assert!(events.tell("line", &"one more").await.is_err());
+    }
 
     #[test]
     fn key_has_so_many_streams_and_gets_them_back() {

@@ -52,37 +52,45 @@ impl From<bollard::errors::Error> for ExecError {
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<HashSet<PublicKey>>);
 
-/// One of them, until it is dropped.
-struct Place<'u>(&'u UnderWay, PublicKey);
+/// The right to run a command in a container, until it is dropped.
+#[derive(Debug)]
+pub struct ExecPlace<'u>(&'u UnderWay, PublicKey);
 
 impl UnderWay {
-    fn begin(&self, pubkey: PublicKey) -> Option<Place<'_>> {
+    fn begin(&self, pubkey: PublicKey) -> Option<ExecPlace<'_>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = all.len() < UNDER_WAY_MAX && all.insert(pubkey);
         fits.then_some(())?;
-        Some(Place(self, pubkey))
+        Some(ExecPlace(self, pubkey))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for ExecPlace<'_> {
     fn drop(&mut self) {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }
 
 impl Runtime {
-    /// Runs a program in a container, as its user, with its limits and without a shell.
+    /// Takes a place for a command in a container.
+    ///
+    /// # Errors
+    /// [`ExecError::Busy`].
+    pub fn exec_place(&self, container: &Container) -> Result<ExecPlace<'_>, ExecError> {
+        self.execs.begin(container.pubkey()).ok_or(ExecError::Busy)
+    }
+
+    /// Runs a program in the container of `place`, as its user, with its limits and without a shell.
     ///
     /// # Errors
     /// [`ExecError`].
     pub async fn exec(
         &self,
-        container: &Container,
+        place: ExecPlace<'_>,
         command: Vec<String>,
         wait: Duration,
     ) -> Result<ExecReply, ExecError> {
-        let _place = self.execs.begin(container.pubkey()).ok_or(ExecError::Busy)?;
-        let name = plan::container_name(&container.pubkey());
+        let name = plan::container_name(&place.1);
         let options = CreateExecOptions {
             cmd: Some(command),
             attach_stdout: Some(true),

@@ -9,16 +9,26 @@ use super::*;
 
 pub(super) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
 
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     dir: tempfile::TempDir,
-    pub(super) store: Store,
+    pub(crate) store: Store,
 }
 
 impl Fixture {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("state.db")).unwrap();
         Self { dir, store }
+    }
+
+    /// Somebody who has paid for a period.
+    pub(crate) fn paid(&self, now: UnixSecs) -> PublicKey {
+        let owner = key();
+        let pubkey = self.store.reserve(launch(owner, 1), &ROOM).unwrap().pubkey();
+        self.store.intend_charge(&pubkey, 0, Msat::new(5), now).unwrap();
+        let receipt = receipt(&self.store, &pubkey, 0);
+        self.store.save_charge_paid(&pubkey, 0, "bb", now, &receipt).unwrap();
+        owner
     }
 
     pub(super) fn reopen(self) -> Self {

@@ -1,8 +1,8 @@
 //! The ways in besides RPC, by clients of our own: what HTTP has, what a message may, and that each ends
 //! where RPC would.
 
-mod http;
-mod letters;
+pub(crate) mod http;
+pub(crate) mod letters;
 
 use std::time::Duration;
 

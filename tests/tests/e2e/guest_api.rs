@@ -29,7 +29,7 @@ use host::TlsHost;
 const PAGE: &str = "one bitcoin is one bitcoin";
 
 /// A container's socket, as the machine sees it: who may look there is root.
-fn socket_path(world: &World, pubkey: &PublicKey) -> PathBuf {
+pub(crate) fn socket_path(world: &World, pubkey: &PublicKey) -> PathBuf {
     let init = world.enclave().init_pid();
     PathBuf::from(format!("/proc/{init}/root/run/enclaved/{}/guest.sock", engine_name(pubkey)))
 }

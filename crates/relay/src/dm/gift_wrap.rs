@@ -9,10 +9,10 @@ use protocol::kinds::EPHEMERAL_GIFT_WRAP;
 use protocol::tag;
 use units::UnixSecs;
 
-use super::work::work_bits;
-use super::{Channel, Letter, LetterError, WRAP_AGE_SECS_MAX, addressed_to, tag_value_at};
+use super::{Channel, Letter, LetterError, WRAP_AGE_SECS_MAX, addressed_to};
 use crate::rpc::envelope::{decrypt_with, encrypt_with};
 use crate::rpc::{Envelope, OpenError, SealError};
+use crate::work;
 
 /// Opens a wrap.
 pub(super) fn open(envelope: &Envelope, wrap: &CheckedEvent) -> Result<Letter, LetterError> {
@@ -47,7 +47,7 @@ pub(super) fn open(envelope: &Envelope, wrap: &CheckedEvent) -> Result<Letter, L
         return refuse("it is not to this key alone");
     }
     let target = tags(&rumor, "nonce").next().and_then(|tag| tag.as_slice().get(2)).map(String::as_str);
-    let work = work_bits(&id, target).max(work_bits(&wrap.id, tag_value_at(wrap, "nonce", 2)));
+    let work = work::work_bits(&id, target).max(work::shown(wrap));
     Ok(Letter {
         from: seal.pubkey,
         id,

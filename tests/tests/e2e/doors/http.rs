@@ -18,25 +18,30 @@ use units::{Clock, SystemClock};
 use crate::stranger::{SOON, Stranger};
 
 /// A client with one key.
-pub(super) struct Http {
+pub(crate) struct Http {
     url: String,
     keys: Keys,
     client: reqwest::Client,
 }
 
 impl Http {
-    pub(super) fn new(world: &World, who: &Stranger) -> Self {
+    pub(crate) fn new(world: &World, who: &Stranger) -> Self {
         service::init_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(SOON).build().unwrap();
         Self { url: world.http_url(), keys: who.keys.clone(), client }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
     /// The header that stands for one request. No two are the same, however soon they follow each other.
-    pub(super) fn token(&self, method: &str, path: &str, body: &str) -> Result<String> {
+    pub(crate) fn token(&self, method: &str, path: &str, body: &str) -> Result<String> {
+        self.token_for(method, path, body, None)
+    }
+
+    /// The same for a command that may come again under this name.
+    pub(crate) fn token_for(&self, method: &str, path: &str, body: &str, id: Option<&str>) -> Result<String> {
         let mut tags = vec![
             tag!["u", self.url(path)],
             tag!["method", method],
@@ -45,18 +50,19 @@ impl Http {
         if !body.is_empty() {
             tags.push(tag!["payload", hex::encode(Sha256::digest(body))]);
         }
+        tags.extend(id.map(|id| tag!["idempotency-key", id]));
         let event = sign(&self.keys, Kind::HttpAuth, SystemClock.now(), tags, String::new())?;
         Ok(format!("Nostr {}", STANDARD.encode(event.as_json())))
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<(u16, Value)> {
+    pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value)> {
         let request = self.client.get(self.url(path)).header("authorization", self.token("GET", path, "")?);
         answer(request).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value, id: Option<&str>) -> Result<(u16, Value)> {
+    pub(crate) async fn post(&self, path: &str, body: &Value, id: Option<&str>) -> Result<(u16, Value)> {
         let body = body.to_string();
-        let token = self.token("POST", path, &body)?;
+        let token = self.token_for("POST", path, &body, id)?;
         let mut request = self.client.post(self.url(path)).header("authorization", token).body(body);
         if let Some(id) = id {
             request = request.header("idempotency-key", id);
@@ -65,7 +71,7 @@ impl Http {
     }
 
     /// Sends a command and does not wait for its answer.
-    pub(super) async fn send(&self, path: &str, body: &Value) -> Result<TcpStream> {
+    pub(crate) async fn send(&self, path: &str, body: &Value) -> Result<TcpStream> {
         let body = body.to_string();
         let (token, host) = (self.token("POST", path, &body)?, self.url.trim_start_matches("http://"));
         let mut stream = TcpStream::connect(host).await?;
@@ -76,7 +82,7 @@ impl Http {
     }
 
     /// What is answered to a command that is carried out.
-    pub(super) async fn done<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+    pub(crate) async fn done<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
         let (status, value) = self.post(path, body, None).await?;
         ensure!(status == 200, "{path}: {status} {value}");
         serde_json::from_value(value).with_context(|| path.to_owned())

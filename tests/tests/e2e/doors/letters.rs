@@ -12,7 +12,7 @@ use units::{Clock, SystemClock};
 use crate::stranger::{SOON, Stranger};
 
 /// A conversation with the server.
-pub(super) struct Letters {
+pub(crate) struct Letters {
     mailbox: Mailbox,
     pool: Pool,
     answers: Subscription,
@@ -20,7 +20,7 @@ pub(super) struct Letters {
 }
 
 impl Letters {
-    pub(super) async fn open(world: &World, who: &Stranger) -> Result<Self> {
+    pub(crate) async fn open(world: &World, who: &Stranger) -> Result<Self> {
         let (pool, service) = (world.pool().await?, world.service()?);
         let ours = Filter::new().kind(Kind::EncryptedDirectMessage).author(service);
         let answers = pool.subscribe(ours.pubkey(who.keys.public_key()).limit(0)).await?;
@@ -28,7 +28,7 @@ impl Letters {
     }
 
     /// Writes something and returns the answer to it.
-    pub(super) async fn say(&mut self, text: &str) -> Result<String> {
+    pub(crate) async fn say(&mut self, text: &str) -> Result<String> {
         let letter = self.mailbox.write(&self.service, text, Channel::Nip04, None, SystemClock.now())?;
         self.pool.publish(&letter).await;
         let answer = tokio::time::timeout(SOON, self.answers.next()).await;

@@ -18,6 +18,7 @@ enum Guard {
     NewPrivileges,
     Users,
     Confinement,
+    Processes,
 }
 
 pub(super) struct Attack {
@@ -43,6 +44,11 @@ impl Attack {
             }
             Guard::NetworkRights => HostConfig { cap_add: Some(vec!["NET_ADMIN".to_owned()]), ..plain },
             Guard::Users => HostConfig { userns_mode: text("host"), ..plain },
+            Guard::Processes => {
+                let tmpfs = Some([("/data".to_owned(), "size=1m".to_owned())].into());
+                let (pid_mode, userns_mode) = (text("host"), text("host"));
+                HostConfig { privileged: Some(true), pid_mode, userns_mode, tmpfs, ..plain }
+            }
             Guard::Confinement => HostConfig {
                 userns_mode: text("host"),
                 cap_add: Some(vec!["SYS_ADMIN".to_owned()]),
@@ -61,7 +67,14 @@ macro_rules! attack {
     };
 }
 
-pub(super) const ATTACKS: [Attack; 15] = [
+pub(super) const ATTACKS: [Attack; 16] = [
+    // The first process of what it sees is its own, with its own root.
+    attack!(
+        "a link to the machine's root",
+        Processes,
+        "rm -f /data/way; busybox ln -s /proc/1/root /data/way && ls /data/way/ > /dev/null && \
+         [ ! -e /data/way/www/index.html ]"
+    ),
     attack!("a memory hog", Memory, "dd if=/dev/zero of=/dev/null bs=120M count=1 2>/dev/null"),
     attack!("a shared memory hog", Memory, "dd if=/dev/zero of=/dev/shm/x bs=1M count=60 2>/dev/null"),
     attack!("a disk filler", Volume, "dd if=/dev/zero of=/data/x bs=1M count=30 2>/dev/null"),
@@ -93,12 +106,8 @@ pub(super) const ATTACKS: [Attack; 15] = [
     attack!("a fork bomb", Pids, "i=0; while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done; true"),
 ];
 
-/// What six containers do at once; those that end are started again.
-pub(super) const STORM: [&str; 6] = [
-    "while :; do sleep 1 & done",
-    "while :; do dd if=/dev/zero of=/dev/null bs=40M count=20; done",
-    "while :; do dd if=/dev/zero of=/data/x bs=64k; rm /data/x; done",
-    "while :; do busybox yes hostile | head -c 4000000; done",
-    "while :; do :; done",
-    "while :; do i=1; while [ $i -lt 250 ]; do nc -w 1 10.232.0.$i 8080 < /dev/null & i=$((i+1)); wait; done; done",
-];
+/// A script for a container that tries it for as long as it runs.
+pub(super) fn storm_of(script: &str) -> String {
+    let attempt = script.trim_end_matches(" && echo GOT-THROUGH");
+    format!("while :; do {{ {attempt}; }} 2> /dev/null; done")
+}

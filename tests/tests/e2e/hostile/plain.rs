@@ -1,7 +1,7 @@
 //! The same image on the same engine, without our guards.
 
 use anyhow::{Context, Result};
-use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
@@ -10,9 +10,13 @@ use devnet::world::World;
 use futures_util::{StreamExt, TryStreamExt};
 use nostr::key::PublicKey;
 
+use super::attacks::WORKED;
 use crate::netns::engine_name;
 
 const NAME: &str = "plain";
+/// Somebody to be found, and the network of both.
+const SERVED: &str = "plain-served";
+const NETWORK: &str = "plain-network";
 
 pub(super) struct Plain {
     docker: bollard::Docker,
@@ -61,6 +65,33 @@ impl Plain {
         let said: Vec<_> = self.docker.logs(NAME, Some(options)).try_collect().await?;
         self.remove().await?;
         Ok(said.iter().map(|part| part.to_string().len() as u64).sum())
+    }
+
+    /// A container on the engine's own kind of network finds another there: what a network for each keeps apart.
+    pub(super) async fn scans_its_own_network(&self) -> Result<()> {
+        let network = NetworkCreateRequest { name: NETWORK.to_owned(), ..NetworkCreateRequest::default() };
+        self.docker.create_network(network).await?;
+        let host = HostConfig { network_mode: Some(NETWORK.to_owned()), ..HostConfig::default() };
+        let body = ContainerCreateBody {
+            image: Some(self.image.clone()),
+            host_config: Some(host.clone()),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(SERVED).build();
+        self.docker.create_container(Some(options), body).await?;
+        self.docker.start_container(SERVED, None::<StartContainerOptions>).await?;
+        let scan = "own=$(ip -4 address show eth0 | busybox grep -o 'inet [0-9.]*'); own=${own#inet }; i=1
+            while [ $i -lt 20 ]; do
+                [ ${own%.*}.$i = $own ] || echo | nc -w 1 ${own%.*}.$i 8080 > /dev/null 2>&1 && echo GOT-THROUGH
+                i=$((i+1))
+            done";
+        let scanned = self.run(scan, host).await;
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        self.docker.remove_container(SERVED, Some(options)).await?;
+        self.docker.remove_network(NETWORK).await?;
+        let said = scanned?;
+        anyhow::ensure!(said.contains(WORKED), "the scan finds nobody anywhere: {said}");
+        Ok(())
     }
 
     async fn remove(&self) -> Result<()> {
