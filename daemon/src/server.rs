@@ -31,6 +31,7 @@ use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::doors::Doors;
 use crate::guest::{Fetcher, GuestServer};
+use crate::guest_wallets;
 use crate::heartbeat;
 use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
 use crate::lapse;
@@ -153,6 +154,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
+    let telling = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        guest_wallets::tell_ends(&telling).await;
+        Ok(())
+    });
     let sweeping = Arc::clone(&fleet);
     tasks.spawn(async move {
         sweeping.sweep().await;

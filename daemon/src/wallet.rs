@@ -1,5 +1,7 @@
 //! The built-in wallet, seen from its first client.
 
+mod connections;
+
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 

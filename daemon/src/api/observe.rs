@@ -145,7 +145,14 @@ impl Api {
             return Err(Failure::new(Code::StateRefused, message));
         }
         let wait = Duration::from_secs(u64::from(params.timeout_secs));
-        ctx.runtime.exec(&container, params.command, wait).await.map_err(|e| match e {
+        let is_owner = || {
+            let now = ctx.store.container(&params.pubkey).ok().flatten();
+            now.is_some_and(|now| now.owner() == Some(caller))
+        };
+        ctx.runtime.exec(&container, params.command, wait, is_owner).await.map_err(|e| match e {
+            ExecError::NotAllowed => {
+                Failure::new(Code::NotOwner, "the container belongs to another key by now")
+            }
             ExecError::Busy => {
                 Failure::new(Code::ServerBusy, "another command is under way; try again when it has ended")
             }

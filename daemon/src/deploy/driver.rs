@@ -339,6 +339,9 @@ impl Driver {
     async fn wipe(&mut self) {
         self.cancel_launch().await;
         self.end_upgrade().await;
+        if let Err(e) = self.ctx.store.end_guest_wallet(&self.container.pubkey()) {
+            tracing::error!(container = %self.container.pubkey(), "its app's connection has not ended: {e}");
+        }
         self.owed.clear();
         if self.container.slot.is_none() {
             return;

@@ -14,6 +14,7 @@ use super::{because, health, tell_end};
 use crate::checkpoint::Step;
 use crate::context::Context;
 use crate::deploy::launch::{self, LaunchFailure};
+use crate::guest_wallets;
 use crate::image::Digest;
 use crate::runtime::RuntimeError;
 use crate::store::{Container, OpenUpgrade, Probe, StoreError};
@@ -205,6 +206,10 @@ impl<'c> Swap<'c> {
 
     /// The new image runs, on the volume itself, until it is healthy or not.
     async fn run_on_trial(&mut self) -> Told {
+        // What the image before was given has ended on record. A wallet that is silent hears of it later.
+        if let Err(e) = guest_wallets::end_others(self.ctx, &self.container).await {
+            tracing::warn!(container = %self.container.pubkey(), "connections of its app: {e}");
+        }
         let trying = Stopwatch::start();
         let failure = loop {
             match self.start_new().await {
