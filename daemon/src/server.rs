@@ -138,6 +138,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
 
     start_containers(&ctx, &fleet).await?;
+    let clearing = Arc::clone(&ctx);
+    tokio::spawn(async move { upgrade::images::forget_leftovers(&clearing).await });
     let exits = watch_exits(ctx.runtime.docker().clone());
     let (followers, news_fleet) = (Arc::clone(&fleet), Arc::clone(&fleet));
     tasks.spawn(async move {

@@ -39,6 +39,7 @@ pub fn step(
         Event::ChargeUnknown => on_charge_unknown(&mut next, now, policy),
         Event::NoUnits => on_no_units(&mut next, now, policy),
         Event::CapacityLost => on_capacity_lost(&mut next, now, policy),
+        Event::Readmitted => on_readmitted(&mut next, now),
         Event::Started => on_started(&mut next, now),
         Event::Exited => on_exited(&mut next, now, policy),
         Event::UpgradeReady => upgrade::on_ready(&mut next)?,
@@ -60,6 +61,7 @@ pub fn next_wakeup(state: &State, policy: &Policy) -> Option<UnixSecs> {
             let pause_at = state.wallet_silent_since.map(|_| state.paid_until.plus_secs(policy.grace_secs));
             [Some(charge_at), pause_at, state.restart_at].into_iter().flatten().min()
         }
+        Phase::Paused { .. } if state.is_owed_time() => Some(state.ask_at),
         Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs).min(state.ask_at)),
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => None,
     }
@@ -116,14 +118,14 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
             effects
         }
         Phase::Paused { since } => {
-            if now >= since.plus_secs(policy.retention_secs) {
+            if !state.is_owed_time() && now >= since.plus_secs(policy.retention_secs) {
                 state.phase = Phase::Terminated;
                 return vec![Effect::Wipe, Effect::Announce];
             }
             if now < state.ask_at {
                 return Vec::new();
             }
-            charge_now(state, now, policy)
+            come_back(state, now, policy)
         }
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -140,6 +142,16 @@ fn charge_if_due(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effec
 fn charge_now(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     state.ask_at = now.plus_secs(policy.retry_secs);
     vec![Effect::Charge { period: state.next_period }]
+}
+
+/// What a paused container comes back by: the time that it has paid for, if there is some left; else the charge
+/// of the next period.
+fn come_back(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
+    if !state.is_owed_time() {
+        return charge_now(state, now, policy);
+    }
+    state.ask_at = now.plus_secs(policy.retry_secs);
+    vec![Effect::Readmit]
 }
 
 /// An unanswered charge is forgiven for `grace_secs` after the paid time, no longer.
@@ -204,7 +216,7 @@ fn on_invoice_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<
 fn on_balance_rose(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { .. } => vec![Effect::LookUpInvoice],
-        Phase::Paused { .. } => charge_now(state, now, policy),
+        Phase::Paused { .. } => come_back(state, now, policy),
         Phase::Deployed => vec![Effect::Announce],
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -315,14 +327,32 @@ fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     Vec::new()
 }
 
-/// It stands aside, unpaid or not; what it has paid ahead is counted when it comes back. It comes back
-/// as any container that could not pay: by the next charge that finds units free.
+/// It stands aside, unpaid or not. Time that it has paid ahead is kept to the second, and what it comes back by
+/// as soon as units are free, whatever its balance; without any it comes back as one that could not pay.
 fn on_capacity_lost(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     if state.phase != Phase::Deployed {
         return Vec::new();
     }
     state.ask_at = now.plus_secs(policy.poll_secs);
     pause(state, now)
+}
+
+/// The paid time that was left when it stood aside begins to run again. Money is never divided: what is given
+/// back is time, in whole seconds, rounded up, so that nobody pays for a second that did not run.
+fn on_readmitted(state: &mut State, now: UnixSecs) -> Vec<Effect> {
+    let Phase::Paused { since } = state.phase else { return Vec::new() };
+    if !state.is_owed_time() {
+        return Vec::new();
+    }
+    state.paid_until = state.paid_until.plus_secs(now.secs_since(since) + 1);
+    state.phase = Phase::Deployed;
+    state.ask_at = UnixSecs(0);
+    let mut effects = Vec::new();
+    if !state.owner_paused {
+        effects.push(Effect::Start);
+    }
+    effects.push(Effect::Announce);
+    effects
 }
 
 /// Starts it again after 1, 2, 4 … seconds. It stays deployed, and paid for.
@@ -365,7 +395,7 @@ fn on_resume_asked(state: &mut State, now: UnixSecs, policy: &Policy) -> Result<
         }
         Phase::Paused { .. } => {
             state.owner_paused = false;
-            Ok(charge_now(state, now, policy))
+            Ok(come_back(state, now, policy))
         }
         Phase::Waiting { .. } | Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => {
             Err(Refused { state: state.name() })

@@ -199,6 +199,7 @@ impl Driver {
                 None
             }
             Effect::Charge { period } => Some(billing::charge(&self.ctx, &self.container, period).await),
+            Effect::Readmit => Some(self.readmit()),
             Effect::Start => self.start().await,
             // Another may have this server's state, and run it already.
             Effect::Upgrade if !self.ctx.hold.may_act() => {
@@ -221,6 +222,22 @@ impl Driver {
             Effect::Announce => {
                 self.ctx.changes.container(self.container.pubkey());
                 None
+            }
+        }
+    }
+
+    /// Units for a container that stands aside with paid time left, if there are some.
+    fn readmit(&self) -> Event {
+        let (pubkey, units) = (self.container.pubkey(), self.container.spec.units.get());
+        if !self.ctx.hold.may_act() {
+            return Event::NoUnits;
+        }
+        match self.ctx.store.readmit(&pubkey, units, self.ctx.config.capacity.sold_units()) {
+            Ok(true) => Event::Readmitted,
+            Ok(false) => Event::NoUnits,
+            Err(e) => {
+                tracing::error!(container = %pubkey, "not let back in: {e}");
+                Event::NoUnits
             }
         }
     }

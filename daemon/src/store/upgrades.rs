@@ -1,5 +1,7 @@
 //! Rows of upgrades: written before anything is done, and kept for the owner to see.
 
+use std::collections::BTreeSet;
+
 use lifecycle::upgrade::Stage;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{StateReason, UPGRADES_MAX, UpgradeOutcome, UpgradeRecord};
@@ -206,6 +208,23 @@ impl Store {
         releases::forget_old(&tx, &open.pubkey)?;
         tx.commit()?;
         Ok(())
+    }
+
+    /// The images that containers run or may have to run again, and those that upgrades under way bring or may
+    /// go back to: the digests of their configurations.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn needed_images(&self) -> Result<BTreeSet<String>, StoreError> {
+        let living = self.containers()?.into_iter().filter(|container| !container.state.is_over());
+        let mut needed: BTreeSet<String> = living.map(|container| container.spec.config_digest).collect();
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT intent FROM upgrades WHERE outcome = 'open'")?;
+        for text in statement.query_map([], |row| row.get::<_, String>(0))? {
+            let intent: UpgradeIntent = from_json("upgrade", &text?)?;
+            needed.extend([intent.from.config_digest, intent.to.config_digest]);
+        }
+        Ok(needed)
     }
 
     /// What was decided about a container's image, newest first.

@@ -117,3 +117,24 @@ fn pin_is_kept() {
     assert!(matches!(fixture.store.is_pinned(&key()), Err(StoreError::Missing)));
     assert!(matches!(fixture.store.save_pinned(&key(), true), Err(StoreError::Missing)));
 }
+
+#[test]
+fn images_are_needed_by_who_lives_and_by_upgrades_under_way() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let (one, other) = (container(&fixture), container(&fixture));
+    let (pubkey, to_second) = (one.pubkey(), intent(&one, "2"));
+    let needed = |digests: &[&str]| {
+        let wanted = digests.iter().map(ToString::to_string).collect();
+        assert_eq!(store.needed_images().unwrap(), wanted);
+    };
+    needed(&["sha256:cd"]);
+    store.begin_upgrade(&pubkey, None, None, &to_second, NOW).unwrap().unwrap();
+    needed(&["sha256:cd", "sha256:config-2"]);
+    let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+    store.end_upgrade(&open, UpgradeOutcome::Done, None, Some(&part("2")), NOW).unwrap();
+    needed(&["sha256:cd", "sha256:config-2"]);
+    let over = lifecycle::State { phase: lifecycle::Phase::Terminated, ..other.state };
+    store.save_state(&other.pubkey(), &over, None).unwrap();
+    needed(&["sha256:config-2"]);
+}
