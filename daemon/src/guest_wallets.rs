@@ -99,6 +99,7 @@ pub(crate) async fn connection(
         expires_at: None,
     };
     let service = ctx.wallet.connect(&container.keys, &wanted).await?;
+    metrics::counter!("guest_wallets_total", "what" => "made").increment(1);
     tracing::info!(container = %pubkey, "its app has a connection to its account");
     uri(ctx, service, Zeroizing::new(keys.secret_key().to_secret_bytes()))
 }
@@ -116,6 +117,7 @@ pub(crate) async fn end_others(ctx: &Context, container: &Container) -> Result<(
     let kept = ctx.store.guest_wallet(&pubkey)?.map(|known| known.client);
     for item in made.iter().filter(|item| Some(item.pubkey) != kept) {
         ctx.wallet.disconnect(&container.keys, item.wallet_pubkey).await?;
+        metrics::counter!("guest_wallets_total", "what" => "ended").increment(1);
         tracing::info!(container = %pubkey, "a connection of its app has ended");
     }
     for client in ended {

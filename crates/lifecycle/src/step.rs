@@ -1,5 +1,6 @@
 //! The transitions.
 
+mod aside;
 mod upgrade;
 
 use units::UnixSecs;
@@ -37,9 +38,9 @@ pub fn step(
         Event::ChargePaid { period } => on_charge_paid(&mut next, period, now, policy),
         Event::ChargeRefused => on_charge_refused(&mut next, now, policy),
         Event::ChargeUnknown => on_charge_unknown(&mut next, now, policy),
-        Event::NoUnits => on_no_units(&mut next, now, policy),
-        Event::CapacityLost => on_capacity_lost(&mut next, now, policy),
-        Event::Readmitted => on_readmitted(&mut next, now),
+        Event::NoUnits => aside::on_no_units(&mut next, now, policy),
+        Event::CapacityLost => aside::on_capacity_lost(&mut next, now, policy),
+        Event::Readmitted => aside::on_readmitted(&mut next, now),
         Event::Started => on_started(&mut next, now),
         Event::Exited => on_exited(&mut next, now, policy),
         Event::UpgradeReady => upgrade::on_ready(&mut next)?,
@@ -125,7 +126,7 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
             if now < state.ask_at {
                 return Vec::new();
             }
-            come_back(state, now, policy)
+            aside::come_back(state, now, policy)
         }
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -142,16 +143,6 @@ fn charge_if_due(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effec
 fn charge_now(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     state.ask_at = now.plus_secs(policy.retry_secs);
     vec![Effect::Charge { period: state.next_period }]
-}
-
-/// What a paused container comes back by: the time that it has paid for, if there is some left; else the charge
-/// of the next period.
-fn come_back(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if !state.is_owed_time() {
-        return charge_now(state, now, policy);
-    }
-    state.ask_at = now.plus_secs(policy.retry_secs);
-    vec![Effect::Readmit]
 }
 
 /// An unanswered charge is forgiven for `grace_secs` after the paid time, no longer.
@@ -216,7 +207,7 @@ fn on_invoice_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<
 fn on_balance_rose(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { .. } => vec![Effect::LookUpInvoice],
-        Phase::Paused { .. } => come_back(state, now, policy),
+        Phase::Paused { .. } => aside::come_back(state, now, policy),
         Phase::Deployed => vec![Effect::Announce],
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -308,13 +299,6 @@ fn on_charge_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<E
     }
 }
 
-fn on_no_units(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if matches!(state.phase, Phase::Paused { .. }) {
-        state.ask_at = now.plus_secs(policy.poll_secs);
-    }
-    Vec::new()
-}
-
 fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     if state.upgrading {
         return Vec::new();
@@ -325,34 +309,6 @@ fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     state.running_since.get_or_insert(now);
     state.restart_at = None;
     Vec::new()
-}
-
-/// It stands aside, unpaid or not. Time that it has paid ahead is kept to the second, and what it comes back by
-/// as soon as units are free, whatever its balance; without any it comes back as one that could not pay.
-fn on_capacity_lost(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if state.phase != Phase::Deployed {
-        return Vec::new();
-    }
-    state.ask_at = now.plus_secs(policy.poll_secs);
-    pause(state, now)
-}
-
-/// The paid time that was left when it stood aside begins to run again. Money is never divided: what is given
-/// back is time, in whole seconds, rounded up, so that nobody pays for a second that did not run.
-fn on_readmitted(state: &mut State, now: UnixSecs) -> Vec<Effect> {
-    let Phase::Paused { since } = state.phase else { return Vec::new() };
-    if !state.is_owed_time() {
-        return Vec::new();
-    }
-    state.paid_until = state.paid_until.plus_secs(now.secs_since(since) + 1);
-    state.phase = Phase::Deployed;
-    state.ask_at = UnixSecs(0);
-    let mut effects = Vec::new();
-    if !state.owner_paused {
-        effects.push(Effect::Start);
-    }
-    effects.push(Effect::Announce);
-    effects
 }
 
 /// Starts it again after 1, 2, 4 … seconds. It stays deployed, and paid for.
@@ -395,7 +351,7 @@ fn on_resume_asked(state: &mut State, now: UnixSecs, policy: &Policy) -> Result<
         }
         Phase::Paused { .. } => {
             state.owner_paused = false;
-            Ok(come_back(state, now, policy))
+            Ok(aside::come_back(state, now, policy))
         }
         Phase::Waiting { .. } | Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => {
             Err(Refused { state: state.name() })

@@ -1,5 +1,6 @@
 //! The driver of one container.
 
+mod aside;
 mod env;
 mod owners;
 mod upgrading;
@@ -222,22 +223,6 @@ impl Driver {
             Effect::Announce => {
                 self.ctx.changes.container(self.container.pubkey());
                 None
-            }
-        }
-    }
-
-    /// Units for a container that stands aside with paid time left, if there are some.
-    fn readmit(&self) -> Event {
-        let (pubkey, units) = (self.container.pubkey(), self.container.spec.units.get());
-        if !self.ctx.hold.may_act() {
-            return Event::NoUnits;
-        }
-        match self.ctx.store.readmit(&pubkey, units, self.ctx.config.capacity.sold_units()) {
-            Ok(true) => Event::Readmitted,
-            Ok(false) => Event::NoUnits,
-            Err(e) => {
-                tracing::error!(container = %pubkey, "not let back in: {e}");
-                Event::NoUnits
             }
         }
     }

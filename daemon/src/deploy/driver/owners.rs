@@ -113,6 +113,7 @@ impl Driver {
             return Err(refused(Code::NotOwner, "the offer has just expired; nothing changed"));
         }
         let from = from.map(|from| from.to_hex()).unwrap_or_default();
+        metrics::counter!("transfers_total").increment(1);
         self.note("transferred", &format!("given by {from} to {by}"));
         Ok(())
     }

@@ -44,10 +44,10 @@ async fn container_changes_hands_by_the_word_of_both() -> Result<()> {
             alice.call("transfer", json!({"pubkey": pubkey, "owner": bob.keys.public_key()})).await?;
         ensure!(offered.offer.is_some_and(|offer| offer.to == bob.keys.public_key()), "{offered:?}");
         // What she left running, and what still runs for her when he accepts.
-        let script = format!("{LEFT_BEHIND} & true");
+        let script = format!("{LEFT_BEHIND} >/dev/null 2>&1 &");
         alice.call::<Value>("exec", json!({"pubkey": pubkey, "command": ["/bin/sh", "-c", script]})).await?;
         ensure!(processes(world, &pubkey).await?.contains(LEFT_BEHIND), "this proves nothing");
-        let long = json!({"pubkey": pubkey, "command": ["sleep", "55"], "timeout_secs": 60});
+        let long = json!({"pubkey": pubkey, "command": ["/bin/sh", "-c", "sleep 55"], "timeout_secs": 60});
         let running = async {
             let took = Stopwatch::start();
             (alice.rpc.call::<Value>("exec", &long, 2 * SOON).await, took.elapsed())
