@@ -59,13 +59,19 @@ impl GuestDirs {
         containers: u16,
     ) -> Result<(Self, mpsc::Receiver<Door>), VolumeError> {
         at(dir, std::fs::create_dir_all(dir))?;
-        let mut options = options(containers);
+        let options = options(containers);
         if is_mounted(dir)? {
-            options.insert_str(0, "remount,");
+            let mut mount = Command::new("mount");
+            mount.arg("-o").arg(format!("remount,{options}")).arg(dir);
+            // The kernel makes it no smaller than what is in it, which has room already.
+            if let Err(e) = run("mount", &mut mount).await {
+                tracing::warn!("the folders of containers keep the size that they have: {e}");
+            }
+        } else {
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &options, "enclaved"]).arg(dir);
+            run("mount", &mut mount).await?;
         }
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "enclaved"]).arg(dir);
-        run("mount", &mut mount).await?;
         let (doors, doors_rx) = mpsc::channel(DOORS_MAX);
         Ok((Self { dir: dir.to_owned(), root_uid, doors, open: Mutex::default() }, doors_rx))
     }
