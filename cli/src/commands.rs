@@ -48,6 +48,9 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
             ContainerCommand::Events(args) => ctx.render(&container::events(ctx, &args).await?),
             ContainerCommand::Exec(args) => ctx.render(&container::exec(ctx, &args).await?),
             ContainerCommand::Transfer(args) => ctx.render(&container::transfer(ctx, &args).await?),
+            ContainerCommand::Accept(args) => {
+                ctx.render(&container::command(ctx, &args, "accept_transfer").await?)
+            }
             ContainerCommand::Topup(args) => ctx.render(&container::topup(ctx, &args).await?),
             ContainerCommand::Pause(args) => ctx.render(&container::command(ctx, &args, "pause").await?),
             ContainerCommand::Resume(args) => ctx.render(&container::command(ctx, &args, "resume").await?),

@@ -143,7 +143,9 @@ async fn make_invoice(
     charge: &Charge,
 ) -> Result<Invoice, ChargeFailure> {
     let description = describe(&ctx.keys, pubkey, period);
-    if settled_before_recovery(ctx, charge.amount, &description).await? {
+    if let Some(hash) = settled_before_recovery(ctx, charge.amount, &description).await? {
+        // Its receipt names the payment.
+        ctx.store.save_charge_hash(pubkey, period, &hash)?;
         tracing::info!(container = %pubkey, period, "a charge that the restored books do not know was paid");
         return Ok(Invoice::Settled);
     }
@@ -166,8 +168,8 @@ async fn settled_before_recovery(
     ctx: &Context,
     amount: Msat,
     description: &str,
-) -> Result<bool, WalletError> {
-    let Some(recovered) = ctx.recovered else { return Ok(false) };
+) -> Result<Option<String>, WalletError> {
+    let Some(recovered) = ctx.recovered else { return Ok(None) };
     let from = recovered.snapshot_made.minus_secs(CHARGE_INVOICE_SECS.into());
     ctx.wallet.find_settled(&ctx.keys, (amount, description), from, recovered.at).await
 }

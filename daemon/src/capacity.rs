@@ -2,8 +2,9 @@
 //! changed, or its overcommitment lowered.
 //!
 //! Whoever has paid furthest ahead stays; of those who paid alike, who came first. Nobody is ended: a
-//! container that stands aside is paused like one that cannot pay, keeps what it has paid and its data for
-//! the retention time, and comes back when units are free. Built-ins stay: the server does not run
+//! container that stands aside is paused, keeps the time that it has paid for, to the second, and its data, and
+//! comes back when units are free without paying again; what has no paid time left is kept and comes back like
+//! one that cannot pay. Built-ins stay: the server does not run
 //! without them.
 
 use nostr::key::PublicKey;

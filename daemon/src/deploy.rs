@@ -86,17 +86,22 @@ pub(crate) enum Input {
     Shutdown,
 }
 
-/// What only the owner may have done.
+/// What only the owner may have done, or whom it offers the container to.
 #[derive(Debug)]
 pub(crate) enum OwnerOrder {
     /// The state is to change.
     Event(Event),
     /// Another environment is to take the place of the one that is.
     SetEnv(Box<EnvPart>),
-    /// The container is to belong to another key.
-    Transfer {
+    /// The container is offered to another key.
+    Offer {
         /// Which.
         to: PublicKey,
+    },
+    /// It is offered no more.
+    CancelOffer,
+    /// It is to belong to the key that orders this, if it is offered to that.
+    Accept {
         /// The salt is the owner's: who was it before must not test guesses of what the next one sets.
         salt: Salt,
     },

@@ -26,6 +26,7 @@ pub mod deploy;
 pub mod dm;
 mod doors;
 pub mod guest;
+mod guest_wallets;
 pub mod heartbeat;
 pub mod hold;
 pub mod http;

@@ -27,7 +27,8 @@ pub enum ReceiptError {
     Sign(#[from] SignError),
 }
 
-/// The receipt for a period that `container` has just paid.
+/// The receipt for a period that `container` has just paid. It says what is on record at this moment, which
+/// during the trial of another image is that one: whoever drives the container hears of it later.
 ///
 /// # Errors
 /// [`ReceiptError`].
@@ -38,6 +39,8 @@ pub fn make(
     charge: &Charge,
 ) -> Result<NewReceipt, ReceiptError> {
     let now = ctx.clock.now();
+    let on_record = ctx.store.container(&container.pubkey())?.ok_or(StoreError::Missing)?;
+    let spec = on_record.spec;
     let NextReceipt { number, previous } = ctx.store.next_receipt(&container.pubkey())?;
     let from = paid_from(container, now);
     let receipt = Receipt {
@@ -45,9 +48,9 @@ pub fn make(
         container: container.pubkey(),
         number,
         previous,
-        image: container.spec.image.clone(),
-        manifest_sha256: container.spec.manifest_sha256.clone(),
-        units: container.spec.units,
+        image: spec.image,
+        manifest_sha256: spec.manifest_sha256,
+        units: spec.units,
         period,
         from,
         until: from.plus_secs(u64::from(ctx.config.price.period_secs)),

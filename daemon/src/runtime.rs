@@ -115,7 +115,7 @@ impl Runtime {
         }
         check_enforced(&facts, config.trust_root == "aws")?;
         let volumes = Volumes::open(&config.data_dir().join(VOLUMES_DIR), facts.root_uid)?;
-        let (guests, doors) = GuestDirs::set_up(&config.guest.dir, facts.root_uid).await?;
+        let (guests, doors) = GuestDirs::set_up(&config.guest.dir, facts.root_uid, networks.slots()).await?;
         let dns = config.network.dns.iter().map(ToString::to_string).collect();
         let unit_size = config.capacity.unit_size;
         Ok(Self {

@@ -32,6 +32,7 @@ use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::doors::Doors;
 use crate::guest::{Fetcher, GuestServer};
+use crate::guest_wallets;
 use crate::heartbeat;
 use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
 use crate::lapse;
@@ -140,6 +141,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
 
     start_containers(&ctx, &fleet).await?;
+    let clearing = Arc::clone(&ctx);
+    tokio::spawn(async move { upgrade::images::forget_leftovers(&clearing).await });
     let exits = watch_exits(ctx.runtime.docker().clone());
     let (followers, news_fleet) = (Arc::clone(&fleet), Arc::clone(&fleet));
     tasks.spawn(async move {
@@ -159,6 +162,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let straining = Arc::clone(&ctx);
     tasks.spawn(async move {
         strain::watch(straining).await;
+        Ok(())
+    });
+    let telling = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        guest_wallets::tell_ends(&telling).await;
         Ok(())
     });
     let sweeping = Arc::clone(&fleet);

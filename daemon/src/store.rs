@@ -8,6 +8,7 @@ mod charges;
 mod containers;
 mod env_part;
 mod facts;
+mod guest_wallets;
 mod history;
 mod image_part;
 mod owners;
@@ -15,6 +16,7 @@ mod progress;
 mod quotas;
 mod receipts;
 mod record;
+mod releases;
 mod upgrades;
 mod withdrawals;
 
@@ -28,10 +30,12 @@ use thiserror::Error;
 pub use charges::Charge;
 pub use containers::{NewLaunch, ReserveError, Room};
 pub use env_part::EnvPart;
+pub use guest_wallets::GuestWallet;
 pub use image_part::ImagePart;
 pub use quotas::FreeQuota;
 pub use receipts::{NewReceipt, NextReceipt};
 pub use record::{Container, Origin, PortMapping, Spec, Token};
+pub use releases::Tried;
 pub use upgrades::{OpenUpgrade, Probe, ReleaseRef, UpgradeIntent};
 pub use withdrawals::WithdrawalRow;
 
@@ -86,6 +90,9 @@ impl Store {
             M::up(include_str!("store/upgrades.sql")),
             M::up(include_str!("store/receipts.sql")),
             M::up(include_str!("store/quotas.sql")),
+            M::up(include_str!("store/guest_wallets.sql")),
+            M::up(include_str!("store/releases.sql")),
+            M::up(include_str!("store/offers.sql")),
         ];
         Migrations::new(steps).to_latest(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection) })

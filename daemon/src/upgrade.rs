@@ -12,12 +12,14 @@
 //! | `owner` | what owners ask: `upgrade`, `pin`, `unpin`, `upgrades` |
 //! | `watch`, `releases` | looks for releases of what runs under the policy `signed`, and judges them |
 //! | `swap` | carries out the stages of [`lifecycle::upgrade`] |
+//! | `images` | removes images that no container needs any more |
 //! | `health` | whether a new image is healthy |
 //! | `stages` | keeps every upgrade at its stage while a snapshot is made |
 //!
 //! What was decided, and why, is a row that the owner can read, and an event of the container's history.
 
 mod health;
+pub(crate) mod images;
 mod order;
 mod owner;
 mod releases;

@@ -37,9 +37,14 @@ pub(crate) enum ContainerCommand {
     /// Runs a command in a container that was launched with --exec.
     #[command(after_help = "Example:\n  encli container exec npub1… --key file:key -- ls -l /data")]
     Exec(ContainerExec),
-    /// Gives a container to another key, which commands it from then on.
-    #[command(after_help = "Example:\n  encli container transfer npub1… --to npub1… --key file:key")]
+    /// Offers a container to another key, which commands it once it has accepted; the offer stands for a day.
+    #[command(after_help = "Examples:\n  \
+        encli container transfer npub1… --to npub1… --key file:key\n  \
+        encli container transfer npub1… --cancel --key file:key")]
     Transfer(ContainerTransfer),
+    /// Takes over a container that its owner offers to your key. Its process is started anew.
+    #[command(after_help = "Example:\n  encli container accept npub1… --key file:key")]
+    Accept(OneContainer),
     /// Makes an invoice that pays into a container's balance, and pays it if asked to.
     #[command(after_help = "Examples:\n  \
         encli container topup 500 npub1…\n  \

@@ -46,7 +46,8 @@ pub(crate) struct Deploy {
     /// Its password or token: env:NAME or file:PATH.
     #[arg(long, value_name = "WHERE", requires = "registry_user")]
     pub(crate) registry_password: Option<Unseen>,
-    /// The host that may be told the password, where it is neither the registry nor beside it.
+    /// The host that hands out the registry's tokens and may be told the password, where that is not the
+    /// registry itself; auth.docker.io for images of docker.io.
     #[arg(long, value_name = "HOST", value_parser = values::text, requires = "registry_user")]
     pub(crate) registry_realm: Option<String>,
     /// What the container may reach: none or all.

@@ -47,7 +47,10 @@ pub(crate) struct ContainerExec {
 pub(crate) struct ContainerTransfer {
     #[command(flatten)]
     pub(crate) container: OneContainer,
-    /// The key that commands it from then on.
-    #[arg(long, value_name = "NPUB", value_parser = values::public_key)]
-    pub(crate) to: PublicKey,
+    /// The key that is to command it.
+    #[arg(long, value_name = "NPUB", value_parser = values::public_key, required_unless_present = "cancel")]
+    pub(crate) to: Option<PublicKey>,
+    /// Take the offer back.
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) cancel: bool,
 }

@@ -27,6 +27,8 @@ fn usage_errors_are_64_in_both_languages() {
         &["wallet", "pay"],
         &["container", "exec", NPUB],
         &["container", "transfer", NPUB],
+        &["container", "transfer", NPUB, "--cancel", "--to", NPUB],
+        &["container", "accept"],
         &["container", "logs", NPUB, "--lines", "many"],
         &["deploy", "app", "--registry-user", "me"],
         &["deploy", "app", "--registry-user", "me", "--registry-password", "hunter2"],

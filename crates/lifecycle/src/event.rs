@@ -44,6 +44,8 @@ pub enum Event {
     NoUnits,
     /// The server has fewer units than it sold, and this container's are among those that are missing.
     CapacityLost,
+    /// Units are free for a container that stands aside with paid time left, and are its own again.
+    Readmitted,
     /// The process was started, or was found running.
     Started,
     /// The process ended by itself or could not be started.
@@ -72,6 +74,9 @@ pub enum Effect {
         /// Number of the period, unique in the container's life: a period is never paid twice.
         period: u64,
     },
+    /// Let a container back in that stands aside with paid time left: nothing is charged for that; answers
+    /// `Readmitted` or `NoUnits`.
+    Readmit,
     /// Make sure that the process runs; answers `Started` or `Exited`.
     Start,
     /// Go on with the upgrade on record, wherever it is; answers `UpgradeEnded`.

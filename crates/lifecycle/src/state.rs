@@ -122,10 +122,18 @@ impl State {
         }
     }
 
+    /// True if it stands aside for want of units with paid time left. It gets that time before anything is
+    /// charged, however long it takes until units are free.
+    #[must_use]
+    pub fn is_owed_time(&self) -> bool {
+        matches!(self.phase, Phase::Paused { since } if self.paid_until > since)
+    }
+
     /// When an unpaid container's data is wiped, if it is unpaid.
     #[must_use]
     pub fn data_kept_until(&self, policy: &Policy) -> Option<UnixSecs> {
         match self.phase {
+            Phase::Paused { .. } if self.is_owed_time() => None,
             Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs)),
             Phase::Waiting { .. }
             | Phase::Expired

@@ -1,5 +1,6 @@
 //! The transitions.
 
+mod aside;
 mod upgrade;
 
 use units::UnixSecs;
@@ -37,8 +38,9 @@ pub fn step(
         Event::ChargePaid { period } => on_charge_paid(&mut next, period, now, policy),
         Event::ChargeRefused => on_charge_refused(&mut next, now, policy),
         Event::ChargeUnknown => on_charge_unknown(&mut next, now, policy),
-        Event::NoUnits => on_no_units(&mut next, now, policy),
-        Event::CapacityLost => on_capacity_lost(&mut next, now, policy),
+        Event::NoUnits => aside::on_no_units(&mut next, now, policy),
+        Event::CapacityLost => aside::on_capacity_lost(&mut next, now, policy),
+        Event::Readmitted => aside::on_readmitted(&mut next, now),
         Event::Started => on_started(&mut next, now),
         Event::Exited => on_exited(&mut next, now, policy),
         Event::UpgradeReady => upgrade::on_ready(&mut next)?,
@@ -60,6 +62,7 @@ pub fn next_wakeup(state: &State, policy: &Policy) -> Option<UnixSecs> {
             let pause_at = state.wallet_silent_since.map(|_| state.paid_until.plus_secs(policy.grace_secs));
             [Some(charge_at), pause_at, state.restart_at].into_iter().flatten().min()
         }
+        Phase::Paused { .. } if state.is_owed_time() => Some(state.ask_at),
         Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs).min(state.ask_at)),
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => None,
     }
@@ -116,14 +119,14 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
             effects
         }
         Phase::Paused { since } => {
-            if now >= since.plus_secs(policy.retention_secs) {
+            if !state.is_owed_time() && now >= since.plus_secs(policy.retention_secs) {
                 state.phase = Phase::Terminated;
                 return vec![Effect::Wipe, Effect::Announce];
             }
             if now < state.ask_at {
                 return Vec::new();
             }
-            charge_now(state, now, policy)
+            aside::come_back(state, now, policy)
         }
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -204,7 +207,7 @@ fn on_invoice_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<
 fn on_balance_rose(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { .. } => vec![Effect::LookUpInvoice],
-        Phase::Paused { .. } => charge_now(state, now, policy),
+        Phase::Paused { .. } => aside::come_back(state, now, policy),
         Phase::Deployed => vec![Effect::Announce],
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -296,13 +299,6 @@ fn on_charge_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<E
     }
 }
 
-fn on_no_units(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if matches!(state.phase, Phase::Paused { .. }) {
-        state.ask_at = now.plus_secs(policy.poll_secs);
-    }
-    Vec::new()
-}
-
 fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     if state.upgrading {
         return Vec::new();
@@ -313,16 +309,6 @@ fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     state.running_since.get_or_insert(now);
     state.restart_at = None;
     Vec::new()
-}
-
-/// It stands aside, unpaid or not; what it has paid ahead is counted when it comes back. It comes back
-/// as any container that could not pay: by the next charge that finds units free.
-fn on_capacity_lost(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if state.phase != Phase::Deployed {
-        return Vec::new();
-    }
-    state.ask_at = now.plus_secs(policy.poll_secs);
-    pause(state, now)
 }
 
 /// Starts it again after 1, 2, 4 … seconds. It stays deployed, and paid for.
@@ -365,7 +351,7 @@ fn on_resume_asked(state: &mut State, now: UnixSecs, policy: &Policy) -> Result<
         }
         Phase::Paused { .. } => {
             state.owner_paused = false;
-            Ok(charge_now(state, now, policy))
+            Ok(aside::come_back(state, now, policy))
         }
         Phase::Waiting { .. } | Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => {
             Err(Refused { state: state.name() })

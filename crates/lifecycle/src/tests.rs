@@ -44,11 +44,27 @@ fn lost_capacity_pauses_and_keeps_what_was_paid_ahead() {
     let (aside, effects) = step(&state, Event::CapacityLost, at(100), &POLICY).unwrap();
     assert_eq!((aside.phase, aside.holds_units()), (Phase::Paused { since: at(100) }, false));
     assert_eq!(effects, [Effect::Stop, Effect::Announce]);
-    // It comes back at 160: the 400 seconds that were left are added to the period that it pays for.
-    let (back, effects) =
-        step(&aside, Event::ChargePaid { period: aside.next_period }, at(160), &POLICY).unwrap();
-    assert_eq!((back.phase, back.paid_until), (Phase::Deployed, at(160 + 400 + POLICY.period_secs)));
-    assert_eq!(effects, [Effect::Start, Effect::Announce]);
+    // Nothing is charged for what is paid, however long it takes; and its data is not wiped.
+    let mut waits = check(aside, Event::Tick, 120, aside.phase, &[Effect::Readmit]);
+    for now in [130, 5_000] {
+        waits = check(waits, Event::NoUnits, now, aside.phase, &[]);
+        assert_eq!((waits.paid_until, waits.data_kept_until(&POLICY)), (at(500), None));
+        let wakeup = next_wakeup(&waits, &POLICY).unwrap();
+        assert_eq!(wakeup, at(now + POLICY.poll_secs));
+        check(waits, Event::Tick, wakeup.0, aside.phase, &[Effect::Readmit]);
+        check(waits, Event::BalanceRose, now + 1, aside.phase, &[Effect::Readmit]);
+        check(waits, Event::ResumeAsked, now + 1, aside.phase, &[Effect::Readmit]);
+    }
+    // It comes back at 160 with the 400 seconds that were left, and one for those that were not whole.
+    let back = check(aside, Event::Readmitted, 160, Phase::Deployed, &[Effect::Start, Effect::Announce]);
+    assert_eq!((back.paid_until, back.next_period), (at(160 + 400 + 1), aside.next_period));
+    let held = State { owner_paused: true, ..aside };
+    check(held, Event::Readmitted, 160, Phase::Deployed, &[Effect::Announce]);
+    // Who has no time left comes back by paying.
+    let unpaid = paused(200, 230);
+    check(unpaid, Event::Tick, 240, unpaid.phase, &[Effect::Charge { period: 0 }]);
+    check(unpaid, Event::Readmitted, 240, unpaid.phase, &[]);
+    assert_eq!(unpaid.data_kept_until(&POLICY), Some(at(1_230)));
     for phase in
         [Phase::Waiting { until: at(9) }, Phase::Launching, Phase::Paused { since: at(5) }, Phase::Terminated]
     {

@@ -3,6 +3,8 @@
 //!
 //! A [`crate::statement::Claim::Receipts`] statement dates the whole chain by its last link.
 
+use std::collections::BTreeSet;
+
 use nostr::event::EventId;
 use nostr::key::{Keys, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,7 @@ use units::{ComputeUnits, Msat, UnixSecs};
 use crate::canonical;
 use crate::event::{CheckedEvent, SignError, sign};
 use crate::kinds::RECEIPT;
+use crate::nwc::PaymentHash;
 use crate::tag;
 
 /// Version of the receipt's form.
@@ -82,7 +85,7 @@ impl Receipt {
 }
 
 /// Checks that these are all receipts of `container` by `service`, from the first one, none missing, each
-/// after the one before it; and returns them with the id of the last.
+/// after the one before it and by a payment of its own; and returns them with the id of the last.
 ///
 /// # Errors
 /// Which of them is wrong, and what is wrong with it.
@@ -92,7 +95,7 @@ pub fn check_chain(
     container: &PublicKey,
 ) -> Result<(Vec<Receipt>, Option<EventId>), String> {
     let mut receipts: Vec<Receipt> = Vec::with_capacity(events.len());
-    let mut head = None;
+    let (mut head, mut payments) = (None, BTreeSet::new());
     for (number, event) in (0_u64..).zip(events) {
         let wrong = |why: &str| format!("receipt {number}: {why}");
         let receipt = Receipt::read(event).map_err(|e| wrong(&e))?;
@@ -107,6 +110,18 @@ pub fn check_chain(
         }
         if receipt.until < receipt.from || receipt.amount_msat.is_negative() {
             return Err(wrong("it is for less than nothing"));
+        }
+        match &receipt.payment_hash {
+            None if receipt.amount_msat.is_positive() => {
+                return Err(wrong("it does not name the payment"));
+            }
+            Some(hash) if hash.parse::<PaymentHash>().is_err() => {
+                return Err(wrong("its payment_hash is not 64 hex digits"));
+            }
+            Some(hash) if !payments.insert(hash.clone()) => {
+                return Err(wrong("its payment has paid for another period"));
+            }
+            Some(_) | None => {}
         }
         if let Some(before) = receipts.last()
             && (receipt.period <= before.period || receipt.from < before.until)

@@ -47,12 +47,14 @@ pub struct Secrets {
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryLogin {
+    /// The registry that it is at, `host` or `host:port` as an image's reference writes it.
+    pub host: String,
     /// Its name.
     pub username: String,
     /// Its password, or a token that the registry takes for one.
     pub password: String,
-    /// The host that hands out tokens for the registry, where that is another one than the registry's own
-    /// or one beside it: the password is told to nobody else.
+    /// The host that hands out tokens for the registry, where that is not the registry itself. The password is
+    /// told to these two and to nobody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<String>,
 }
@@ -84,12 +86,21 @@ impl RegistryLogin {
             (1..=NAME_BYTES_MAX).contains(&host.len())
                 && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
         };
+        if !is_host(&self.host) {
+            return Err(invalid("registry: host must name the registry, host or host:port".into()));
+        }
         match &self.realm {
             Some(realm) if !is_host(realm) => {
                 Err(invalid("registry: realm must be a host, without a path".into()))
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// True if it is an account at this registry, `host` or `host:port`.
+    #[must_use]
+    pub fn is_at(&self, registry: &str) -> bool {
+        self.host.eq_ignore_ascii_case(registry)
     }
 }
 
@@ -134,7 +145,7 @@ impl Sealed {
             invalid("they cannot be opened: seal them (NIP-44) with the launch's key to the server's".into())
         })?;
         let secrets: Secrets = serde_json::from_str(&text)
-            .map_err(|_| invalid("what is sealed must be {\"env\": {NAME: text}, \"files\": {NAME: base64}, \"registry\": {username, password}}".into()))?;
+            .map_err(|_| invalid("what is sealed must be {\"env\": {NAME: text}, \"files\": {NAME: base64}, \"registry\": {host, username, password}}".into()))?;
         secrets.check()?;
         Ok(secrets)
     }

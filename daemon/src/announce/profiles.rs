@@ -1,5 +1,8 @@
-//! A container's profile (kind 0), so that people see its state and what it has left, and a note when it
-//! stops for want of money.
+//! A container's profile (kind 0), so that people see its state, what it has left, and the Lightning address
+//! that pays for its next periods; and a note when it stops for want of money.
+//!
+//! It is one event, with whatever is known of the container from whoever knows it: written here and nowhere
+//! else, since the last one that is published is all that anybody sees.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +13,7 @@ use nostr::key::PublicKey;
 use nostr::nips::nip19::ToBech32;
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::tag;
+use serde_json::Value;
 use units::{UnixSecs, calendar};
 
 use super::Announcer;
@@ -28,22 +32,33 @@ pub(super) struct Profiles(Mutex<BTreeMap<PublicKey, Told>>);
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Told {
     content: String,
+    /// When that was signed.
+    at: UnixSecs,
     noted: Option<UnixSecs>,
+    /// What the wallet said of its address, if it was heard.
+    address: Option<Option<String>>,
 }
 
 impl Announcer {
-    /// Publishes a container's profile if it reads otherwise than the last one, and a note if it has just
-    /// stopped for want of money. Nothing depends on either.
-    pub(super) async fn introduce(&self, container: &Container, now: UnixSecs) {
+    /// Publishes a container's profile if it reads otherwise than the last one, or `again` because relays
+    /// forget; and a note if it has just stopped for want of money. Nothing depends on either.
+    pub(super) async fn introduce(&self, container: &Container, again: bool, now: UnixSecs) {
         if container.is_builtin() {
             return;
         }
         let pubkey = container.pubkey();
         let told = self.profiles.of(&pubkey);
-        let content = profile(container);
+        let address = match &told.address {
+            Some(known) if !again => Some(known.clone()),
+            known => self.address(container).await.or_else(|| known.clone()),
+        };
+        let content = profile(container, address.as_ref().and_then(Option::as_deref));
         let pause = fresh_pause(container, now).filter(|since| told.noted != Some(*since));
-        if content != told.content {
-            self.say("container's profile", signed(container, Kind::Metadata, content.clone(), now), now)
+        let mut at = told.at;
+        if again || content != told.content {
+            // Of two of one second, relays keep either.
+            at = now.max(told.at.plus_secs(1));
+            self.say("container's profile", signed(container, Kind::Metadata, content.clone(), at), now)
                 .await;
         }
         if pause.is_some() {
@@ -51,7 +66,19 @@ impl Announcer {
             let text = note(container, until);
             self.say("container's note", signed(container, Kind::TextNote, text, now), now).await;
         }
-        self.profiles.remember(pubkey, Told { content, noted: pause.or(told.noted) });
+        self.profiles.remember(pubkey, Told { content, at, noted: pause.or(told.noted), address });
+    }
+
+    /// What the wallet says of the container's Lightning address: none where it serves none; and none at all if
+    /// it is silent.
+    async fn address(&self, container: &Container) -> Option<Option<String>> {
+        match self.ctx.wallet.lightning_address(&container.keys).await {
+            Ok(address) => Some(address),
+            Err(e) => {
+                tracing::debug!(container = %container.pubkey(), "Lightning address: {e}");
+                None
+            }
+        }
     }
 
     async fn say(&self, what: &'static str, event: Result<CheckedEvent, SignError>, now: UnixSecs) {
@@ -108,7 +135,8 @@ fn shown_name(container: &Container) -> String {
     container.spec.name.clone().unwrap_or_else(|| format!("container {}", &container.pubkey().to_hex()[..8]))
 }
 
-fn profile(container: &Container) -> String {
+/// The same for the same facts: keys are in order, and what is not known is left out.
+fn profile(container: &Container, address: Option<&str>) -> String {
     let about = format!(
         "A container in an enclave. State: {}. Balance: {} sat. Image: {}. Check it before you trust it: \
          encli container verify {}",
@@ -117,7 +145,14 @@ fn profile(container: &Container) -> String {
         container.spec.image,
         container.pubkey().to_bech32().unwrap_or_default(),
     );
-    serde_json::json!({"name": shown_name(container), "about": about, "bot": true}).to_string()
+    let mut fields = BTreeMap::from([
+        ("about", Value::from(about)),
+        ("bot", Value::from(true)),
+        ("name", Value::from(shown_name(container))),
+    ]);
+    fields.extend(address.map(|address| ("lud16", Value::from(address))));
+    fields.extend(container.app.map(|app| ("app_pubkey", Value::from(app.to_hex()))));
+    serde_json::json!(fields).to_string()
 }
 
 fn note(container: &Container, data_kept_until: Option<UnixSecs>) -> String {

@@ -108,6 +108,12 @@ async fn resolve<'c>(
     let reference: Reference = params.docker.parse().map_err(|e: crate::image::ReferenceError| {
         Failure::new(Code::ImageReferenceInvalid, format!("docker: {e}"))
     })?;
+    if let Some(login) = &secrets.registry
+        && !login.is_at(reference.registry())
+    {
+        let message = "secrets: registry: the account is at another registry than the image";
+        return Err(Failure::new(Code::SecretsInvalid, message));
+    }
     let reference = reference.with_login(secrets.registry.clone());
     let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(params.units));
     let asking = super::ask_registry(ctx, caller)?;

@@ -88,10 +88,12 @@ pub(crate) async fn call(
         "unpin" => reply(&api.pin(&caller, &pubkey()?, false)?),
         "upgrades" => reply(&api.upgrades(&caller, &pubkey()?)?),
         "transfer" => reply(&api.transfer(&caller, &parse_params::<TransferParams>(&params)?).await?),
+        "accept_transfer" => reply(&api.accept_transfer(&caller, &pubkey()?).await?),
+        "cancel_transfer" => reply(&api.cancel_transfer(&caller, &pubkey()?).await?),
         _ => Err(Failure::new(
             Code::MethodUnknown,
             "no such method; there are ping, price, quote, launch, info, status, list, logs, stats, events, receipts, set_env, \
-             topup, withdraw, pause, resume, exec, transfer, upgrade, \
+             topup, withdraw, pause, resume, exec, transfer, accept_transfer, cancel_transfer, upgrade, \
              pin, unpin, upgrades, terminate",
         )),
     }

@@ -147,13 +147,20 @@ impl Api {
             return Err(Failure::new(Code::StateRefused, message));
         }
         let wait = Duration::from_secs(u64::from(params.timeout_secs));
-        let ran = ctx.runtime.exec(place, params.command.clone(), wait).await;
+        let is_owner = || {
+            let now = ctx.store.container(&params.pubkey).ok().flatten();
+            now.is_some_and(|now| now.owner() == Some(caller))
+        };
+        let ran = ctx.runtime.exec(place, params.command.clone(), wait, is_owner).await;
         ran.map_err(|e| exec_failure(&e, &params))
     }
 }
 
 fn exec_failure(error: &ExecError, params: &ExecParams) -> Failure {
     match error {
+        ExecError::NotAllowed => {
+            Failure::new(Code::NotOwner, "the container belongs to another key by now")
+        }
         ExecError::Busy => {
             Failure::new(Code::ServerBusy, "another command is under way; try again when it has ended")
         }

@@ -56,6 +56,7 @@ pub(super) fn status(ctx: &Context, container: &Container) -> Result<ContainerSt
         return Err(Failure::new(Code::NotFound, "there is no such container on this server"));
     };
     let waiting = matches!(container.state.phase, Phase::Waiting { .. });
+    let offer = ctx.store.offer_of(&container.pubkey(), ctx.clock.now());
     Ok(ContainerStatus {
         info: info(ctx, container),
         balance_msat: container.balance,
@@ -66,6 +67,7 @@ pub(super) fn status(ctx: &Context, container: &Container) -> Result<ContainerSt
         reason: container.reason.clone().or_else(|| reason(container)),
         manifest,
         salt,
+        offer: offer.map_err(|e| super::store_failure(&e))?,
         invoice: container.invoice.clone().filter(|_| waiting),
         limits_not_enforced: ctx.runtime.facts().not_enforced.clone(),
     })

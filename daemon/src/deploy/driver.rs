@@ -1,5 +1,6 @@
 //! The driver of one container.
 
+mod aside;
 mod env;
 mod owners;
 mod upgrading;
@@ -199,6 +200,7 @@ impl Driver {
                 None
             }
             Effect::Charge { period } => Some(billing::charge(&self.ctx, &self.container, period).await),
+            Effect::Readmit => Some(self.readmit()),
             Effect::Start => self.start().await,
             // Another may have this server's state, and run it already.
             Effect::Upgrade if !self.ctx.hold.may_act() => {
@@ -339,6 +341,9 @@ impl Driver {
     async fn wipe(&mut self) {
         self.cancel_launch().await;
         self.end_upgrade().await;
+        if let Err(e) = self.ctx.store.end_guest_wallet(&self.container.pubkey()) {
+            tracing::error!(container = %self.container.pubkey(), "its app's connection has not ended: {e}");
+        }
         self.owed.clear();
         if self.container.slot.is_none() {
             return;

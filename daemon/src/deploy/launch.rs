@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::image::{
     Digest, EnsureError, FetchError, ImageLimits, LoadError, LoadedImage, Reference, ResolveError,
 };
-use crate::runtime::RuntimeError;
+use crate::runtime::{RuntimeError, VolumeError};
 use crate::store::Container;
 
 /// How long a launch is tried again when it fails for a passing reason: the engine restarts, a registry
@@ -63,6 +63,14 @@ impl From<RuntimeError> for LaunchFailure {
             RuntimeError::NotHolding => Self { code: NOT_HOLDING, message: error.to_string(), passing: true },
             RuntimeError::ImageVolumes(_) => {
                 Self { code: "image_unsupported", message: error.to_string(), passing: false }
+            }
+            RuntimeError::Volume(VolumeError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::StorageFull =>
+            {
+                tracing::error!("a container could not be prepared: {error}");
+                let message =
+                    "the server has no room left for the container's volume or secrets; try another";
+                Self { code: "server_full", message: message.to_owned(), passing: true }
             }
             RuntimeError::Engine(_)
             | RuntimeError::Unsafe(_)

@@ -24,6 +24,7 @@ pub(super) struct Limits {
     statements: Mutex<RateLimiter<PublicKey>>,
     fetches: Mutex<RateLimiter<PublicKey>>,
     connections: Places,
+    wallets: Places,
     fetching: Places,
     fetching_in_all: Arc<Semaphore>,
 }
@@ -50,6 +51,7 @@ impl Limits {
             statements: Mutex::new(RateLimiter::new(config.statements)),
             fetches: Mutex::new(RateLimiter::new(config.fetches)),
             connections: Places::new(CONNECTIONS_PER_CONTAINER),
+            wallets: Places::new(1),
             fetching: Places::new(FETCHES_PER_CONTAINER),
             fetching_in_all: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
         }
@@ -74,6 +76,13 @@ impl Limits {
     /// Room for one more connection of this container; none if it has too many.
     pub(super) fn connection(&self, pubkey: PublicKey) -> Option<Place> {
         self.connections.take(pubkey)
+    }
+
+    /// This container's turn to ask for its connection to the wallet: one at a time.
+    pub(super) fn wallet(&self, pubkey: PublicKey) -> Result<Place, Refusal> {
+        self.wallets.take(pubkey).ok_or_else(|| {
+            Refusal::new(RefusalCode::RateLimited, "your connection is being looked for; wait a second")
+        })
     }
 
     /// Room for one more fetch of this container.

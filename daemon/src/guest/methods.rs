@@ -141,7 +141,7 @@ async fn carry_out(
         }
         Method::Wallet => {
             let NoParams {} = parse(params)?;
-            reply(&money::wallet(ctx, container)?)
+            reply(&money::wallet(guests, container).await?)
         }
         Method::DeriveKey => reply(&derive::derive(ctx.keys.secret_key(), container, &parse(params)?)?),
         Method::Attest => {

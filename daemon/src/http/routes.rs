@@ -223,8 +223,22 @@ pub(super) const ROUTES: &[Route] = &[
     post(
         "/v1/containers/{pubkey}/transfer",
         "transfer",
-        "Gives it to another key",
+        "Offers it to another key",
         Some(of_container::<TransferParams>),
+        shape::<ContainerStatus>,
+    ),
+    post(
+        "/v1/containers/{pubkey}/accept_transfer",
+        "accept_transfer",
+        "Takes it over, if it is offered to you",
+        None,
+        shape::<ContainerStatus>,
+    ),
+    post(
+        "/v1/containers/{pubkey}/cancel_transfer",
+        "cancel_transfer",
+        "Offers it no more",
+        None,
         shape::<ContainerStatus>,
     ),
 ];

@@ -98,10 +98,10 @@ impl Reference {
         }
     }
 
-    /// The same image, asked for with an account at its registry.
+    /// The same image, asked for with an account if that is at its registry: at any other it is not shown.
     #[must_use]
     pub fn with_login(mut self, login: Option<RegistryLogin>) -> Self {
-        self.login = login.map(Arc::new);
+        self.login = login.filter(|login| login.is_at(&self.registry)).map(Arc::new);
         self
     }
 

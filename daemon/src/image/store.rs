@@ -12,7 +12,7 @@ use super::error::{EnsureError, FetchError, LoadError, ResolveError};
 use super::fetch::fetch;
 use super::labels::labels;
 use super::limits::{ImageLimits, Platform};
-use super::load::{LoadedImage, Removal, find_loaded, load, remove_unused};
+use super::load::{LoadedImage, Removal, all_loaded, find_loaded, load, remove_unused};
 use super::reference::Reference;
 use super::registry::RegistryClient;
 use super::resolve::{PinnedImage, resolve};
@@ -111,6 +111,14 @@ impl ImageStore {
     /// [`LoadError::Engine`] if the engine does not answer.
     pub async fn labels(&self, config_digest: Digest) -> Result<Option<BTreeMap<String, String>>, LoadError> {
         labels(&self.docker, config_digest).await
+    }
+
+    /// The images that were loaded here, by the digests of their configurations.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] if the engine does not answer.
+    pub async fn all_loaded(&self) -> Result<Vec<Digest>, LoadError> {
+        all_loaded(&self.docker).await
     }
 
     /// Removes an image unless a container needs it.

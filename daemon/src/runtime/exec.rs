@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::ExecReply;
 use thiserror::Error;
+use tokio::sync::Notify;
 
 use super::error::is_status;
 use super::{Runtime, RuntimeError, plan};
@@ -28,6 +29,9 @@ pub enum ExecError {
     /// Another command runs in this container, or too many in all.
     #[error("another command is under way")]
     Busy,
+    /// The container is another's by now.
+    #[error("the container belongs to another key by now")]
+    NotAllowed,
     /// The container does not run.
     #[error("the container does not run")]
     NotRunning,
@@ -50,7 +54,10 @@ impl From<bollard::errors::Error> for ExecError {
 
 /// The containers in which a command runs.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<HashSet<PublicKey>>);
+pub(super) struct UnderWay {
+    all: Mutex<HashSet<PublicKey>>,
+    ended: Notify,
+}
 
 /// The right to run a command in a container, until it is dropped.
 #[derive(Debug)]
@@ -58,16 +65,31 @@ pub struct ExecPlace<'u>(&'u UnderWay, PublicKey);
 
 impl UnderWay {
     fn begin(&self, pubkey: PublicKey) -> Option<ExecPlace<'_>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = all.len() < UNDER_WAY_MAX && all.insert(pubkey);
         fits.then_some(())?;
         Some(ExecPlace(self, pubkey))
+    }
+
+    /// Waits until no command runs in this container.
+    async fn none(&self, pubkey: &PublicKey) {
+        loop {
+            // Heard of from here on, so that none ends between the look and the wait.
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if !self.all.lock().unwrap_or_else(PoisonError::into_inner).contains(pubkey) {
+                return;
+            }
+            ended.await;
+        }
     }
 }
 
 impl Drop for ExecPlace<'_> {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.ended.notify_waiters();
     }
 }
 
@@ -80,7 +102,13 @@ impl Runtime {
         self.execs.begin(container.pubkey()).ok_or(ExecError::Busy)
     }
 
-    /// Runs a program in the container of `place`, as its user, with its limits and without a shell.
+    /// Waits until no command runs in a container that was stopped: none that began before begins after.
+    pub async fn execs_ended(&self, pubkey: &PublicKey) {
+        self.execs.none(pubkey).await;
+    }
+
+    /// Runs a program in the container of `place`, as its user, with its limits and without a shell; not if
+    /// `is_allowed` says by then that it may not be.
     ///
     /// # Errors
     /// [`ExecError`].
@@ -89,7 +117,12 @@ impl Runtime {
         place: ExecPlace<'_>,
         command: Vec<String>,
         wait: Duration,
+        is_allowed: impl Fn() -> bool + Send,
     ) -> Result<ExecReply, ExecError> {
+        // Whoever takes the container over waits for this place, or has it taken over already.
+        if !is_allowed() {
+            return Err(ExecError::NotAllowed);
+        }
         let name = plan::container_name(&place.1);
         let options = CreateExecOptions {
             cmd: Some(command),
@@ -169,6 +202,18 @@ mod tests {
         kept.take(b"more");
         assert_eq!((kept.text().len(), kept.more), (OUTPUT_BYTES_MAX, true));
         assert!(kept.text().ends_with('y'));
+    }
+
+    #[tokio::test]
+    async fn end_of_a_command_is_waited_for() {
+        let (under_way, keys) = (UnderWay::default(), nostr::key::Keys::generate());
+        let (pubkey, soon) = (keys.public_key(), Duration::from_millis(20));
+        let other = under_way.begin(nostr::key::Keys::generate().public_key());
+        assert!(tokio::time::timeout(soon, under_way.none(&pubkey)).await.is_ok(), "none runs");
+        let place = under_way.begin(pubkey);
+        assert!(tokio::time::timeout(soon, under_way.none(&pubkey)).await.is_err(), "one runs");
+        let ((), ()) = tokio::join!(under_way.none(&pubkey), async { drop(place) });
+        drop(other);
     }
 
     #[test]

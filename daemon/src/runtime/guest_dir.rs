@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nostr::key::PublicKey;
 use protocol::guest::{SECRETS_NAME, SOCKET_NAME};
-use protocol::secrets::Secrets;
+use protocol::secrets::{SECRETS_BYTES_MAX, SECRETS_MAX, Secrets};
 use tokio::net::UnixListener;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -20,8 +20,15 @@ use super::{RuntimeError, VolumeError};
 
 /// Sockets that wait to be served: as many as containers start while the daemon is busy.
 const DOORS_MAX: usize = 256;
-/// Room for the secrets of all containers, with their folders.
-const TMPFS_OPTIONS: &str = "mode=0711,nosuid,nodev,noexec,size=64m";
+/// What memory is given out by: a file of one byte takes as much.
+const PAGE_BYTES: usize = 4_096;
+/// A container's folder at its largest: every secret in pages of its own, the largest of them twice while it is
+/// replaced, and a page for each folder, the socket and whatever the kernel needs to keep their names.
+const PAGES_PER_CONTAINER: usize = SECRETS_MAX + 2 * SECRETS_BYTES_MAX.div_ceil(PAGE_BYTES) + 1 + 4;
+/// Its files: the secrets, the one that is being replaced, the socket and two folders.
+const FILES_PER_CONTAINER: usize = SECRETS_MAX + 1 + 1 + 2;
+/// For the mount itself.
+const BESIDES: usize = 16;
 
 /// A container's socket, to be served until `closed`.
 #[derive(Debug)]
@@ -44,15 +51,25 @@ pub(super) struct GuestDirs {
 }
 
 impl GuestDirs {
-    /// Makes the folder, in memory; a server that restarts finds it with its containers' sockets in it.
+    /// Makes the folder, in memory, with room for so many containers; a server that restarts finds it with its
+    /// containers' sockets in it, and may have been configured for more of them.
     pub(super) async fn set_up(
         dir: &Path,
         root_uid: u32,
+        containers: u16,
     ) -> Result<(Self, mpsc::Receiver<Door>), VolumeError> {
         at(dir, std::fs::create_dir_all(dir))?;
-        if !is_mounted(dir)? {
+        let options = options(containers);
+        if is_mounted(dir)? {
             let mut mount = Command::new("mount");
-            mount.args(["-t", "tmpfs", "-o", TMPFS_OPTIONS, "enclaved"]).arg(dir);
+            mount.arg("-o").arg(format!("remount,{options}")).arg(dir);
+            // The kernel makes it no smaller than what is in it, which has room already.
+            if let Err(e) = run("mount", &mut mount).await {
+                tracing::warn!("the folders of containers keep the size that they have: {e}");
+            }
+        } else {
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &options, "enclaved"]).arg(dir);
             run("mount", &mut mount).await?;
         }
         let (doors, doors_rx) = mpsc::channel(DOORS_MAX);
@@ -126,5 +143,57 @@ impl GuestDirs {
     }
 }
 
+/// Memory is taken as it is used, not when it is mounted.
+fn options(containers: u16) -> String {
+    let containers = usize::from(containers);
+    let bytes = (containers * PAGES_PER_CONTAINER + BESIDES) * PAGE_BYTES;
+    let files = containers * FILES_PER_CONTAINER + BESIDES;
+    format!("mode=0711,nosuid,nodev,noexec,size={bytes},nr_inodes={files}")
+}
+
 /// Not a name that a secret can have.
 const NEW: &str = ".new";
+
+#[cfg(test)]
+mod tests {
+    use protocol::statement::Base64;
+
+    use super::*;
+
+    /// Memory that these take, in pages, each written anew while all others are there.
+    fn pages(secrets: &Secrets) -> usize {
+        let each: Vec<_> = secrets.contents().map(|(_, bytes)| bytes.len().div_ceil(PAGE_BYTES)).collect();
+        each.iter().sum::<usize>() + each.iter().max().copied().unwrap_or_default()
+    }
+
+    #[test]
+    fn whatever_secrets_a_launch_may_have_fit_for_every_container() {
+        let named = |sizes: &[usize]| {
+            let file = |(n, size): (usize, &usize)| (format!("{n:03}"), Base64(vec![7; *size]));
+            let secrets =
+                Secrets { files: sizes.iter().enumerate().map(file).collect(), ..Secrets::default() };
+            secrets.check().unwrap();
+            secrets
+        };
+        // One that is as large as all may be; as many as there may be; and all but one just over a page.
+        let all = SECRETS_BYTES_MAX - 3;
+        let many = vec![SECRETS_BYTES_MAX / SECRETS_MAX - 3; SECRETS_MAX];
+        let mut uneven = vec![1; SECRETS_MAX - 5];
+        uneven.extend([PAGE_BYTES + 1; 5]);
+        for sizes in [vec![all], many, uneven] {
+            let used = pages(&named(&sizes)) + 4;
+            assert!(used <= PAGES_PER_CONTAINER, "{used} pages for {} secrets", sizes.len());
+        }
+        let value = |options: &str, name: &str| -> usize {
+            let found = options.split(',').find_map(|option| option.strip_prefix(name));
+            found.unwrap().parse().unwrap()
+        };
+        for containers in [1, 212, 250, u16::MAX] {
+            let options = options(containers);
+            let count = usize::from(containers);
+            assert!(value(&options, "size=") >= count * PAGES_PER_CONTAINER * PAGE_BYTES);
+            assert!(value(&options, "nr_inodes=") >= count * (SECRETS_MAX + 4));
+        }
+        assert!(value(&options(250), "size=") > 64 << 20, "what there was before was too small");
+    }
+}

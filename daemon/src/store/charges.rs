@@ -74,6 +74,25 @@ impl Store {
         Ok(())
     }
 
+    /// Records by which payment a charge was settled whose invoice is not known any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn save_charge_hash(
+        &self,
+        pubkey: &PublicKey,
+        period: u64,
+        payment_hash: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE charges SET payment_hash = ?3
+                   WHERE pubkey = ?1 AND period = ?2 AND preimage IS NULL";
+        let period = i64::try_from(period).unwrap_or(i64::MAX);
+        match self.lock().execute(sql, params![pubkey.to_bytes(), period, payment_hash])? {
+            0 => Err(StoreError::Missing),
+            _ => Ok(()),
+        }
+    }
+
     /// Records that a charge is paid, and its receipt.
     ///
     /// # Errors

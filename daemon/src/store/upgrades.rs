@@ -12,11 +12,7 @@ use units::UnixSecs;
 use super::containers::{from_json, secs, to_json};
 use super::image_part::ImagePart;
 use super::record::Spec;
-use super::{Store, StoreError};
-
-/// Releases that failed are remembered so that they are not tried again; more than this cannot be told
-/// from an attack by the signers, and the oldest may be.
-const FAILED_KEPT_MAX: u32 = 500;
+use super::{Store, StoreError, guest_wallets, releases};
 
 /// Where an upgrade came from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -186,74 +182,49 @@ impl Store {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // What nobody is to blame for may be tried again.
         let sql = "UPDATE upgrades SET outcome = ?2, ended_at = ?3, code = ?4, message = ?5, intent = NULL,
-                       digest = CASE WHEN ?6 THEN digest END
+                       digest = CASE WHEN ?6 THEN digest END, barred = ?7
                    WHERE id = ?1 AND outcome = 'open'";
-        let is_final = match outcome {
-            UpgradeOutcome::Done | UpgradeOutcome::RolledBack => true,
-            UpgradeOutcome::Refused => !why.is_some_and(|why| is_passing(&why.code)),
-            UpgradeOutcome::Cancelled | UpgradeOutcome::Open => false,
+        let (was_tried, barred) = match outcome {
+            UpgradeOutcome::Done | UpgradeOutcome::RolledBack => (true, false),
+            UpgradeOutcome::Refused => {
+                (false, open.release.is_some() && !why.is_some_and(|why| releases::is_passing(&why.code)))
+            }
+            UpgradeOutcome::Cancelled | UpgradeOutcome::Open => (false, false),
         };
         let (code, message) = why.map(|why| (&why.code, &why.message)).unzip();
         let changed =
-            tx.execute(sql, params![open.id, outcome.as_str(), secs(now), code, message, is_final])?;
+            tx.execute(sql, params![open.id, outcome.as_str(), secs(now), code, message, was_tried, barred])?;
         if changed == 0 {
             return Err(StoreError::Missing);
         }
         if let Some(part) = part {
             replace_image(&tx, &open.pubkey, part)?;
         }
-        forget_old(&tx, &open.pubkey)?;
+        match outcome {
+            UpgradeOutcome::Done => releases::another_image_runs(&tx, &open.pubkey)?,
+            UpgradeOutcome::Refused => releases::fold(&tx, open.id)?,
+            UpgradeOutcome::Open | UpgradeOutcome::RolledBack | UpgradeOutcome::Cancelled => {}
+        }
+        releases::forget_old(&tx, &open.pubkey)?;
         tx.commit()?;
         Ok(())
     }
 
-    /// Puts on record that a release is not taken, once for each reason; true if it was not known before.
+    /// The images that containers run or may have to run again, and those that upgrades under way bring or may
+    /// go back to: the digests of their configurations.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn refuse_release(
-        &self,
-        pubkey: &PublicKey,
-        release: &ReleaseRef,
-        image: &str,
-        why: &StateReason,
-        now: UnixSecs,
-    ) -> Result<bool, StoreError> {
-        let mut connection = self.lock();
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let digest = Some(&release.digest).filter(|_| !is_passing(&why.code));
-        let inserted = tx.execute(
-            "INSERT INTO upgrades (pubkey, at, ended_at, outcome, image, version, release_id, digest, code, message)
-             SELECT ?1, ?2, ?2, 'refused', ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (
-                 SELECT 1 FROM upgrades
-                 WHERE pubkey = ?1 AND release_id = ?5 AND outcome = 'refused' AND code = ?7
-                     AND digest IS ?6)",
-            params![
-                pubkey.to_bytes(),
-                secs(now),
-                image,
-                release.version,
-                release.id,
-                digest,
-                why.code,
-                why.message
-            ],
-        )?;
-        forget_old(&tx, pubkey)?;
-        tx.commit()?;
-        Ok(inserted > 0)
-    }
-
-    /// What the releases approve that were tried on a container, or found unfit for it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn tried_releases(&self, pubkey: &PublicKey) -> Result<BTreeSet<String>, StoreError> {
+    pub fn needed_images(&self) -> Result<BTreeSet<String>, StoreError> {
+        let living = self.containers()?.into_iter().filter(|container| !container.state.is_over());
+        let mut needed: BTreeSet<String> = living.map(|container| container.spec.config_digest).collect();
         let connection = self.lock();
-        let sql = "SELECT digest FROM upgrades WHERE pubkey = ?1 AND digest IS NOT NULL";
-        let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([pubkey.to_bytes()], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut statement = connection.prepare("SELECT intent FROM upgrades WHERE outcome = 'open'")?;
+        for text in statement.query_map([], |row| row.get::<_, String>(0))? {
+            let intent: UpgradeIntent = from_json("upgrade", &text?)?;
+            needed.extend([intent.from.config_digest, intent.to.config_digest]);
+        }
+        Ok(needed)
     }
 
     /// What was decided about a container's image, newest first.
@@ -282,24 +253,6 @@ impl Store {
         rows.collect()
     }
 
-    /// Holds a container at its image, or lets it go; then releases that failed may be tried again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn save_pinned(&self, pubkey: &PublicKey, pinned: bool) -> Result<(), StoreError> {
-        let mut connection = self.lock();
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let key = pubkey.to_bytes();
-        if tx.execute("UPDATE containers SET pinned = ?2 WHERE pubkey = ?1", params![key, pinned])? == 0 {
-            return Err(StoreError::Missing);
-        }
-        if !pinned {
-            tx.execute("UPDATE upgrades SET digest = NULL WHERE pubkey = ?1 AND outcome <> 'open'", [key])?;
-        }
-        tx.commit()?;
-        Ok(())
-    }
-
     /// True if the owner holds a container at its image.
     ///
     /// # Errors
@@ -309,11 +262,6 @@ impl Store {
         let pinned = self.lock().query_row(sql, [pubkey.to_bytes()], |row| row.get(0)).optional()?;
         pinned.ok_or(StoreError::Missing)
     }
-}
-
-/// True for a reason that says nothing of the image: the same may go well a little later.
-fn is_passing(code: &str) -> bool {
-    matches!(code, "registry_unreachable" | "internal" | "server_busy")
 }
 
 fn time(secs: i64) -> UnixSecs {
@@ -334,19 +282,14 @@ fn replace_image(tx: &Transaction<'_>, pubkey: &PublicKey, part: &ImagePart) -> 
     let text: Option<String> =
         tx.query_row("SELECT spec FROM containers WHERE pubkey = ?1", [key], |row| row.get(0)).optional()?;
     let spec: Spec = from_json("spec", &text.ok_or(StoreError::Missing)?)?;
+    // What an image was given is not another's.
+    if spec.config_digest != part.config_digest {
+        guest_wallets::end(tx, pubkey)?;
+    }
     let spec = spec.with_image(part).map_err(|e| StoreError::malformed("manifest", e))?;
     tx.execute("UPDATE containers SET spec = ?2 WHERE pubkey = ?1", params![key, to_json("spec", &spec)?])?;
     Ok(spec)
 }
 
-/// Owners see the newest; releases that failed are remembered for longer.
-fn forget_old(tx: &Transaction<'_>, pubkey: &PublicKey) -> Result<(), StoreError> {
-    let sql = "DELETE FROM upgrades WHERE pubkey = ?1 AND outcome <> 'open' AND (digest IS NULL OR ?3)
-                   AND id NOT IN (SELECT id FROM upgrades WHERE pubkey = ?1 ORDER BY id DESC LIMIT ?2)";
-    tx.execute(sql, params![pubkey.to_bytes(), UPGRADES_MAX, false])?;
-    tx.execute(sql, params![pubkey.to_bytes(), FAILED_KEPT_MAX, true])?;
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,11 +10,11 @@ use protocol::rpc::enclaved::{StateReason, UpgradeOutcome};
 use thiserror::Error;
 use units::Stopwatch;
 
-use super::{because, health, tell_end};
+use super::{because, health, images, tell_end};
 use crate::checkpoint::Step;
 use crate::context::Context;
 use crate::deploy::launch::{self, LaunchFailure};
-use crate::image::Digest;
+use crate::guest_wallets;
 use crate::runtime::RuntimeError;
 use crate::store::{Container, OpenUpgrade, Probe, StoreError};
 
@@ -69,7 +69,7 @@ pub(crate) async fn carry_on(ctx: &Context, pubkey: &PublicKey) -> Result<(), Sw
         };
         if !swap.follow(told).await? {
             metrics::histogram!("upgrade_seconds").record(took.elapsed().as_secs_f64());
-            swap.forget_images().await;
+            images::forget(ctx, [&swap.open.intent.from, &swap.open.intent.to]).await;
             return Ok(());
         }
         if swap.open.intent.stage == (Stage::Trying { tries: 0 }) {
@@ -96,6 +96,7 @@ pub(crate) async fn abandon(ctx: &Context, pubkey: &PublicKey) -> Result<(), Swa
         swap.roll_back().await?;
         told = Told::Done;
     }
+    images::forget(ctx, [&swap.open.intent.from, &swap.open.intent.to]).await;
     Ok(())
 }
 
@@ -103,7 +104,7 @@ pub(crate) async fn abandon(ctx: &Context, pubkey: &PublicKey) -> Result<(), Swa
 ///
 /// # Errors
 /// [`SwapError::Store`].
-pub(crate) fn end(
+pub(crate) async fn end(
     ctx: &Context,
     pubkey: &PublicKey,
     outcome: UpgradeOutcome,
@@ -112,6 +113,7 @@ pub(crate) fn end(
     let Some(swap) = Swap::find(ctx, pubkey)? else { return Ok(()) };
     ctx.store.end_upgrade(&swap.open, outcome, Some(why), None, ctx.clock.now())?;
     tell_end(ctx, &swap.container, &swap.open.intent.to.image, outcome, Some(why));
+    images::forget(ctx, [&swap.open.intent.from, &swap.open.intent.to]).await;
     Ok(())
 }
 
@@ -205,6 +207,10 @@ impl<'c> Swap<'c> {
 
     /// The new image runs, on the volume itself, until it is healthy or not.
     async fn run_on_trial(&mut self) -> Told {
+        // What the image before was given has ended on record. A wallet that is silent hears of it later.
+        if let Err(e) = guest_wallets::end_others(self.ctx, &self.container).await {
+            tracing::warn!(container = %self.container.pubkey(), "connections of its app: {e}");
+        }
         let trying = Stopwatch::start();
         let failure = loop {
             match self.start_new().await {
@@ -267,20 +273,5 @@ impl<'c> Swap<'c> {
         self.ctx.runtime.restore_volume(&self.container, self.open.id, had_volume).await?;
         self.ctx.checkpoints.reach(Step::UpgradeRestored, &self.subject()).await;
         Ok(())
-    }
-
-    /// Removes the image that is not the container's any more, unless another container needs it. Images
-    /// are only kept to save fetching them again, so nothing hangs on it.
-    async fn forget_images(&self) {
-        let Ok(Some(now)) = self.ctx.store.container(&self.container.pubkey()) else { return };
-        for part in [&self.open.intent.from, &self.open.intent.to] {
-            let Ok(digest) = part.config_digest.parse::<Digest>() else { continue };
-            if part.config_digest == now.spec.config_digest {
-                continue;
-            }
-            if let Err(e) = self.ctx.images.remove_unused(digest).await {
-                tracing::warn!(image = part.image, "not removed: {e}");
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@ use lifecycle::upgrade::choose;
 use protocol::manifest::Upgrade;
 use protocol::nec::Env;
 use protocol::nec::image_release::{ImageLabels, ImageRelease, ImageReleaseError};
+use protocol::rpc::Code;
 use protocol::rpc::enclaved::StateReason;
 use thiserror::Error;
 
@@ -56,6 +57,10 @@ enum Unfit {
     Release(#[from] ImageReleaseError),
     #[error("the image's configuration is not the one that the release names")]
     Digest,
+    /// The signatures cover what the image is, not where it lies: a single signer would have this server ask
+    /// any registry, and show it the owner's account there.
+    #[error("the release says that the image is at {found}, and the running one is of {wanted}")]
+    Elsewhere { wanted: String, found: String },
 }
 
 impl Unfit {
@@ -66,6 +71,7 @@ impl Unfit {
             Self::Labels(_) | Self::Health(_) => "labels_invalid",
             Self::Release(error) => error.code(),
             Self::Digest => "image_mismatch",
+            Self::Elsewhere { .. } => "image_elsewhere",
         }
     }
 }
@@ -111,7 +117,8 @@ async fn look(fleet: &Fleet, container: &Container) -> Result<(), LookError> {
     let events = releases::fetch(ctx, &running).await?;
     let env = ctx.attestor.current().await?.env;
     let Found { fit, refused } = releases::judge(&events, &running, (env == Env::Prod).then_some(env));
-    for one in &refused {
+    let tried = ctx.store.tried_releases(&pubkey, again_secs(ctx), ctx.clock.now())?;
+    for one in refused.iter().filter(|one| !tried.releases.contains(&one.release.id)) {
         let why = because(one.error.code(), one.error.to_string());
         refuse(ctx, container, &one.release, &one.image, &why)?;
     }
@@ -124,11 +131,16 @@ async fn take_newest(fleet: &Fleet, container: &Container, fit: &[ImageRelease])
     let ctx = fleet.context();
     let pubkey = container.pubkey();
     let candidates = releases::candidates(fit);
-    let mut tried = ctx.store.tried_releases(&pubkey)?;
+    let mut tried = ctx.store.tried_releases(&pubkey, again_secs(ctx), ctx.clock.now())?;
     // Each turn either ends it or rules one out.
     for _ in 0..fit.len() {
-        let choice = choose(&candidates, |digest| tried.contains(digest));
+        let choice = choose(&candidates, |number| {
+            fit.get(number).is_none_or(|one| tried.has(&releases::reference(one)))
+        });
         for release in choice.ambiguous.iter().filter_map(|number| fit.get(*number)) {
+            if !tried.releases.insert(release.id().to_hex()) {
+                continue;
+            }
             let message = format!("two images were released as version {}", release.version());
             let why = because("version_ambiguous", message);
             refuse(ctx, container, &releases::reference(release), release.image(), &why)?;
@@ -139,7 +151,12 @@ async fn take_newest(fleet: &Fleet, container: &Container, fit: &[ImageRelease])
             Ok(order) => {
                 match fleet.upgrade(&pubkey, order).await {
                     Ok(()) => {}
-                    // It fits another time, or not at all.
+                    // Nothing that the release could be blamed for.
+                    Err(CommandError::NotNow {
+                        code: Code::Pinned | Code::UpgradeOpen | Code::NotHolding,
+                        ..
+                    }) => {}
+                    // It does not fit.
                     Err(CommandError::NotNow { code, message }) => {
                         refuse(
                             ctx,
@@ -156,7 +173,7 @@ async fn take_newest(fleet: &Fleet, container: &Container, fit: &[ImageRelease])
             Err(unfit) => {
                 let why = because(unfit.code(), unfit.to_string());
                 refuse(ctx, container, &reference, release.image(), &why)?;
-                tried.insert(reference.digest);
+                tried.releases.insert(reference.id);
             }
         }
     }
@@ -166,9 +183,17 @@ async fn take_newest(fleet: &Fleet, container: &Container, fit: &[ImageRelease])
 /// Fetches what the image of a release says of itself, and checks it, before any layer is fetched.
 async fn order(ctx: &Context, container: &Container, release: &ImageRelease) -> Result<Order, Unfit> {
     let reference: Reference = release.image().parse()?;
+    check_place(&container.spec.image.parse()?, &reference)?;
     let image = owner::resolve(ctx, container, &reference).await?;
     check_image(release, &image)?;
     Ok(Order::new(image, Cause::Release(SignedRelease(releases::reference(release))))?)
+}
+
+/// An image follows in the repository of the one that runs.
+fn check_place(running: &Reference, released: &Reference) -> Result<(), Unfit> {
+    let place = |image: &Reference| format!("{}/{}", image.registry(), image.repository());
+    let (wanted, found) = (place(running), place(released));
+    if wanted == found { Ok(()) } else { Err(Unfit::Elsewhere { wanted, found }) }
 }
 
 fn check_image(release: &ImageRelease, image: &PinnedImage) -> Result<(), Unfit> {
@@ -181,6 +206,11 @@ fn check_image(release: &ImageRelease, image: &PinnedImage) -> Result<(), Unfit>
     }
     let labels = ImageLabels::read(&image.spec().labels)?;
     Ok(release.check_image(&labels)?)
+}
+
+/// How long a release waits that failed for a passing reason, the first time.
+fn again_secs(ctx: &Context) -> u64 {
+    ctx.config.upgrade.poll_secs
 }
 
 /// Puts on record that a release is not taken; the owner hears of it once.
@@ -199,4 +229,27 @@ fn refuse(
         ctx.store.note(&pubkey, now, "release_refused", &text)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn released_image_lies_where_the_running_one_does() {
+        let image = |place: &str| format!("{place}@sha256:{}", "ab".repeat(32)).parse::<Reference>().unwrap();
+        let running = image("registry.example:5000/team/app");
+        assert!(check_place(&running, &image("docker://registry.example:5000/team/app")).is_ok());
+        for elsewhere in [
+            "registry.example/team/app",
+            "registry.example:5001/team/app",
+            "evil.example/team/app",
+            "registry.example:5000/team/app2",
+            "registry.example:5000/team",
+            "team/app",
+        ] {
+            let unfit = check_place(&running, &image(elsewhere)).unwrap_err();
+            assert_eq!(unfit.code(), "image_elsewhere", "{elsewhere}");
+        }
+    }
 }

@@ -4,22 +4,26 @@ mod abuse;
 mod host;
 mod secrets;
 mod set_env;
+mod transfer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use devnet::world::World;
 use nostr::key::{Keys, PublicKey};
 use protocol::guest::{Fetched, GuestInfo};
 use protocol::nec::VerifiedStatement;
-use protocol::nwc::{GetBalance, PayInvoice};
-use protocol::rpc::enclaved::{ReceiptPage, ReceiptParams};
+use protocol::nwc::{ConnectionUri, GetBalance, ListConnections, PayInvoice};
+use protocol::rpc::enclaved::{ReceiptPage, ReceiptParams, TopupReply};
 use protocol::statement::merkle::Hash;
 use protocol::statement::{Claim, FetchedRequest, StatementProof};
+use relay::nwc::{NwcClient, NwcError};
 use relay::rpc::RpcError;
 use serde_json::json;
 use transport::GuestSocket;
-use units::Msat;
+use units::{Msat, SystemClock};
 
 use crate::in_world::{calm, in_world};
 use crate::netns::engine_name;
@@ -135,17 +139,52 @@ async fn known(world: &World, alice: &Stranger, pubkey: &PublicKey, url: &str) -
     Ok(())
 }
 
-/// The container's account is the one that pays for it, and its app can spend from it.
+/// The app spends from the account that pays for its container, by a key of its own that can do nothing else.
 async fn paid(world: &World, alice: &Stranger, pubkey: &PublicKey) -> Result<()> {
     let uri = socket(world, pubkey).wallet().await?;
-    let keys = Keys::parse(&hex::encode(**uri.secret()))?;
-    assert_eq!((keys.public_key(), uri.wallet()), (*pubkey, world.wallet_tag().await?.service));
-    world.fund(&keys, Msat::new(7_000)).await?;
-    let wallet = world.wallet(&keys).await?;
-    assert_eq!(wallet.call(&keys, &GetBalance {}, SOON).await?.balance, Msat::new(7_000));
+    let secret = hex::encode(**uri.secret());
+    let app = Keys::parse(&secret)?;
+    assert_ne!(app.public_key(), *pubkey, "it is the container's own key");
+    assert_ne!(uri.wallet(), world.wallet_tag().await?.service, "it is no connection");
+    let again = socket(world, pubkey).wallet().await?;
+    assert!(again.secret() == uri.secret() && again.wallet() == uri.wallet(), "one at a time");
+    let topup: TopupReply = alice.call("topup", json!({"pubkey": pubkey, "amount_msat": 7_000})).await?;
+    alice.pay(&topup.invoice.invoice).await?;
+    let wallet = connect(world, &uri).await?;
+    assert_eq!(wallet.call(&app, &GetBalance {}, SOON).await?.balance, Msat::new(7_000));
     let invoice = alice.invoice(2_000).await?;
-    wallet.call(&keys, &PayInvoice::of(invoice), SOON).await?;
-    assert!(wallet.call(&keys, &GetBalance {}, SOON).await?.balance <= Msat::new(5_000));
+    wallet.call(&app, &PayInvoice::of(invoice), SOON).await?;
+    assert!(wallet.call(&app, &GetBalance {}, SOON).await?.balance <= Msat::new(5_000));
+    // Who else uses the account is not the app's to say.
+    let refused = wallet.call(&app, &ListConnections {}, SOON).await.unwrap_err();
+    assert!(matches!(refused, NwcError::Wallet(_)), "{refused}");
+    // By its own key alone it is an account like any other: the container's is not its.
+    let own = world.wallet(&app).await?.call(&app, &GetBalance {}, SOON).await?;
+    assert_eq!(own.balance, Msat::ZERO);
+    let log = world.daemon_log()?;
+    assert!(!log.contains(&secret) && !log.contains("nostr+walletconnect"));
+    for file in ["state.db", "state.db-wal"] {
+        let bytes = std::fs::read(world.state_dir().join(file)).unwrap_or_default();
+        let shows = |needle: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
+        assert!(!shows(secret.as_bytes()) && !shows(uri.secret().as_slice()), "{file} holds it in clear");
+    }
+    Ok(())
+}
+
+/// A client of the wallet by this connection.
+async fn connect(world: &World, uri: &ConnectionUri) -> Result<NwcClient> {
+    let app = Keys::parse(&hex::encode(**uri.secret()))?;
+    Ok(NwcClient::for_one(world.pool().await?, uri.wallet(), &app, Arc::new(SystemClock)).await?.0)
+}
+
+/// Asks the wallet by the connection of an app, as whoever has the string can.
+///
+/// # Errors
+/// When the wallet does not serve it.
+pub(crate) async fn app_wallet(world: &World, uri: &ConnectionUri) -> Result<()> {
+    let app = Keys::parse(&hex::encode(**uri.secret()))?;
+    // A wallet that does not know it any more may say nothing at all.
+    connect(world, uri).await?.call(&app, &GetBalance {}, Duration::from_secs(5)).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod by_release;
 mod crash;
 mod cut_short;
 mod outgrown;
+mod receipts;
 mod volume;
 
 pub(crate) use app::{App, ended};

@@ -212,8 +212,16 @@ impl View for Executed {
 /// [`Failure`].
 pub(crate) async fn transfer(ctx: &Context, args: &ContainerTransfer) -> Result<Status, Failure> {
     let (home, remote) = connect(ctx, &args.container).await?;
-    let _doing = ctx.progress.begin(format!("giving it to {}", npub(&args.to)));
-    let params = TransferParams { pubkey: args.container.npub, owner: args.to };
-    let status: ContainerStatus = remote.command("transfer", &params, remote.wait()).await?;
+    let pubkey = args.container.npub;
+    let status: ContainerStatus = match args.to {
+        Some(owner) => {
+            let _doing = ctx.progress.begin(format!("offering it to {}", npub(&owner)));
+            remote.command("transfer", &TransferParams { pubkey, owner }, remote.wait()).await?
+        }
+        None => {
+            let _doing = ctx.progress.begin("taking the offer back");
+            remote.command("cancel_transfer", &ContainerParams { pubkey }, remote.wait()).await?
+        }
+    };
     Ok(Status::new(status, &home))
 }

@@ -12,6 +12,7 @@ use service::SecretRef;
 
 use crate::args::{Deploy, Unseen};
 use crate::error::Failure;
+use crate::image::{DOCKER_HUB, ImageName};
 use crate::{key, secrets};
 
 /// The parameters of the launch, with a salt of our own. They are judged by the rules of the launch
@@ -71,11 +72,17 @@ pub(super) fn hidden_of_launch(args: &Deploy) -> Result<Secrets, Failure> {
         let password = secrets::read(option, &secrets::place(option, &place.0)?)?;
         // A file ends with a line break that belongs to no password.
         let password = password.expose().trim_end().to_owned();
-        let (username, realm) = (username.clone(), args.registry_realm.clone());
-        hidden.registry = Some(RegistryLogin { username, password, realm });
+        let host = ImageName::of(&args.image).registry().to_owned();
+        let realm = args.registry_realm.clone().or_else(|| token_host(&host));
+        hidden.registry = Some(RegistryLogin { host, username: username.clone(), password, realm });
     }
     hidden.check()?;
     Ok(hidden)
+}
+
+/// Docker's own registry has its tokens handed out by a host of another name.
+fn token_host(registry: &str) -> Option<String> {
+    (registry == DOCKER_HUB).then(|| "auth.docker.io".to_owned())
 }
 
 /// What only the container is to see. It is checked by the rules of the launch, and sealed later, when it

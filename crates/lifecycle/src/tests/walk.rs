@@ -22,6 +22,7 @@ enum Action {
     CrashAndRestart { down_secs: u64, lose_effects: bool },
     NextLaunchFails,
     UnitsFree(bool),
+    CapacityLost,
     UpgradeReady,
     UpgradeEnds,
 }
@@ -50,6 +51,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             .prop_map(|(down_secs, lose_effects)| Action::CrashAndRestart { down_secs, lose_effects }),
         1 => Just(Action::NextLaunchFails),
         1 => any::<bool>().prop_map(Action::UnitsFree),
+        1 => Just(Action::CapacityLost),
         2 => Just(Action::UpgradeReady),
         1 => Just(Action::UpgradeEnds),
     ];
@@ -74,6 +76,10 @@ struct World {
     /// Seconds that the process ran, and seconds of service that were bought or given back.
     ran_secs: u64,
     owed_secs: u64,
+    /// Seconds in which it was entitled to its units while the server was there, and how often it was let back
+    /// in with paid time left.
+    entitled_secs: u64,
+    readmitted: u64,
 }
 
 impl World {
@@ -93,6 +99,8 @@ impl World {
             periods_charged: std::collections::BTreeSet::new(),
             ran_secs: 0,
             owed_secs: 0,
+            entitled_secs: 0,
+            readmitted: 0,
         }
     }
 
@@ -120,6 +128,13 @@ impl World {
                 Some(Event::Launched)
             }
             Effect::Charge { period } => Some(self.charge(period)),
+            Effect::Readmit if self.units_free => {
+                // Rounded up.
+                self.readmitted += 1;
+                self.owed_secs += 1;
+                Some(Event::Readmitted)
+            }
+            Effect::Readmit => Some(Event::NoUnits),
             Effect::Start => {
                 assert!(self.data_exists && !self.replacing, "a start needs the data, one image's");
                 self.process_runs = true;
@@ -180,6 +195,9 @@ impl World {
             if self.process_runs {
                 self.ran_secs += until.secs_since(self.now);
             }
+            if self.state.phase == Phase::Deployed {
+                self.entitled_secs += until.secs_since(self.now);
+            }
             self.now = until;
             self.feed(Event::Tick);
             self.invariants();
@@ -221,6 +239,7 @@ impl World {
             }
             Action::NextLaunchFails => self.launch_fails = true,
             Action::UnitsFree(free) => self.units_free = free,
+            Action::CapacityLost => self.feed(Event::CapacityLost),
             Action::UpgradeReady => self.feed(Event::UpgradeReady),
             Action::UpgradeEnds => {
                 if std::mem::take(&mut self.replacing) {
@@ -262,6 +281,21 @@ impl World {
             self.ran_secs,
             self.owed_secs
         );
+        // To the second: time left is what was bought, less what was had.
+        let left = match state.phase {
+            Phase::Deployed => Some(i128::from(state.paid_until.0) - i128::from(self.now.0)),
+            Phase::Paused { since } => Some(i128::from(state.paid_until.0) - i128::from(since.0)),
+            _ => None,
+        };
+        if let Some(left) = left {
+            let bought = state.next_period * POLICY.period_secs + self.readmitted;
+            assert_eq!(
+                left,
+                i128::from(bought) - i128::from(self.entitled_secs),
+                "{state:?} at {}",
+                self.now
+            );
+        }
         assert_eq!(self.replacing, state.upgrading, "{state:?}");
         assert!(!state.upgrading || state.should_run(), "upgraded without being entitled: {state:?}");
         if state.is_over() {
@@ -292,5 +326,23 @@ proptest! {
         world.pass(pause_secs);
         world.act(Action::TopUp(top_up));
         prop_assert!(world.process_runs && world.state.paid_until > world.now);
+    }
+
+    /// Whoever stands aside gets what it paid for, with nothing on its balance and whatever else it could not pay.
+    #[test]
+    fn paid_time_survives_standing_aside(ran in 1_u64..90, aside in 1_u64..5_000) {
+        let mut world = World::new();
+        world.act(Action::PayInvoice);
+        world.pass(ran);
+        let left = world.state.paid_until.secs_since(world.now);
+        world.act(Action::UnitsFree(false));
+        world.act(Action::CapacityLost);
+        world.pass(aside);
+        prop_assert!(!world.process_runs && world.data_exists && world.balance == 0);
+        world.act(Action::UnitsFree(true));
+        world.pass(POLICY.poll_secs);
+        prop_assert!(world.process_runs && world.balance == 0);
+        let back = world.state.paid_until.secs_since(world.now);
+        prop_assert!(back <= left + 1 && back + POLICY.poll_secs >= left, "{left} s were left, {back} s are");
     }
 }

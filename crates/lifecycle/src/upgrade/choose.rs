@@ -19,10 +19,11 @@ pub struct Choice {
     pub ambiguous: Vec<usize>,
 }
 
-/// Chooses the newest of `candidates` that was not tried before: one that failed once is not tried again,
-/// and the next lower one is.
+/// Chooses the newest of `candidates` that was not `tried` before, each asked for by its place in the list: one
+/// that failed once is not tried again, and the next lower one is. Of several releases of one image, each is
+/// judged by itself.
 #[must_use]
-pub fn choose<V: Ord, D: Eq>(candidates: &[Candidate<V, D>], tried: impl Fn(&D) -> bool) -> Choice {
+pub fn choose<V: Ord, D: Eq>(candidates: &[Candidate<V, D>], tried: impl Fn(usize) -> bool) -> Choice {
     let is_ambiguous = |one: &Candidate<V, D>| {
         candidates.iter().any(|other| other.version == one.version && other.digest != one.digest)
     };
@@ -30,7 +31,7 @@ pub fn choose<V: Ord, D: Eq>(candidates: &[Candidate<V, D>], tried: impl Fn(&D) 
     let ambiguous: Vec<_> =
         numbered().filter(|(_, one)| is_ambiguous(one)).map(|(number, _)| number).collect();
     let take = numbered()
-        .filter(|(number, one)| !ambiguous.contains(number) && !tried(&one.digest))
+        .filter(|(number, _)| !ambiguous.contains(number) && !tried(*number))
         // Of one release that was found twice, either.
         .max_by(|(_, a), (_, b)| a.version.cmp(&b.version))
         .map(|(number, _)| number);
@@ -51,7 +52,7 @@ mod tests {
 
     #[track_caller]
     fn check(pairs: &[(u8, u8)], tried: &[u8], take: Option<usize>, ambiguous: &[usize]) {
-        let choice = choose(&all(pairs), |digest| tried.contains(digest));
+        let choice = choose(&all(pairs), |number| tried.contains(&pairs[number].1));
         assert_eq!(choice, Choice { take, ambiguous: ambiguous.to_vec() });
     }
 
@@ -70,6 +71,11 @@ mod tests {
         // One release, found on two relays.
         let twice = choose(&all(&[(4, 40), (4, 40)]), |_| false);
         assert!(twice.take.is_some() && twice.ambiguous.is_empty());
+        // One of them is not fit, and the other is.
+        for bad in 0..2 {
+            let choice = choose(&all(&[(4, 40), (4, 40)]), |number| number == bad);
+            assert_eq!(choice.take, Some(1 - bad));
+        }
     }
 
     proptest! {
@@ -78,7 +84,7 @@ mod tests {
             pairs in proptest::collection::vec((0_u8..6, 0_u8..8), 0..8), tried in proptest::collection::vec(0_u8..8, 0..4),
         ) {
             let candidates = all(&pairs);
-            let choice = choose(&candidates, |digest| tried.contains(digest));
+            let choice = choose(&candidates, |number| tried.contains(&pairs[number].1));
             let may_be = |one: &One| !tried.contains(&one.digest)
                 && candidates.iter().all(|other| other.version != one.version || other.digest == one.digest);
             let highest = candidates.iter().filter(|one| may_be(one)).map(|one| one.version).max();

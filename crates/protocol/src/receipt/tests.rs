@@ -38,6 +38,7 @@ impl Books {
             period: number,
             from,
             until: from.plus_secs(3_600),
+            payment_hash: Some(format!("{number:064x}")),
             ..first(self.container)
         };
         change(&mut receipt);
@@ -117,4 +118,21 @@ fn time_is_paid_once() {
     let mut books = Books::of(2);
     books.add(|r| (r.from, r.until) = (UnixSecs(9_000), UnixSecs(12_600)));
     assert!(books.check().is_ok());
+}
+
+#[test]
+fn each_period_was_paid_by_a_payment_of_its_own() {
+    let check = |change: fn(&mut Receipt), expected: Option<&str>| {
+        let mut books = Books::of(2);
+        books.add(change);
+        let wrong = books.check().err();
+        assert_eq!(wrong.is_some(), expected.is_some(), "{wrong:?}");
+        assert!(wrong.unwrap_or_default().contains(expected.unwrap_or_default()));
+    };
+    check(|_| {}, None);
+    check(|receipt| receipt.payment_hash = None, Some("does not name the payment"));
+    check(|receipt| receipt.payment_hash = Some("settled".into()), Some("64 hex digits"));
+    check(|receipt| receipt.payment_hash = Some(format!("{:064x}", 1)), Some("paid for another period"));
+    // What is free was paid by nothing.
+    check(|receipt| (receipt.payment_hash, receipt.amount_msat) = (None, Msat::ZERO), None);
 }

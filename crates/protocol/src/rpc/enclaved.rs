@@ -12,7 +12,8 @@
 //! | `withdraw` | owner | pays an invoice from a container's balance |
 //! | `logs`, `stats`, `events` | owner | what its process wrote, what it uses, what happened to it |
 //! | `exec` | owner, if the launch says so | runs a command in it |
-//! | `transfer` | owner | gives it to another key |
+//! | `transfer`, `cancel_transfer` | owner | offers it to another key, takes the offer back |
+//! | `accept_transfer` | the key that it is offered to | becomes the owner |
 //! | `upgrade` | owner, if the policy is `owner` | changes the image |
 //! | `pin`, `unpin` | owner | holds the image, lets it go |
 //! | `upgrades` | owner | what was done about upgrades, and why |
@@ -30,7 +31,7 @@ pub(crate) use launch::check_env_name;
 pub use launch::{LaunchParams, ParamError, parse_params};
 pub use observe::{
     EXEC_BYTES_MAX, EXEC_SECS_MAX, EXEC_WORDS_MAX, ExecParams, ExecReply, HISTORY_MAX, History, HistoryEvent,
-    HistoryParams, LOG_LINES_MAX, LogLine, LogStream, Logs, LogsParams, Stats, Terms, TransferParams,
+    HistoryParams, LOG_LINES_MAX, LogLine, LogStream, Logs, LogsParams, Offer, Stats, Terms, TransferParams,
 };
 pub use receipts::{ReceiptPage, ReceiptParams};
 pub use reports::{

@@ -75,7 +75,8 @@ fn variable_in_clear_does_not_take_a_secrets_place() {
 #[test]
 fn account_at_the_registry_is_checked_and_reaches_neither_container_nor_manifest() {
     let login = |username: &str, password: &str, realm: Option<&str>| -> Secrets {
-        let registry = json!({"username": username, "password": password, "realm": realm});
+        let registry =
+            json!({"host": "r.example:5000", "username": username, "password": password, "realm": realm});
         serde_json::from_value(json!({"registry": registry})).unwrap()
     };
     let good = login("me", "hunter2", Some("auth.example:5000"));
@@ -97,5 +98,27 @@ fn account_at_the_registry_is_checked_and_reaches_neither_container_nor_manifest
         let failure = login(username, password, realm).check().unwrap_err();
         assert_eq!(failure.code, Code::SecretsInvalid, "{username:?} {realm:?}");
         assert!(!failure.message.contains("hunter2"), "{failure}");
+    }
+}
+
+#[test]
+fn account_names_its_registry() {
+    let read = |host: Option<&str>| -> Result<Secrets, String> {
+        let mut registry = json!({"username": "me", "password": "hunter2"});
+        if let Some(host) = host {
+            registry["host"] = json!(host);
+        }
+        let secrets: Secrets =
+            serde_json::from_value(json!({"registry": registry})).map_err(|e| e.to_string())?;
+        secrets.check().map(|()| secrets).map_err(|failure| failure.message)
+    };
+    for bad in [None, Some(""), Some("https://r.example"), Some("r.example/team"), Some("r.example ")] {
+        let refused = read(bad).unwrap_err();
+        assert!(refused.contains("host") && !refused.contains("hunter2"), "{bad:?}: {refused}");
+    }
+    let login = read(Some("r.example:5000")).unwrap().registry.clone().unwrap();
+    assert!(login.is_at("r.example:5000") && login.is_at("R.example:5000"));
+    for other in ["r.example", "r.example:5001", "a.r.example:5000", "example:5000", ""] {
+        assert!(!login.is_at(other), "{other}");
     }
 }

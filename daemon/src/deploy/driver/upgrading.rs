@@ -117,7 +117,7 @@ impl Driver {
         };
         let (outcome, code, message) = ended;
         let why = StateReason { code: code.to_owned(), message };
-        if let Err(e) = swap::end(&self.ctx, &self.container.pubkey(), outcome, &why) {
+        if let Err(e) = swap::end(&self.ctx, &self.container.pubkey(), outcome, &why).await {
             // It stays on record as being fetched, and is taken up again when the server starts.
             tracing::error!(container = %self.container.pubkey(), "end of an upgrade not saved: {e}");
         }
@@ -192,7 +192,8 @@ impl Driver {
     pub(super) async fn end_upgrade(&mut self) {
         self.cancel_upgrade().await;
         let why = StateReason { code: "terminated".to_owned(), message: "the container is over".to_owned() };
-        if let Err(e) = swap::end(&self.ctx, &self.container.pubkey(), UpgradeOutcome::Cancelled, &why) {
+        let pubkey = self.container.pubkey();
+        if let Err(e) = swap::end(&self.ctx, &pubkey, UpgradeOutcome::Cancelled, &why).await {
             tracing::error!(container = %self.container.pubkey(), "end of an upgrade not saved: {e}");
         }
     }
@@ -220,6 +221,7 @@ impl Driver {
             Effect::LookUpInvoice
             | Effect::Launch
             | Effect::Charge { .. }
+            | Effect::Readmit
             | Effect::Start
             | Effect::Upgrade
             | Effect::Stop

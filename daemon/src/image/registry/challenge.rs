@@ -2,7 +2,7 @@
 //!
 //! `WWW-Authenticate` (RFC 9110, 11.6.1) with the scheme `Bearer` of the distribution project's token
 //! authentication. Tokens are anonymous, or for the account of an owner, whose password is told to the
-//! registry, a host beside it, or a realm that the owner named.
+//! registry itself or to the realm that the owner named.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -83,22 +83,11 @@ pub(super) fn basic(login: &RegistryLogin) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Whether a password for `registry` may be told to `realm`: the registry itself, a host under the same
-/// name (its last two labels, of names that have three), or the one that the owner named.
+/// Whether a password for `registry` may be told to `realm`: the registry itself, or the one host that the owner
+/// named beside it. A name that looks related is no reason.
 pub(super) fn may_know(login: &RegistryLogin, registry: &str, realm: &str) -> bool {
-    if let Some(named) = &login.realm {
-        return named.eq_ignore_ascii_case(realm);
-    }
-    realm.eq_ignore_ascii_case(registry) || (parent(registry).is_some() && parent(registry) == parent(realm))
-}
-
-/// `docker.io` of `registry-1.docker.io` and of itself; none of an address or a name without a domain.
-fn parent(host: &str) -> Option<String> {
-    let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let labels: Vec<&str> = name.split('.').collect();
-    let is_name = labels.last().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic()));
-    let [.., domain, top] = labels.as_slice() else { return None };
-    is_name.then(|| format!("{domain}.{top}"))
+    let is_registry = realm.eq_ignore_ascii_case(registry);
+    is_registry || login.realm.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(realm))
 }
 
 /// What a realm answers; the same thing has two names (distribution: `token`, OAuth 2: `access_token`).
@@ -174,22 +163,24 @@ mod tests {
     #[test]
     fn password_is_told_to_the_registry_and_its_own_only() {
         let login = |realm: Option<&str>| RegistryLogin {
+            host: "r.example".into(),
             username: "me".into(),
             password: "hunter2".into(),
             realm: realm.map(str::to_owned),
         };
         for (registry, realm, named, expected) in [
             ("ghcr.io", "ghcr.io", None, true),
-            ("registry-1.docker.io", "auth.docker.io", None, true),
-            ("registry.gitlab.com", "gitlab.com", None, true),
+            ("registry-1.docker.io", "auth.docker.io", None, false),
+            ("registry-1.docker.io", "auth.docker.io", Some("auth.docker.io"), true),
+            ("registry.gitlab.com", "gitlab.com", None, false),
             ("r.example:5000", "r.example:5000", None, true),
+            ("r.example:5000", "r.example", None, false),
+            ("a.github.io", "evil.github.io", None, false),
             ("ghcr.io", "evil.io", None, false),
-            ("ghcr.io", "auth.evil.example", None, false),
-            ("192.0.2.1:5000", "192.0.3.1:5000", None, false),
             ("192.0.2.1:5000", "192.0.2.1:5001", None, false),
-            ("localhost", "example", None, false),
             ("r.example", "auth.elsewhere.example", Some("auth.elsewhere.example"), true),
-            ("r.example", "r.example", Some("auth.elsewhere.example"), false),
+            ("r.example", "r.example", Some("auth.elsewhere.example"), true),
+            ("r.example", "evil.example", Some("auth.elsewhere.example"), false),
         ] {
             assert_eq!(may_know(&login(named), registry, realm), expected, "{registry} {realm} {named:?}");
         }

@@ -4,9 +4,9 @@ use super::super::tests::{Fixture, ROOM, key, launch};
 use super::*;
 use crate::store::Container;
 
-const NOW: UnixSecs = UnixSecs(500);
+pub(in crate::store) const NOW: UnixSecs = UnixSecs(500);
 
-fn part(seed: &str) -> ImagePart {
+pub(in crate::store) fn part(seed: &str) -> ImagePart {
     ImagePart {
         image: format!("r/x@sha256:{seed}"),
         config_digest: format!("sha256:config-{seed}"),
@@ -14,7 +14,7 @@ fn part(seed: &str) -> ImagePart {
     }
 }
 
-fn container(fixture: &Fixture) -> Container {
+pub(in crate::store) fn container(fixture: &Fixture) -> Container {
     let owner = key();
     let mut new = launch(owner, 1);
     new.spec.manifest = Some(LaunchManifest {
@@ -35,16 +35,16 @@ fn container(fixture: &Fixture) -> Container {
     fixture.store.reserve(new, &ROOM).unwrap()
 }
 
-fn intent(container: &Container, to: &str) -> UpgradeIntent {
+pub(in crate::store) fn intent(container: &Container, to: &str) -> UpgradeIntent {
     let from = container.spec.image_part();
     UpgradeIntent { stage: Stage::Fetching, from, to: part(to), probe: None, had_volume: false, why: None }
 }
 
-fn release(version: &str, digest: &str) -> ReleaseRef {
+pub(in crate::store) fn release(version: &str, digest: &str) -> ReleaseRef {
     ReleaseRef { version: version.into(), id: format!("id-{version}-{digest}"), digest: digest.into() }
 }
 
-fn why(code: &str) -> StateReason {
+pub(in crate::store) fn why(code: &str) -> StateReason {
     StateReason { code: code.into(), message: "because".into() }
 }
 
@@ -106,68 +106,6 @@ fn image_and_stage_change_in_one_step_and_nothing_else_does() {
     assert_eq!(fixture.store.container(&pubkey).unwrap().unwrap().spec.image, container.spec.image);
 }
 
-/// Which ends keep a release from being taken again, until its owner lets go.
-#[test]
-fn release_is_tried_again_only_if_it_was_not_to_blame() {
-    let fixture = Fixture::new();
-    let container = container(&fixture);
-    let (pubkey, intent) = (container.pubkey(), intent(&container, "2"));
-    let store = &fixture.store;
-    for (outcome, code, is_tried) in [
-        (UpgradeOutcome::RolledBack, Some("unhealthy"), true),
-        (UpgradeOutcome::Done, None, true),
-        (UpgradeOutcome::Refused, Some("image_unpacks_too_large"), true),
-        (UpgradeOutcome::Refused, Some("registry_unreachable"), false),
-        (UpgradeOutcome::Cancelled, Some("cancelled"), false),
-    ] {
-        let release = release("1.2.0", "d");
-        store.begin_upgrade(&pubkey, Some(&release), None, &intent, NOW).unwrap().unwrap();
-        assert!(store.tried_releases(&pubkey).unwrap().contains("d"), "while it is under way");
-        let open = store.open_upgrade(&pubkey).unwrap().unwrap();
-        store.end_upgrade(&open, outcome, code.map(why).as_ref(), None, NOW).unwrap();
-        assert_eq!(store.tried_releases(&pubkey).unwrap().contains("d"), is_tried, "{outcome:?} {code:?}");
-        let shown = store.upgrades(&pubkey).unwrap().remove(0);
-        assert_eq!((shown.outcome, shown.code.as_deref(), shown.ended_at), (outcome, code, Some(NOW)));
-        assert_eq!((shown.version.as_deref(), shown.release.as_deref()), (Some("1.2.0"), Some("id-1.2.0-d")));
-        store.save_pinned(&pubkey, false).unwrap();
-        assert!(store.tried_releases(&pubkey).unwrap().is_empty());
-    }
-}
-
-#[test]
-fn refused_release_is_told_once_for_each_reason() {
-    let fixture = Fixture::new();
-    let (pubkey, store) = (container(&fixture).pubkey(), &fixture.store);
-    let refuse = |digest, code| {
-        store.refuse_release(&pubkey, &release("1.2.0", digest), "i", &why(code), NOW).unwrap()
-    };
-    assert!(refuse("d", "release_missing"));
-    assert!(!refuse("d", "release_missing"));
-    assert!(refuse("d", "image_mismatch"));
-    assert!(refuse("e", "release_missing"));
-    assert!(refuse("f", "registry_unreachable"));
-    assert!(!refuse("f", "registry_unreachable"));
-    let tried = store.tried_releases(&pubkey).unwrap();
-    assert_eq!(tried, ["d", "e"].map(str::to_owned).into());
-    assert_eq!(store.upgrades(&pubkey).unwrap().len(), 4);
-}
-
-#[test]
-fn rows_are_bounded_and_failed_releases_are_remembered_for_longer() {
-    let fixture = Fixture::new();
-    let (pubkey, store) = (container(&fixture).pubkey(), &fixture.store);
-    let refuse = |number: u32, code| {
-        let digest = format!("d{number}");
-        store.refuse_release(&pubkey, &release(&number.to_string(), &digest), "i", &why(code), NOW).unwrap();
-    };
-    refuse(0, "image_mismatch");
-    (1..=200).for_each(|number| refuse(number, "registry_unreachable"));
-    assert_eq!(store.upgrades(&pubkey).unwrap().len(), usize::try_from(UPGRADES_MAX).unwrap());
-    assert!(store.tried_releases(&pubkey).unwrap().contains("d0"));
-    (201..=201 + FAILED_KEPT_MAX).for_each(|number| refuse(number, "image_mismatch"));
-    assert_eq!(store.tried_releases(&pubkey).unwrap().len(), usize::try_from(FAILED_KEPT_MAX).unwrap());
-}
-
 #[test]
 fn pin_is_kept() {
     let fixture = Fixture::new();
@@ -178,4 +116,25 @@ fn pin_is_kept() {
     assert!(fixture.store.is_pinned(&pubkey).unwrap());
     assert!(matches!(fixture.store.is_pinned(&key()), Err(StoreError::Missing)));
     assert!(matches!(fixture.store.save_pinned(&key(), true), Err(StoreError::Missing)));
+}
+
+#[test]
+fn images_are_needed_by_who_lives_and_by_upgrades_under_way() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let (one, other) = (container(&fixture), container(&fixture));
+    let (pubkey, to_second) = (one.pubkey(), intent(&one, "2"));
+    let needed = |digests: &[&str]| {
+        let wanted = digests.iter().map(ToString::to_string).collect();
+        assert_eq!(store.needed_images().unwrap(), wanted);
+    };
+    needed(&["sha256:cd"]);
+    store.begin_upgrade(&pubkey, None, None, &to_second, NOW).unwrap().unwrap();
+    needed(&["sha256:cd", "sha256:config-2"]);
+    let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+    store.end_upgrade(&open, UpgradeOutcome::Done, None, Some(&part("2")), NOW).unwrap();
+    needed(&["sha256:cd", "sha256:config-2"]);
+    let over = lifecycle::State { phase: lifecycle::Phase::Terminated, ..other.state };
+    store.save_state(&other.pubkey(), &over, None).unwrap();
+    needed(&["sha256:config-2"]);
 }

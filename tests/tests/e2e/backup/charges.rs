@@ -1,14 +1,22 @@
 //! Charges that were paid between the last snapshot and the loss of the machine are known by what is on their
 //! invoices. An owner may write the same on invoices of the server's account, and pay next to nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use devnet::helper::HelperBinary;
-use devnet::world::{SealingOptions, WorldOptions};
+use devnet::world::{SealingOptions, StepReached, StepWatch, World, WorldOptions};
+use enclaved::checkpoint::Step;
+use protocol::nec::VerifiedStatement;
 use protocol::nwc::{MakeInvoice, MakeInvoiceFor};
-use protocol::rpc::enclaved::TopupReply;
+use protocol::rpc::enclaved::{ReceiptPage, TopupReply};
 use serde_json::json;
+use tokio::sync::mpsc;
 use units::Msat;
 
+use super::sealed;
 use super::stores::snapshots_pass;
 use crate::in_world::in_world;
 use crate::stranger::{SOON, Stranger};
@@ -41,6 +49,78 @@ async fn forged_receipts_of_charges_buy_nothing_after_a_restore() -> Result<()> 
         // What was paid for is used up, and so is the balance.
         let starved = owner.wait_for(&pubkey, "paused").await?;
         assert_eq!((starved.balance_msat, starved.owner_paused), (Msat::ZERO, false));
+        Ok(())
+    })
+    .await
+}
+
+/// Lets the daemon on at every step, but for a snapshot whose databases are copied while `held` says so.
+struct Gate {
+    held: Arc<AtomicBool>,
+    waiting: mpsc::Receiver<StepReached>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Gate {
+    fn new(world: &World) -> Result<Self> {
+        let steps = StepWatch::new(world)?;
+        let held = Arc::new(AtomicBool::new(false));
+        let (hand_over, waiting) = mpsc::channel(8);
+        let is_held = Arc::clone(&held);
+        let task = tokio::spawn(async move {
+            while let Ok(step) = steps.next(Duration::from_secs(600)).await {
+                if step.name == Step::SnapshotDatabases.name() && is_held.load(Ordering::SeqCst) {
+                    drop(hand_over.send(step).await);
+                } else {
+                    // One that was killed meanwhile does not hear it.
+                    drop(step.go_on().await);
+                }
+            }
+        });
+        Ok(Self { held, waiting, task })
+    }
+
+    async fn next(&mut self) -> Result<StepReached> {
+        let step = tokio::time::timeout(SOON, self.waiting.recv()).await;
+        step.context("no snapshot came")?.context("nobody watches")
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Its receipt is as good as any: it names the payment, which is found again by what is on its invoice.
+#[tokio::test(flavor = "multi_thread")]
+async fn charge_that_the_restored_books_do_not_know_names_its_payment() -> Result<()> {
+    let options = WorldOptions { watch_steps: true, ..sealed(2)? };
+    in_world(options, async |world| {
+        let mut gate = Gate::new(world)?;
+        let owner = Stranger::with(world, 100).await?;
+        let launched = owner.launch(&world.push_echo().await?, json!({"ports": [8080]})).await?;
+        // The books are copied before it is paid, and the wallet after it was charged.
+        gate.held.store(true, Ordering::SeqCst);
+        let snapshot = gate.next().await?;
+        let counts = format!("snapshot acknowledged generation={}", snapshot.subject);
+        owner.pay(&launched.invoice.invoice).await?;
+        owner.wait_settled(&launched.pubkey).await?;
+        snapshot.go_on().await?;
+        world.wait_for_line(&counts, SOON).await?;
+        world.lose_enclave().await?;
+        gate.held.store(false, Ordering::SeqCst);
+        world.start_daemon().await?;
+        world.wait_for_wallet().await?;
+        owner.wait_settled(&launched.pubkey).await?;
+        assert!(world.daemon_log()?.contains("a charge that the restored books do not know was paid"));
+        let params = json!({"pubkey": launched.pubkey, "from": 0});
+        let page: ReceiptPage = owner.call("receipts", params).await?;
+        let evidence = page.evidence.as_ref().context("no evidence")?;
+        let verified = VerifiedStatement::verify(evidence, &world.policy()?)?;
+        let receipts = verified.verify_receipts(&page.receipts)?;
+        let [receipt] = receipts.as_slice() else { panic!("{receipts:?}") };
+        assert_eq!(receipt.payment_hash.as_ref().map(String::len), Some(64), "{receipt:?}");
         Ok(())
     })
     .await

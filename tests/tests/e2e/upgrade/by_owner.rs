@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::app::{App, check_runs, ended, running, started_at, upgrade, upgrades, verdict};
 use super::volume::{Volumes, check_no_copies};
+use crate::guest_api::{app_wallet, socket};
 use crate::in_world::{calm, in_world};
 use crate::stranger::{LOOK_EVERY, SOON, Stranger, get};
 
@@ -34,6 +35,7 @@ async fn new_image_runs_on_the_old_data_or_the_old_image_does() -> Result<()> {
             goes_back(&owner, &volumes, &pubkey, &bad, code).await?;
             check_runs(&owner, &pubkey, &second, &note).await?;
             check_no_copies(world)?;
+            check_images(world, 2).await?;
         }
         // It says so, and so does the certificate that its app shows.
         check_certified(world, &owner, &pubkey, &second).await?;
@@ -55,8 +57,15 @@ async fn succeeds(
     check_certified(world, owner, pubkey, first).await?;
     let before = owner.status(pubkey).await?;
     let second = App::good(world, "2")?.push(world).await?;
+    let given = socket(world, pubkey).wallet().await?;
+    app_wallet(world, &given).await?;
     let record = upgrade(owner, pubkey, &second).await?;
     assert_eq!(verdict(&record), (UpgradeOutcome::Done, None));
+    // What the image of before was given is not this one's.
+    assert!(app_wallet(world, &given).await.is_err(), "the former image's connection still works");
+    let next = socket(world, pubkey).wallet().await?;
+    assert!(next.secret() != given.secret());
+    app_wallet(world, &next).await?;
     assert!(record.ended_at >= Some(record.at) && record.version.is_none(), "{record:?}");
     check_runs(owner, pubkey, &second, note).await?;
     let after = owner.status(pubkey).await?;
@@ -71,11 +80,22 @@ async fn succeeds(
     assert_eq!(volumes.steps(pubkey), steps.map(|step| format!("upgrade.{step}")));
     let all = upgrades(owner, pubkey).await?;
     assert_eq!((all.image.as_str(), all.policy.as_str(), all.pinned), (second.as_str(), "owner", false));
-    // The image of before is not kept.
-    let images =
-        world.engine().client().list_images(None::<bollard::query_parameters::ListImagesOptions>).await?;
-    assert_eq!(images.len(), 2, "the wallet's and one of the app: {images:?}");
+    check_images(world, 2).await?;
     Ok(second)
+}
+
+/// Neither the image of before is kept nor one that was tried in vain: the wallet's is there, and the app's.
+pub(super) async fn check_images(world: &World, count: usize) -> Result<()> {
+    let took = units::Stopwatch::start();
+    loop {
+        let all = None::<bollard::query_parameters::ListImagesOptions>;
+        let images = world.engine().client().list_images(all).await?;
+        if images.len() == count {
+            return Ok(());
+        }
+        anyhow::ensure!(took.elapsed() < SOON, "{count} images are needed: {images:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// The new image does not become healthy.

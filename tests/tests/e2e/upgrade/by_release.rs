@@ -16,7 +16,7 @@ use units::{Clock, SystemClock};
 use super::app::{App, check_runs, ended, running, started_at, upgrades, verdict};
 use super::volume::{Volumes, check_no_copies};
 use crate::in_world::{calm, in_world};
-use crate::stranger::Stranger;
+use crate::stranger::{LOOK_EVERY, SOON, Stranger};
 
 const REPO: &str = "https://example.com/app";
 
@@ -48,6 +48,18 @@ impl Signers {
         version: &str,
         missing: usize,
     ) -> Result<CheckedEvent> {
+        self.release_at(world, image, image, version, missing).await
+    }
+
+    /// The same, with a place of the publisher's choice: no signature covers that.
+    async fn release_at(
+        &self,
+        world: &World,
+        image: &str,
+        place: &str,
+        version: &str,
+        missing: usize,
+    ) -> Result<CheckedEvent> {
         let (_, digest) = image.split_once('@').context("a digest")?;
         let terms = ReleaseTerms {
             repo: REPO.to_owned(),
@@ -58,7 +70,7 @@ impl Signers {
         let now = SystemClock.now();
         let signed = self.0.iter().skip(missing).map(|keys| signature_draft(&terms, now).sign(keys));
         let signed = signed.collect::<Result<Vec<_>, _>>()?;
-        let release = release_draft(&terms, image, &signed, None, now)?.sign(&self.0[0])?;
+        let release = release_draft(&terms, place, &signed, None, now)?.sign(&self.0[0])?;
         assert!(world.pool().await?.publish(&release).await.is_published());
         Ok(release)
     }
@@ -111,7 +123,9 @@ async fn container_follows_its_signers_and_nobody_else() -> Result<()> {
         let event = world.container_event(&pubkey).await?;
         assert_eq!(tag_value(&event, "upgrade"), Some("signed"));
         refused_releases(&scene).await?;
+        letting_go_settles(&scene).await?;
         crashing_release(&scene, &volumes).await?;
+        bad_event_of_a_good_image(&mut scene).await?;
         pinned_container_stays(&mut scene).await?;
         signers_hand_over(&mut scene).await?;
         check_history(&scene).await?;
@@ -163,6 +177,54 @@ async fn refused_releases(scene: &Scene<'_>) -> Result<()> {
         assert_eq!(verdict(&record), (UpgradeOutcome::Refused, Some("version_ambiguous")), "{record:?}");
     }
     check_runs(owner, &scene.pubkey, &scene.image, &scene.note).await
+}
+
+/// What was refused is looked at once more when its owner lets go of what was not held, and nothing comes of it.
+async fn letting_go_settles(scene: &Scene<'_>) -> Result<()> {
+    let (owner, pubkey) = (scene.owner, scene.pubkey);
+    let count = async || -> Result<(usize, usize)> {
+        let history: History = owner.call("events", json!({"pubkey": pubkey, "limit": HISTORY_MAX})).await?;
+        let refused = history.events.iter().filter(|event| event.code == "release_refused").count();
+        Ok((refused, upgrades(owner, &pubkey).await?.upgrades.len()))
+    };
+    let (refused, decided) = count().await?;
+    for again in 1..=2 {
+        owner.call::<Value>("unpin", json!({"pubkey": pubkey})).await?;
+        // Something new is looked at after all that is known.
+        let version = format!("1.6.{again}");
+        let seed = App::good(scene.world, &version)?;
+        scene.refused(seed, &version, &version, 1, "release_missing").await?;
+        // One that unpacks too large is fetched once more before it is refused as before.
+        let took = units::Stopwatch::start();
+        while count().await? != (refused + again, decided + again) {
+            anyhow::ensure!(
+                took.elapsed() < SOON,
+                "round {again}: {:?} of {refused}, {decided}",
+                count().await?
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    Ok(())
+}
+
+/// Who publishes a release names where the image lies, and may lie about that: the server asks nobody there,
+/// and an honest release of the same image is taken.
+async fn bad_event_of_a_good_image(scene: &mut Scene<'_>) -> Result<()> {
+    let (world, owner) = (scene.world, scene.owner);
+    let image = scene.push(App::good(world, "1.8")?, "1.8.0").await?;
+    let elsewhere = image.replacen("/app@", "/theirs@", 1);
+    assert_ne!(elsewhere, image);
+    let bad = scene.signers.release_at(world, &image, &elsewhere, "1.8.0", 0).await?;
+    let record = ended(owner, &scene.pubkey, &elsewhere).await?;
+    assert_eq!(verdict(&record), (UpgradeOutcome::Refused, Some("image_elsewhere")), "{record:?}");
+    assert_eq!(record.release, Some(bad.id.to_hex()));
+    check_runs(owner, &scene.pubkey, &scene.image, &scene.note).await?;
+    scene.signers.release(world, &image, "1.8.0", 0).await?;
+    assert_eq!(verdict(&ended(owner, &scene.pubkey, &image).await?), (UpgradeOutcome::Done, None));
+    check_runs(owner, &scene.pubkey, &image, &scene.note).await?;
+    scene.image = image;
+    Ok(())
 }
 
 /// A release that crashes is rolled back once, and not tried again.
@@ -228,7 +290,7 @@ async fn check_history(scene: &Scene<'_>) -> Result<()> {
     let params = json!({"pubkey": scene.pubkey, "limit": HISTORY_MAX});
     let history: History = scene.owner.call("events", params).await?;
     let count = |code: &str| history.events.iter().filter(|event| event.code == code).count();
-    assert_eq!((count("upgraded"), count("upgrade_rolled_back")), (3, 1), "{history:?}");
+    assert_eq!((count("upgraded"), count("upgrade_rolled_back")), (4, 1), "{history:?}");
     assert!(count("release_refused") >= 7 && count("pinned") == 2 && count("unpinned") == 2, "{history:?}");
     let told = |part: &str| history.events.iter().any(|event| event.message.contains(part));
     assert!(told("release_missing") && told("version_too_old") && told("process_exits"), "{history:?}");

@@ -7,6 +7,7 @@ use protocol::rpc::enclaved::{TopupReply, UpgradeOutcome};
 use serde_json::{Value, json};
 
 use super::app::{App, check_runs, ended, running, verdict};
+use super::by_owner::check_images;
 use super::volume::{Volumes, check_no_copies};
 use crate::facts::Facts;
 use crate::in_world::{calm, in_world};
@@ -29,6 +30,7 @@ async fn container_that_is_stopped_meanwhile_is_whole() -> Result<()> {
         let record = ended(&owner, &pubkey, &deaf).await?;
         assert_eq!(verdict(&record), (UpgradeOutcome::Cancelled, Some("cancelled")), "{record:?}");
         volumes.check_restored(&pubkey)?;
+        check_images(world, 2).await?;
         silent(&owner.url(&pubkey).await?).await?;
         owner.call::<Value>("resume", json!({"pubkey": pubkey})).await?;
         check_runs(&owner, &pubkey, &first, &note).await?;
@@ -50,7 +52,11 @@ async fn container_that_is_stopped_meanwhile_is_whole() -> Result<()> {
         let after = Facts::once(world, gone).await?;
         assert!(gone(&after), "{:?}", after.volumes);
         assert_eq!(after.engine.len() + 2, before.engine.len(), "its container and its network are gone");
-        check_no_copies(world)
+        check_no_copies(world)?;
+        // What is left of an older life goes when the server starts.
+        world.stop_daemon().await?;
+        world.start_daemon().await?;
+        check_images(world, 1).await
     })
     .await
 }

@@ -195,16 +195,27 @@ pub struct ExecReply {
     pub truncated: bool,
 }
 
-/// Parameters of `transfer`.
+/// Parameters of `transfer`, which offers a container to another key.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransferParams {
     /// The container's key.
     #[schema(value_type = String)]
     pub pubkey: PublicKey,
-    /// The key that commands it from now on.
+    /// The key that commands it once that key has accepted (`accept_transfer`).
     #[schema(value_type = String)]
     pub owner: PublicKey,
+}
+
+/// A container that is offered to another key.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Offer {
+    /// To whom.
+    #[schema(value_type = String)]
+    pub to: PublicKey,
+    /// The last second in which it can be accepted.
+    #[schema(value_type = u64)]
+    pub until: UnixSecs,
 }
 
 /// Answer to `price`: what this server sells, and for how much.

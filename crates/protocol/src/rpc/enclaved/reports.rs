@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use units::{ComputeUnits, Msat, UnixSecs};
 use utoipa::ToSchema;
 
+use super::observe::Offer;
 use crate::manifest::{LaunchManifest, Salt};
 
 /// A Lightning invoice, in the reference's shape.
@@ -149,6 +150,9 @@ pub struct ContainerStatus {
     /// Key of the environment's HMACs in the manifest.
     #[schema(value_type = String)]
     pub salt: Salt,
+    /// It is offered to another key, which has not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Offer>,
     /// The launch invoice, while it waits for payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoice: Option<Invoice>,
