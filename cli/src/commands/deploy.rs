@@ -70,7 +70,7 @@ pub(crate) async fn deploy(ctx: &Context, args: &Deploy) -> Result<Deployed, Fai
     let remote = Remote::connect(ctx, chosen.service(), keys.clone(), &chosen.relays()).await?;
     let reply: LaunchReply = {
         let _doing = ctx.progress.begin("launching: the server looks up the image");
-        remote.command("launch", &asked, ctx.settings.launch_wait()).await?
+        remote.working_command(ctx, "launch", &asked, ctx.settings.launch_wait()).await?
     };
     let agreed = agree::check(&asked, &hidden, &keys.public_key(), &reply, &chosen.offer()?, ctx.now())?;
     let mut deployed = Deployed::new(&reply, &agreed, &chosen);

@@ -1,7 +1,51 @@
 //! Proof of work (NIP-13).
 
-use nostr::event::EventId;
+use nostr::event::{EventId, Kind};
+use nostr::key::PublicKey;
 use protocol::event::{CheckedEvent, tag_value, tags_named};
+use protocol::tag;
+use sha2::{Digest, Sha256};
+use units::UnixSecs;
+
+/// Most bits that are worked for: 2^24 hashes take seconds, and each bit more takes twice as long.
+pub const WORK_BITS_MAX: u8 = 24;
+/// The nonce, in hex: its length does not change while it is searched.
+const NONCE_DIGITS: usize = 16;
+
+/// An event that is not signed yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft<'d> {
+    pub(crate) author: &'d PublicKey,
+    pub(crate) kind: Kind,
+    pub(crate) at: UnixSecs,
+    pub(crate) tags: &'d [Vec<String>],
+    pub(crate) content: &'d str,
+}
+
+/// The tag by which the event's id shows `bits`, to be put behind the draft's own. Some 2^`bits` hashes; bits
+/// above [`WORK_BITS_MAX`] are not worked for, and the tag promises no more.
+pub(crate) fn found(draft: Draft<'_>, bits: u8) -> Result<Vec<String>, serde_json::Error> {
+    let bits = bits.min(WORK_BITS_MAX);
+    let nonce = |number: u64| tag!["nonce", format!("{number:0NONCE_DIGITS$x}"), bits];
+    let mut tags = draft.tags.to_vec();
+    tags.push(nonce(0));
+    let Draft { author, kind, at, content, .. } = draft;
+    // What an id is the hash of (NIP-01).
+    let mut text = serde_json::to_vec(&(0, author, at.0, kind.as_u16(), &tags, content))?;
+    // Within a string its quotes would be escaped: this is the tag, and nothing else.
+    let mark = b"[\"nonce\",\"";
+    let place = text.windows(mark.len()).position(|part| part == mark).unwrap_or_default() + mark.len();
+    // What stands before the nonce is hashed once.
+    let mut digits = text.split_off(place);
+    let before = Sha256::new_with_prefix(&text);
+    for number in 0.. {
+        digits[..NONCE_DIGITS].copy_from_slice(format!("{number:0NONCE_DIGITS$x}").as_bytes());
+        if leading_zeros(&before.clone().chain_update(&digits).finalize()) >= bits {
+            return Ok(nonce(number));
+        }
+    }
+    Ok(nonce(u64::MAX))
+}
 
 /// The work that an event shows, in leading zero bits of its id (NIP-13).
 #[must_use]
@@ -28,12 +72,29 @@ fn tag_value_at<'e>(event: &'e CheckedEvent, name: &str, index: usize) -> Option
 
 #[cfg(test)]
 mod tests {
+    use nostr::key::Keys;
+    use protocol::event::sign;
+
     use super::*;
 
     fn id(first: [u8; 4]) -> EventId {
         let mut bytes = [0xff; 32];
         bytes[..4].copy_from_slice(&first);
         EventId::from_byte_array(bytes)
+    }
+
+    /// The event that comes of it is judged as a stranger's is.
+    #[test]
+    fn work_that_is_done_is_seen() {
+        let keys = Keys::generate();
+        let (kind, at) = (Kind::TextNote, UnixSecs(1_800_000_000));
+        for (bits, content) in [(0, ""), (9, "[\"nonce\",\"0\"]"), (11, "a \u{1}\n\"\u{2028}ö\\")] {
+            let mut tags = vec![tag!["p", content], tag!["e", "x"]];
+            let draft = Draft { author: &keys.public_key(), kind, at, tags: &tags, content };
+            tags.push(found(draft, bits).unwrap());
+            let event = sign(&keys, kind, at, tags, content.to_owned()).unwrap();
+            assert_eq!(shown(&event), bits, "{}", event.as_json());
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Api {
             overcommit_percent: ctx.config.capacity.overcommit_percent,
             retention_secs: ctx.config.life.retention_secs,
             limits_not_enforced: ctx.runtime.facts().not_enforced.clone(),
+            free_work_bits: ctx.config.messages.work_bits,
         })
     }
 

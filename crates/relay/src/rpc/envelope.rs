@@ -15,6 +15,7 @@ use thiserror::Error;
 use units::UnixSecs;
 
 use crate::dialer::lock;
+use crate::work::{self, Draft};
 
 /// Conversation keys that are remembered. Deriving one costs as much as checking a signature; a service
 /// with more callers derives some again.
@@ -42,6 +43,9 @@ pub enum SealError {
     /// Signing failed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The proof of work could not be done.
+    #[error("the proof of work could not be done: {0}")]
+    Work(String),
 }
 
 /// Seals messages of one key to others, and opens those of others to it (NIP-44 version 2).
@@ -96,6 +100,27 @@ impl Envelope {
     ) -> Result<CheckedEvent, SealError> {
         let content = self.encrypt(to, text)?;
         Ok(sign(&self.keys, kind, now, vec![tag!["p", to.to_hex()]], content)?)
+    }
+
+    /// As [`Self::seal`], with so many bits of proof of work (NIP-13). Takes some 2^`bits` hashes, so it is
+    /// not for a thread that others wait for.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_with_work(
+        &self,
+        kind: Kind,
+        to: &PublicKey,
+        text: &str,
+        now: UnixSecs,
+        bits: u8,
+    ) -> Result<CheckedEvent, SealError> {
+        let (content, author) = (self.encrypt(to, text)?, self.keys.public_key());
+        let mut tags = vec![tag!["p", to.to_hex()]];
+        let draft = Draft { author: &author, kind, at: now, tags: &tags, content: &content };
+        let nonce = work::found(draft, bits).map_err(|e| SealError::Work(e.to_string()))?;
+        tags.push(nonce);
+        Ok(sign(&self.keys, kind, now, tags, content)?)
     }
 
     /// Decrypts the message of an event that is addressed to this key and to nobody else.

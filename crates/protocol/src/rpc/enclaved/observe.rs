@@ -241,4 +241,7 @@ pub struct Terms {
     pub retention_secs: u64,
     /// The limits that this server's kernel does not enforce, by name.
     pub limits_not_enforced: Vec<String>,
+    /// Leading zero bits (NIP-13) of a request that is asked about no quota of free quotes; 0 if none is.
+    #[serde(default)]
+    pub free_work_bits: u8,
 }
