@@ -85,6 +85,11 @@ impl Failure {
         self
     }
 
+    /// The same as a fault of the command line.
+    pub(crate) fn as_usage(self) -> Self {
+        Self { exit: Exit::Usage, ..self }
+    }
+
     /// The same with a page of help before it, for people.
     pub(crate) fn with_help(self, help: String) -> Self {
         Self { help: Some(help), ..self }

@@ -133,7 +133,7 @@ fn nothing_pinned_is_refused_before_anything_is_sent() {
     assert!(message.contains("--maintainer") && message.contains("--unpinned"), "{message}");
     home.run(&["deploy", "image", "--json", "--key", "file:key", "--unpinned"]).refused("relay_missing", 64);
     home.run(&["deploy", "image", "--units", "51", "--json", "--key", "file:key"])
-        .refused("units_invalid", 1);
+        .refused("units_invalid", 64);
 }
 
 #[test]

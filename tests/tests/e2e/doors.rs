@@ -7,7 +7,7 @@ pub(crate) mod letters;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use devnet::world::{StepWatch, World};
+use devnet::world::{StepWatch, World, WorldOptions};
 use enclaved::checkpoint::Step;
 use nostr::key::PublicKey;
 use protocol::guest::CreateCertificate;
@@ -248,7 +248,8 @@ async fn pages(http: &Http, pubkey: &PublicKey) -> Result<()> {
 /// Who has paid once may ask for as many quotes by message as they like; a restart gives nobody others.
 #[tokio::test(flavor = "multi_thread")]
 async fn free_quotes_last_a_day_and_a_payment_lifts_that() -> Result<()> {
-    in_world(calm()?, async |world| {
+    let options = WorldOptions { free_quotes_per_key: 10, ..calm()? };
+    in_world(options, async |world| {
         let image = world.push_echo().await?;
         let owner = Stranger::with(world, 100).await?;
         let none = format!("deploy {}", world.registry().reference("none:1"));
@@ -263,11 +264,15 @@ async fn free_quotes_last_a_day_and_a_payment_lifts_that() -> Result<()> {
         world.wait_for_wallet().await?;
         let said = letters.say(&none).await?;
         ensure!(said.ends_with("[quota_used]"), "a restart gives free quotes away: {said}");
-        // A launch by another way, paid and charged.
-        let pubkey = owner.run(&image, json!({"ports": [8080]})).await?;
-        owner.wait_settled(&pubkey).await?;
-        let said = letters.say(&none).await?;
-        ensure!(said.ends_with("[image_not_found]"), "a payment lifts nothing: {said}");
+        // Who launched by another way, and paid.
+        let customer = Stranger::with(world, 100).await?;
+        let pubkey = customer.run(&image, json!({"ports": [8080]})).await?;
+        customer.wait_settled(&pubkey).await?;
+        let mut letters = Letters::open(world, &customer).await?;
+        for _ in 0..11 {
+            let said = letters.say(&none).await?;
+            ensure!(said.ends_with("[image_not_found]"), "a payment lifts nothing: {said}");
+        }
         let took = Stopwatch::start();
         while !letters.say("status").await?.contains("is deployed.") {
             ensure!(took.elapsed() < SOON);

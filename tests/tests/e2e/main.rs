@@ -20,6 +20,7 @@ mod isolation;
 mod keys_apart;
 mod liar;
 mod life;
+mod limits;
 mod nec;
 mod netns;
 mod operations;

@@ -38,7 +38,7 @@ pub(super) fn params(args: &Deploy) -> Result<LaunchParams, Failure> {
     if !args.args.is_empty() {
         fields["args"] = Value::from(args.args.clone());
     }
-    Ok(LaunchParams::parse(&fields)?)
+    LaunchParams::parse(&fields).map_err(|failure| Failure::from(failure).as_usage())
 }
 
 /// A number if it is one; the launch's rules say what is wrong with anything else.
@@ -210,17 +210,17 @@ mod tests {
     #[test]
     fn faults_have_the_codes_of_the_launch() {
         for units in ["0", "51", "abc", "1e9", "1000000000", "1.5"] {
-            refused(&["a", "--units", units], "units_invalid", 1);
+            refused(&["a", "--units", units], "units_invalid", 64);
         }
-        refused(&["a", "--port", "0"], "params_invalid", 1);
-        refused(&["a", "--port", "x"], "params_invalid", 1);
-        refused(&["a", "--port", "70000"], "params_invalid", 1);
-        refused(&["a", "--volume", "data"], "params_invalid", 1);
-        refused(&["a", "--egress", "some"], "egress_unsupported", 1);
-        refused(&["a", "--upgrade", "sometimes"], "upgrade_unsupported", 1);
-        refused(&["a", "--env", "1A=hunter2"], "env_invalid", 1);
-        refused(&["a", "--env", "A=hunter2\nB=c"], "env_invalid", 1);
-        refused(&["a", "--env", "ENCLAVED_TOKEN=hunter2"], "env_invalid", 1);
+        refused(&["a", "--port", "0"], "params_invalid", 64);
+        refused(&["a", "--port", "x"], "params_invalid", 64);
+        refused(&["a", "--port", "70000"], "params_invalid", 64);
+        refused(&["a", "--volume", "data"], "params_invalid", 64);
+        refused(&["a", "--egress", "some"], "egress_unsupported", 64);
+        refused(&["a", "--upgrade", "sometimes"], "upgrade_unsupported", 64);
+        refused(&["a", "--env", "1A=hunter2"], "env_invalid", 64);
+        refused(&["a", "--env", "A=hunter2\nB=c"], "env_invalid", 64);
+        refused(&["a", "--env", "ENCLAVED_TOKEN=hunter2"], "env_invalid", 64);
     }
 
     #[test]

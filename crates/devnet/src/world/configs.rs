@@ -57,7 +57,11 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
         "metrics": "127.0.0.1:9100",
         "http": {"listen": format!("0.0.0.0:{HTTP_PORT}")},
         // Work that a test does in a moment.
-        "messages": {"work_bits": 12},
+        "messages": {
+            "work_bits": 12,
+            "free_quotes_per_key": options.free_quotes_per_key,
+            "free_quotes_per_hour": options.free_quotes_per_key * 10,
+        },
         "capacity": {"units": options.units},
         "price": {"unit_hour_msat": options.unit_hour_msat, "period_secs": options.period_secs},
         "life": {

@@ -34,6 +34,8 @@ pub struct WorldOptions {
     pub faucet_msat: i64,
     /// Requests a second that one key may make.
     pub rate_per_sec: u32,
+    /// Quotes and launches that a key which never paid has in a day.
+    pub free_quotes_per_key: u32,
     /// Let the wallet serve Lightning addresses ([`super::World::lightning_host`]).
     pub lightning_addresses: bool,
     /// Announce named steps, and wait for a [`super::StepWatch`] at each.
@@ -63,6 +65,7 @@ impl WorldOptions {
             late_accept_secs: 0,
             faucet_msat: 100_000_000,
             rate_per_sec: 1_000,
+            free_quotes_per_key: 1_000,
             lightning_addresses: false,
             watch_steps: false,
             sealing: None,

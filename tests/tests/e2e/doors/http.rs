@@ -70,6 +70,22 @@ impl Http {
         answer(request).await
     }
 
+    /// The same with a header that was made before.
+    pub(crate) async fn get_with(&self, path: &str, token: &str) -> Result<(u16, Value)> {
+        answer(self.client.get(self.url(path)).header("authorization", token)).await
+    }
+
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        body: &str,
+        token: &str,
+        id: &str,
+    ) -> Result<(u16, Value)> {
+        let request = self.client.post(self.url(path)).header("authorization", token);
+        answer(request.header("idempotency-key", id).body(body.to_owned())).await
+    }
+
     /// Sends a command and does not wait for its answer.
     pub(crate) async fn send(&self, path: &str, body: &Value) -> Result<TcpStream> {
         let body = body.to_string();

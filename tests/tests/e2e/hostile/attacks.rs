@@ -44,11 +44,13 @@ impl Attack {
             }
             Guard::NetworkRights => HostConfig { cap_add: Some(vec!["NET_ADMIN".to_owned()]), ..plain },
             Guard::Users => HostConfig { userns_mode: text("host"), ..plain },
-            Guard::Processes => {
-                let tmpfs = Some([("/data".to_owned(), "size=1m".to_owned())].into());
-                let (pid_mode, userns_mode) = (text("host"), text("host"));
-                HostConfig { privileged: Some(true), pid_mode, userns_mode, tmpfs, ..plain }
-            }
+            Guard::Processes => HostConfig {
+                tmpfs: Some([("/data".to_owned(), "size=1m".to_owned())].into()),
+                pid_mode: text("host"),
+                userns_mode: text("host"),
+                cap_add: Some(vec!["SYS_PTRACE".to_owned()]),
+                ..plain
+            },
             Guard::Confinement => HostConfig {
                 userns_mode: text("host"),
                 cap_add: Some(vec!["SYS_ADMIN".to_owned()]),

@@ -17,7 +17,8 @@ const HELLO: &str = "hello from inside";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_http_and_rpc_command_one_container() -> Result<()> {
-    let world = World::start(WorldOptions::new(HelperBinary::find()?), |step| println!("{step}")).await?;
+    let options = WorldOptions { free_quotes_per_key: 10, ..WorldOptions::new(HelperBinary::find()?) };
+    let world = World::start(options, |step| println!("{step}")).await?;
     let outcome = one_container(&world).await;
     if outcome.is_err() {
         println!("{}", world.daemon_log()?);
