@@ -101,7 +101,13 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         Some(invoice) => invoice,
         None => match make_invoice(ctx, &pubkey, period, &charge).await? {
             Invoice::Open(invoice) => invoice,
-            Invoice::Settled => return record_paid(ctx, container, period, "settled").await,
+            Invoice::Settled => {
+                // It was told before the restore, and nobody tells it again.
+                if let Ok(balance) = ctx.wallet.balance(&container.keys).await {
+                    ctx.store.save_balance(&pubkey, balance)?;
+                }
+                return record_paid(ctx, container, period, "settled").await;
+            }
         },
     };
     ctx.checkpoints.reach(Step::ChargeInvoiced, &subject).await;

@@ -234,7 +234,7 @@ fn receipts(stage: &Stage, count: u64, change: impl Fn(&mut Receipt)) -> Vec<Che
             from,
             until: from.plus_secs(3_600),
             amount_msat: Msat::new(10_000),
-            payment_hash: Some("ef".repeat(32)),
+            payment_hash: Some(format!("{number:064x}")),
         };
         change(&mut receipt);
         events.push(receipt.sign(&stage.service, from).unwrap());
@@ -259,7 +259,7 @@ fn receipts_are_verified_to_the_last() {
     let whole = page(&stage, receipts(&stage, 3, |_| {}));
     let value = check(&stage, &whole).done();
     assert_eq!((&value["verified"], &value["paid_msat"]), (&json!(true), &json!(30_000)));
-    assert_eq!(value["receipts"][2]["payment_hash"], "ef".repeat(32));
+    assert_eq!(value["receipts"][2]["payment_hash"], format!("{:064x}", 2));
     assert_eq!(value["proof"]["container_pubkey"], stage.container.public_key().to_hex());
     check(&stage, &page(&stage, vec![])).done();
     let unverified = run(&stage, &["receipts"], &serde_json::to_value(&whole).unwrap(), &[]).done();

@@ -56,7 +56,7 @@ pub fn step(
 #[must_use]
 pub fn next_wakeup(state: &State, policy: &Policy) -> Option<UnixSecs> {
     match state.phase {
-        Phase::Waiting { until } => Some(until.max(state.ask_at)),
+        Phase::Waiting { until } => Some(look_up_at(state, until)),
         Phase::Deployed => {
             let charge_at = state.paid_until.max(state.ask_at);
             let pause_at = state.wallet_silent_since.map(|_| state.paid_until.plus_secs(policy.grace_secs));
@@ -66,6 +66,12 @@ pub fn next_wakeup(state: &State, policy: &Policy) -> Option<UnixSecs> {
         Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs).min(state.ask_at)),
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => None,
     }
+}
+
+/// A wallet that tells of payments need not be asked before the invoice expires. One that was silent when it was
+/// asked, as after a restore, may have told already.
+fn look_up_at(state: &State, until: UnixSecs) -> UnixSecs {
+    if state.wallet_silent_since.is_some() { state.ask_at } else { until.max(state.ask_at) }
 }
 
 fn on_server_started(state: &mut State) -> Vec<Effect> {
@@ -100,7 +106,7 @@ fn on_server_was_down(state: &mut State, secs: u64) -> Vec<Effect> {
 fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { until } => {
-            if now < until.max(state.ask_at) {
+            if now < look_up_at(state, until) {
                 return Vec::new();
             }
             state.ask_at = now.plus_secs(policy.retry_secs);

@@ -110,6 +110,18 @@ fn launch_unpaid_is_asked_about_before_it_expires() {
 }
 
 #[test]
+fn launch_is_asked_about_again_soon_if_the_wallet_was_silent() {
+    let open = Phase::Waiting { until: at(50) };
+    let silent = check(State::waiting(at(50)), Event::InvoiceUnknown, 10, open, &[]);
+    assert_eq!(next_wakeup(&silent, &POLICY), Some(at(15)));
+    check(silent, Event::Tick, 14, open, &[]);
+    let asked = check(silent, Event::Tick, 15, open, &[Effect::LookUpInvoice]);
+    // Once it answers, it will tell.
+    let told = check(asked, Event::InvoiceOpen, 15, open, &[]);
+    assert_eq!(next_wakeup(&told, &POLICY), Some(at(50)));
+}
+
+#[test]
 fn launch_that_fails_is_not_charged() {
     let failed =
         check(launching(), Event::LaunchFailed, 60, Phase::Failed, &[Effect::Wipe, Effect::Announce]);

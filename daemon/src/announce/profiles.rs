@@ -164,3 +164,70 @@ fn note(container: &Container, data_kept_until: Option<UnixSecs>) -> String {
         container.pubkey().to_bech32().unwrap_or_default(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use nostr::key::Keys;
+    use units::{ComputeUnits, Msat};
+
+    use super::*;
+    use crate::store::{Origin, Spec, Token};
+
+    fn container() -> Container {
+        let keys = Keys::parse(&"11".repeat(32)).unwrap();
+        Container {
+            token: Token::new("token".into()),
+            slot: Some(1),
+            origin: Origin::Launched { owner: keys.public_key(), request_key: "key".into() },
+            spec: Spec {
+                name: Some("shop".into()),
+                image: "r.example/shop@sha256:ab".into(),
+                config_digest: "sha256:cd".into(),
+                args: None,
+                env: BTreeMap::new(),
+                secrets: None,
+                units: ComputeUnits::new(1).unwrap(),
+                ports: Vec::new(),
+                volumes: Vec::new(),
+                image_volumes: Vec::new(),
+                egress: protocol::manifest::Egress::None,
+                price_per_period: Msat::new(5_000),
+                manifest: None,
+                manifest_sha256: None,
+                salt: None,
+            },
+            state: lifecycle::State { phase: Phase::Deployed, ..lifecycle::State::waiting(UnixSecs(1)) },
+            invoice: None,
+            balance: Msat::new(7_500),
+            app: None,
+            reason: None,
+            created_at: UnixSecs(1),
+            started_at: None,
+            keys,
+        }
+    }
+
+    #[test]
+    fn one_profile_holds_what_each_of_them_knows() {
+        let (mut one, app) = (container(), Keys::parse(&"22".repeat(32)).unwrap().public_key());
+        let read = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap();
+        let bare = read(&profile(&one, None));
+        assert_eq!(bare.keys().collect::<Vec<_>>(), ["about", "bot", "name"]);
+        one.app = Some(app);
+        let text = profile(&one, Some("shop@pay.example"));
+        let whole = read(&text);
+        assert_eq!(whole.keys().collect::<Vec<_>>(), ["about", "app_pubkey", "bot", "lud16", "name"]);
+        assert_eq!(
+            (&whole["lud16"], &whole["name"]),
+            (&Value::from("shop@pay.example"), &Value::from("shop"))
+        );
+        assert_eq!(whole["app_pubkey"], Value::from(app.to_hex()));
+        let about = whole["about"].as_str().unwrap();
+        assert!(
+            about.contains("State: deployed. Balance: 7 sat.") && about.contains(&one.spec.image),
+            "{about}"
+        );
+        assert_eq!(text, profile(&one, Some("shop@pay.example")), "the same facts read the same");
+        assert!(!text.contains("token"));
+    }
+}

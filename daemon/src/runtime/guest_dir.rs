@@ -170,8 +170,8 @@ mod tests {
     fn whatever_secrets_a_launch_may_have_fit_for_every_container() {
         let named = |sizes: &[usize]| {
             let file = |(n, size): (usize, &usize)| (format!("{n:03}"), Base64(vec![7; *size]));
-            let secrets =
-                Secrets { files: sizes.iter().enumerate().map(file).collect(), ..Secrets::default() };
+            let mut secrets = Secrets::default();
+            secrets.files = sizes.iter().enumerate().map(file).collect();
             secrets.check().unwrap();
             secrets
         };

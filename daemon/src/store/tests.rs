@@ -155,7 +155,7 @@ fn charge_is_intended_once_and_its_proof_stays() {
         Charge {
             amount: Msat::new(5),
             invoice: Some("lnbc1".into()),
-            payment_hash: Some("aa".into()),
+            payment_hash: Some(format!("{period:064x}")),
             preimage: None,
         }
     );
@@ -182,7 +182,7 @@ fn receipt(store: &Store, container: &PublicKey, period: u64) -> NewReceipt {
         from,
         until: from.plus_secs(3_600),
         amount_msat: Msat::new(5),
-        payment_hash: Some("aa".into()),
+        payment_hash: Some(format!("{period:064x}")),
     };
     NewReceipt { number, event: receipt.sign(&service(), from).unwrap() }
 }
