@@ -41,6 +41,10 @@ const RATE: RateLimit = RateLimit { per_sec: 1, burst: 20 };
 /// understand each other must not talk for ever.
 const TALK_PER_KEY: u32 = 5;
 const TALK_PER_HOUR: u32 = 200;
+/// Quotes for proof of work, for a key in a day and for all in an hour. A message of 20 bits costs a core a
+/// second, and us a question to somebody's registry.
+const WORKED_PER_KEY: u32 = 50;
+const WORKED_PER_HOUR: u32 = 500;
 /// So long an answer is remembered by the log. What is older was answered, or comes too late to be.
 const ANSWERED_SECS: u64 = 20 * 3_600;
 
@@ -53,6 +57,7 @@ pub struct MessageServer {
     log: Arc<RequestLog>,
     rate: Mutex<RateLimiter<nostr::key::PublicKey>>,
     talk: Mutex<Quota>,
+    worked: Mutex<Quota>,
     under_way: Mutex<HashSet<EventId>>,
     places: Arc<Semaphore>,
 }
@@ -68,6 +73,7 @@ impl MessageServer {
             log,
             rate: Mutex::new(RateLimiter::new(RATE)),
             talk: Mutex::new(Quota::new(TALK_PER_KEY, TALK_PER_HOUR)),
+            worked: Mutex::new(Quota::new(WORKED_PER_KEY, WORKED_PER_HOUR)),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
         })

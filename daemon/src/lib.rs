@@ -42,6 +42,7 @@ pub mod server;
 pub mod snapshots;
 pub mod statements;
 pub mod store;
+pub mod topups;
 mod upgrade;
 pub mod upgrades;
 pub mod wallet;
