@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use nostr::key::PublicKey;
 use outbox::Outbox;
-use pace::{AGAIN_SECS, Bucket, OWN, Pace, Told};
+use pace::{AGAIN_SECS, Pace, Told};
 use protocol::event::CheckedEvent;
 use relay::Pool;
 use thiserror::Error;

@@ -137,7 +137,9 @@ impl State {
         if wish.is_owner {
             return self.owners.take(&wish.payer, now);
         }
-        self.payers.take(&wish.payer, now) && self.containers.take(&wish.container, now)
+        // What one of them refuses must not use up the other, which is everybody's.
+        let may = self.payers.has_left(&wish.payer, now) && self.containers.has_left(&wish.container, now);
+        may && self.payers.take(&wish.payer, now) && self.containers.take(&wish.container, now)
     }
 }
 

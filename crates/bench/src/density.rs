@@ -62,7 +62,8 @@ async fn in_world(world: &mut World) -> Result<Vec<(&'static str, Figure)>> {
     let mut told = Told::listen(world, &containers).await?;
     told.settle().await?;
     let daemon = process::find("enclaved", &world.daemon_config())?;
-    let (ours, events) = tokio::join!(Cost::of(&[daemon], WATCHED), told.watch(WATCHED));
+    let watched = [daemon];
+    let (ours, events) = tokio::join!(Cost::of(&watched, WATCHED), told.watch(WATCHED));
     let ours = ours?;
     check_events(&events, &containers)?;
     ensure!(ours.rss_mib < RSS_MIB_MAX, "the daemon has {} MiB, more than {RSS_MIB_MAX}", ours.rss_mib);

@@ -63,14 +63,8 @@ async fn zap_is_credited_within_a_second() -> Result<()> {
         }
         println!("the slowest of five zaps was credited after {slowest:?}");
         ensure!(slowest <= CREDITED_WITHIN, "{slowest:?}");
-        // And told: in its profile, with the address that takes the next one.
-        let profile =
-            wait_for(world, (Kind::Metadata, pubkey), |event| event.content.contains("lud16")).await?;
-        let profile: Value = serde_json::from_str(&profile.content)?;
-        ensure!(
-            profile["lud16"].as_str().is_some_and(|it| it.starts_with(&pubkey.to_bech32().unwrap())),
-            "{profile}"
-        );
+        // And told, in its profile.
+        wait_for(world, (Kind::Metadata, pubkey), |event| event.content.contains("105 sat")).await?;
         Ok(())
     })
     .await
@@ -92,7 +86,7 @@ async fn zap_invoice(world: &World, pubkey: &PublicKey, zapper: &Keys, msat: i64
 #[tokio::test(flavor = "multi_thread")]
 async fn container_that_stops_says_so_and_its_data_goes_when_it_was_said() -> Result<()> {
     let options =
-        WorldOptions { retention_secs: RETENTION_SECS, ..WorldOptions::hasty(HelperBinary::find()?, 3) };
+        WorldOptions { retention_secs: RETENTION_SECS, ..WorldOptions::hasty(HelperBinary::find()?, 6) };
     in_world(options, async |world| {
         let owner = Stranger::with(world, 100).await?;
         let extra = json!({"name": "blog", "ports": [8080], "volumes": ["/data"]});
@@ -126,8 +120,9 @@ async fn container_that_stops_says_so_and_its_data_goes_when_it_was_said() -> Re
             ensure!(took.elapsed() < SOON, "its data is still there");
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let ended = tag_value(&world.container_event(&pubkey).await?, "state").map(str::to_owned);
-        ensure!(ended.as_deref() == Some("terminated") || ended.as_deref() == Some("paused"), "{ended:?}");
+        let last = world.container_event(&pubkey).await?;
+        let ended = tag_value(&last, "state");
+        ensure!(matches!(ended, Some("terminated" | "paused")), "{ended:?}");
         Ok(())
     })
     .await

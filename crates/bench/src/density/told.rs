@@ -1,6 +1,6 @@
 //! What a server publishes of itself and its containers, of every kind, as a relay sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -73,9 +73,6 @@ pub(super) fn check_events(events: &[Seen], containers: &[PublicKey]) -> Result<
         let count = events[i..].iter().take_while(|seen| seen.at < minute).count();
         ensure!(count <= EVENTS_PER_MINUTE_MAX, "{count} events in the minute after {:?}", first.at);
     }
-    let mut kinds: BTreeMap<u16, usize> = BTreeMap::new();
-    events.iter().for_each(|seen| *kinds.entry(seen.kind).or_default() += 1);
-    tracing::info!(?kinds, longest, "told in a cycle");
     Ok(())
 }
 

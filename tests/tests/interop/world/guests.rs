@@ -2,6 +2,7 @@
 //! reference's WebSocket.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bollard::query_parameters::InspectContainerOptions;
@@ -14,9 +15,13 @@ use protocol::statement::merkle::Hash;
 use protocol::statement::{Claim, StatementProof};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use units::Stopwatch;
 
 use super::doors::client;
 use crate::npm;
+
+const WAIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_uses_the_guest_api_by_both_doors() -> Result<()> {
@@ -88,8 +93,7 @@ async fn typescript(world: &World, owner: &Keys, pubkey: &PublicKey, compiled: &
     ensure!(said["unknown"] == refused("method_unknown", 404), "{}", said["unknown"]);
     ensure!(said["unsafe"] == refused("params_invalid", 400), "{}", said["unsafe"]);
     ensure!(said["wrong"] == refused("params_invalid", 400), "{}", said["wrong"]);
-    ensure!(world.daemon_log()?.contains("hello from typescript"));
-    Ok(())
+    heard(world, "hello from typescript").await
 }
 
 /// From the container's own network, where alone it is answered.
@@ -117,7 +121,16 @@ async fn websocket(world: &World, pubkey: &PublicKey) -> Result<()> {
     ensure!(said["answers"][1]["error"].is_null() && said["answers"][1]["id"] == "2", "{said}");
     ensure!(said["answers"][2]["code"] == "method_unknown" && said["answers"][2]["id"] == "3", "{said}");
     ensure!(said["answers"][3]["code"] == "bad_request", "{said}");
-    ensure!(world.daemon_log()?.contains("hello from ws"));
+    heard(world, "hello from ws").await
+}
+
+/// What a container logs goes to the operator, through the parent.
+async fn heard(world: &World, text: &str) -> Result<()> {
+    let took = Stopwatch::start();
+    while !world.parent_log()?.contains(text) {
+        ensure!(took.elapsed() < WAIT, "{text} is not in the operator's log");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     Ok(())
 }
 
