@@ -23,12 +23,37 @@ const FREE_MAX: usize = 12;
 /// once, so that nobody waits there for a stranger.
 const PAYING_MAX: usize = 16;
 
+/// Quotes for proof of work within an hour, after which each takes one bit more, which is twice the work. Work
+/// is cheap for who has machines: it buys more than nothing, and not everything.
+const WORKED_STEP: u32 = 100;
+const HOUR_SECS: u64 = 3_600;
+
 /// Lets requests in.
 #[derive(Debug)]
 pub struct Admission {
+    worked: Mutex<Worked>,
     waiting: Mutex<HashMap<PublicKey, usize>>,
     free: Semaphore,
     paying: Semaphore,
+}
+
+/// Quotes that were given for proof of work.
+#[derive(Debug, Default)]
+struct Worked {
+    hour: u64,
+    taken: u32,
+}
+
+impl Worked {
+    /// What the next one takes, in bits.
+    fn wanted(&mut self, rules: &Messages, now: UnixSecs) -> u8 {
+        let hour = now.0 / HOUR_SECS;
+        if self.hour != hour {
+            *self = Self { hour, taken: 0 };
+        }
+        let more = u8::try_from(self.taken / WORKED_STEP).unwrap_or(u8::MAX);
+        rules.work_bits.saturating_add(more)
+    }
 }
 
 /// A request that may wait for something, until this is dropped.
@@ -44,7 +69,12 @@ pub struct Asking<'a> {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), free: Semaphore::new(FREE_MAX), paying: Semaphore::new(PAYING_MAX) }
+        Self {
+            worked: Mutex::default(),
+            waiting: Mutex::default(),
+            free: Semaphore::new(FREE_MAX),
+            paying: Semaphore::new(PAYING_MAX),
+        }
     }
 }
 
@@ -93,18 +123,32 @@ impl Admission {
         }
         // Before it is counted: who is sent away for now has had nothing.
         let permit = self.free.try_acquire().map_err(busy)?;
-        let has_worked = rules.work_bits > 0 && caller.work_bits >= rules.work_bits;
         let free =
             FreeQuota { per_key_and_day: rules.free_quotes_per_key, per_hour: rules.free_quotes_per_hour };
-        if has_worked || store.take_free(&caller.pubkey, free, now).map_err(fault)? {
+        if self.has_worked(rules, caller, now) || store.take_free(&caller.pubkey, free, now).map_err(fault)? {
             return Ok(Asking { _permit: permit });
         }
         let message = format!(
             "the free quotes are used up for now; ask again tomorrow, or with {} bits of proof of work \
              (NIP-13) in the event, or from a key that has paid here before",
-            rules.work_bits
+            self.work_wanted(rules, now)
         );
         Err(Failure::new(Code::QuotaUsed, message))
+    }
+
+    /// The proof of work for which a quote is given now, in bits; 0 if none is.
+    pub(crate) fn work_wanted(&self, rules: &Messages, now: UnixSecs) -> u8 {
+        if rules.work_bits == 0 {
+            return 0;
+        }
+        self.worked.lock().unwrap_or_else(PoisonError::into_inner).wanted(rules, now)
+    }
+
+    fn has_worked(&self, rules: &Messages, caller: &Caller, now: UnixSecs) -> bool {
+        let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_enough = rules.work_bits > 0 && caller.work_bits >= worked.wanted(rules, now);
+        worked.taken += u32::from(is_enough);
+        is_enough
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PublicKey, usize>> {
@@ -139,6 +183,8 @@ mod tests {
     const RULES: Messages =
         Messages { enabled: true, free_quotes_per_key: 2, free_quotes_per_hour: 1_000, work_bits: 12 };
 
+    const NO_FREE: Messages = Messages { free_quotes_per_key: 0, ..RULES };
+
     fn stranger() -> Caller {
         Caller { pubkey: Keys::generate().public_key(), work_bits: 0 }
     }
@@ -171,6 +217,24 @@ mod tests {
         assert_eq!(code(ask(&Caller { work_bits: 11, ..caller })), Code::QuotaUsed);
         assert!(ask(&Caller { work_bits: 12, ..caller }).is_ok());
         assert!(ask(&stranger()).is_ok());
+    }
+
+    #[test]
+    fn work_becomes_dearer_the_more_is_done_in_an_hour() {
+        let (admission, fixture) = (Admission::default(), Fixture::new());
+        let ask = |work_bits, now| {
+            let caller = Caller { pubkey: Keys::generate().public_key(), work_bits };
+            admission.ask_registry(&fixture.store, &NO_FREE, &caller, now).map(drop)
+        };
+        for _ in 0..WORKED_STEP {
+            ask(12, NOW).unwrap();
+        }
+        assert_eq!(admission.work_wanted(&NO_FREE, NOW), 13);
+        assert_eq!(code(ask(12, NOW)), Code::QuotaUsed);
+        assert!(ask(13, NOW).is_ok());
+        assert!(ask(12, NOW.plus_secs(HOUR_SECS)).is_ok());
+        let none = Messages { work_bits: 0, ..NO_FREE };
+        assert_eq!(admission.work_wanted(&none, NOW), 0);
     }
 
     #[test]

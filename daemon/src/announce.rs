@@ -4,9 +4,10 @@ pub(crate) mod containers;
 mod instance;
 mod lists;
 mod outbox;
+mod pace;
 mod profiles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use nostr::key::PublicKey;
 use outbox::Outbox;
+use pace::{AGAIN_SECS, Pace, Told};
 use protocol::event::CheckedEvent;
 use relay::Pool;
 use thiserror::Error;
@@ -22,16 +24,12 @@ use tokio::sync::{Notify, watch};
 use units::UnixSecs;
 
 use crate::context::Context;
-use crate::store::StoreError;
+use crate::store::{Container, StoreError};
 
 /// Changes that come together are told together.
 const GATHER: Duration = Duration::from_secs(1);
-/// Containers are told of so often without a change, so that clients can check them before paying.
-const CONTAINER_EVERY_SECS: u64 = 600;
-/// An announcement that failed is made again after this.
-const AGAIN_SECS: u64 = 30;
-/// A container's relay list changes with the configuration only; relays forget.
-const LIST_EVERY_SECS: u64 = 3_600;
+/// Longest sleep if nothing is due.
+const IDLE_SECS: u64 = 600;
 
 /// Something could not be told.
 #[derive(Debug, Error)]
@@ -129,65 +127,49 @@ impl Announcer {
     /// Announces until the future is dropped.
     pub async fn run(self) {
         let changes = self.ctx.changes.clone();
-        let mut instance_due = UnixSecs(0);
-        let mut containers_due = UnixSecs(0);
-        let mut lists_due = BTreeMap::new();
-        let mut told = None;
+        let (mut instance, mut pace) = (instance::Turn::default(), Pace::default());
+        pace.extend(self.living());
         loop {
             self.ctx.hold.held().await;
             let now = self.ctx.clock.now();
             // The server first: a container is checked against it.
             let tells = instance::told(&self.ctx);
-            if now >= instance_due || told.as_ref() != Some(&tells) {
-                instance_due = now.plus_secs(match self.announce_instance().await {
-                    Ok(next_secs) => {
-                        told = Some(tells);
-                        next_secs
-                    }
+            if instance.is_due(&tells, now) {
+                match self.announce_instance(&mut instance).await {
+                    Ok(next_secs) => instance.told(tells, now.plus_secs(next_secs)),
                     Err(e) => {
                         tracing::warn!("server not announced: {e}");
-                        told = None;
-                        AGAIN_SECS
+                        instance.failed(now.plus_secs(AGAIN_SECS));
                     }
-                });
+                }
             }
-            let mut changed = changes.take();
-            if now >= containers_due {
-                changed.extend(self.living());
-                containers_due = now.plus_secs(CONTAINER_EVERY_SECS);
-            }
-            self.announce_containers(changed, &mut lists_due, now).await;
+            changes.take().into_iter().for_each(|one| pace.want(one, now));
+            self.announce_containers(&mut pace, now).await;
             if self.ctx.hold.may_act() {
                 self.outbox.repeat(self.ctx.clock.now()).await;
             }
             tokio::time::sleep(GATHER).await;
-            let due = self.outbox.repeat_due().into_iter().chain([instance_due, containers_due]).min();
-            let wait_secs = due.unwrap_or(containers_due).secs_since(self.ctx.clock.now());
+            let now = self.ctx.clock.now();
+            let dues = [self.outbox.repeat_due(), pace.next_due(now), Some(instance.due())];
+            let due = dues.into_iter().flatten().min();
+            let wait_secs = due.map_or(IDLE_SECS, |due| due.secs_since(now).min(IDLE_SECS));
             // Something that changed while we slept is found without waiting.
             drop(tokio::time::timeout(Duration::from_secs(wait_secs), changes.0.some.notified()).await);
         }
     }
 
-    /// Tells of these containers, several at once: one relay that hangs must not hold up all.
-    async fn announce_containers(
-        &self,
-        changed: BTreeSet<PublicKey>,
-        lists_due: &mut BTreeMap<PublicKey, UnixSecs>,
-        now: UnixSecs,
-    ) {
-        lists_due.retain(|_, due| *due > now);
-        let listed: BTreeSet<PublicKey> = lists_due.keys().copied().collect();
-        let telling = changed.into_iter().map(|pubkey| {
-            let with_list = !listed.contains(&pubkey);
-            async move { (pubkey, self.announce_container(&pubkey, with_list).await) }
+    /// Tells of the containers whose turn it is, several at once: one relay that hangs must not hold up all.
+    async fn announce_containers(&self, pace: &mut Pace, now: UnixSecs) {
+        let telling = pace.take(now).into_iter().map(|(pubkey, with_list)| async move {
+            (pubkey, self.announce_container(&pubkey, with_list).await)
         });
         let told: Vec<_> = stream::iter(telling).buffer_unordered(outbox::AT_ONCE).collect().await;
         for (pubkey, outcome) in told {
-            match outcome {
-                Ok(true) => drop(lists_due.entry(pubkey).or_insert(now.plus_secs(LIST_EVERY_SECS))),
-                Ok(false) => {}
-                Err(e) => tracing::warn!(container = %pubkey, "container not announced: {e}"),
-            }
+            let outcome = outcome.unwrap_or_else(|e| {
+                tracing::warn!(container = %pubkey, "container not announced: {e}");
+                Told::Failed
+            });
+            pace.note(pubkey, outcome, now);
         }
     }
 
@@ -196,10 +178,14 @@ impl Announcer {
             tracing::error!("containers not read: {e}");
             Vec::new()
         });
-        let living =
-            containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "upgrading" | "paused"));
-        living.map(crate::store::Container::pubkey).collect()
+        let living = containers.iter().filter(|container| lives(container));
+        living.map(Container::pubkey).collect()
     }
+}
+
+/// True for one that is told of again and again, without a change.
+fn lives(container: &Container) -> bool {
+    matches!(container.state.name(), "deployed" | "upgrading" | "paused")
 }
 
 /// Refuses to tell anything while another may have this server's state.

@@ -158,12 +158,13 @@ impl Api {
         self.status(caller, pubkey)
     }
 
-    /// An invoice that pays into a container's balance. Anybody may pay for anybody's container.
+    /// An invoice that pays into a container's balance. Anybody may pay for anybody's container; who asks
+    /// for the same again gets the same invoice.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub async fn topup(&self, params: TopupParams) -> Result<TopupReply, Failure> {
-        money::topup(self.ctx(), &self.find(&params.pubkey)?, params.amount_msat).await
+    /// [`Failure`]; [`Code::QuotaUsed`] and [`Code::ServerBusy`] for who asks for too many.
+    pub async fn topup(&self, caller: &PublicKey, params: TopupParams) -> Result<TopupReply, Failure> {
+        money::topup(self.ctx(), caller, &self.find(&params.pubkey)?, params.amount_msat).await
     }
 
     /// Pays an invoice from a container's balance.

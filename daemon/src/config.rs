@@ -207,6 +207,9 @@ impl Default for Network {
     }
 }
 
+/// The value of `trust_root` that names AWS's own.
+pub(crate) const AWS: &str = "aws";
+
 mod defaults {
     use std::path::PathBuf;
 
@@ -219,7 +222,7 @@ mod defaults {
     }
 
     pub(super) fn trust_root() -> String {
-        "aws".into()
+        super::AWS.into()
     }
 
     pub(super) fn docker_socket() -> PathBuf {
@@ -268,7 +271,8 @@ impl Configuration for Config {
         self.upgrade.check()?;
         self.check_builtins()?;
         self.check_sealing()?;
-        self.check_root()
+        // The file that a root is read from is looked at when the server starts.
+        self.check_root(self.trust_root == AWS)
     }
 
     /// Values of the built-ins' environment are masked.
@@ -286,7 +290,7 @@ impl Config {
     fn check_sealing(&self) -> Result<(), ConfigError> {
         match (&self.keycrux, &self.backup) {
             (Some(keycrux), Some(backup)) => {
-                keycrux.check(self.trust_root == "aws")?;
+                keycrux.check(self.trust_root == AWS)?;
                 backup.check()?;
                 backup.check_room(&self.capacity)?;
             }
@@ -326,10 +330,19 @@ impl Config {
 
     /// Under AWS's root people's money is at stake: no state in clear, no exceptions, no money from
     /// nowhere. The field to name is the first of them.
-    fn check_root(&self) -> Result<(), ConfigError> {
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub(crate) fn check_root(&self, is_aws: bool) -> Result<(), ConfigError> {
         let refuse = |field, problem: &str| Err(ConfigError::field(field, problem));
-        if self.trust_root != "aws" {
+        if !is_aws {
             return Ok(());
+        }
+        if let Some(keycrux) = &self.keycrux {
+            keycrux.check(is_aws)?;
+        }
+        if let Some(http) = &self.http {
+            http.check_private()?;
         }
         if self.development.is_some() {
             return refuse("development", "is refused when trust_root is aws");

@@ -22,6 +22,7 @@ use crate::sealed::standing::Recovered;
 use crate::snapshots::Snapshots;
 use crate::statements::Statements;
 use crate::store::Store;
+use crate::topups::Topups;
 use crate::upgrade::Stages;
 use crate::wallet::Wallet;
 
@@ -46,6 +47,8 @@ pub struct Context {
     pub stages: Stages,
     /// The wallet.
     pub wallet: Wallet,
+    /// Who has invoices made of it.
+    pub topups: Topups,
     /// The evidence.
     pub attestor: Attestor,
     /// Where statements about containers are asked for.

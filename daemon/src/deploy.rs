@@ -290,7 +290,8 @@ impl Fleet {
     /// Follows what the wallet tells of containers' accounts until it ends.
     pub async fn follow_wallet(self: Arc<Self>, mut news: mpsc::Receiver<WalletNews>) {
         while let Some(WalletNews { client, notification }) = news.recv().await {
-            if matches!(notification, Notification::PaymentReceived(_)) {
+            if let Notification::PaymentReceived(paid) = &notification {
+                self.ctx.topups.paid(&paid.payment_hash.to_hex());
                 self.balance_rose(&client);
             }
             let fleet = Arc::clone(&self);

@@ -20,6 +20,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nostr::key::PublicKey;
+use refusal::Refusal;
 use relay::LocalRelayServer;
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,7 +37,7 @@ use protocol::guest::TOKEN_HEADER;
 
 pub use fetch::{Fetcher, FetcherError};
 use floods::Floods;
-use limits::Limits;
+use limits::{Cost, Limits};
 
 /// Connections of all containers; each has a handful.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -49,7 +51,9 @@ const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 struct Guests {
     fleet: Arc<Fleet>,
     limits: Limits,
-    floods: Floods,
+    floods: Floods<PublicKey>,
+    /// Networks from which too much is knocked.
+    knocks: Floods<u16>,
     fetcher: Fetcher,
 }
 
@@ -59,6 +63,14 @@ pub struct GuestServer {
     guests: Arc<Guests>,
     relay: LocalRelayServer,
     places: Arc<Semaphore>,
+}
+
+impl Guests {
+    /// Counts one request of a container, before it is read: what cannot be read costs as much.
+    fn admit(&self, pubkey: PublicKey) -> Result<(), Refusal> {
+        let now_ms = self.fleet.context().clock.now_ms();
+        self.limits.take(&pubkey, Cost::Call, now_ms).inspect_err(|_| self.floods.tell(pubkey, now_ms))
+    }
 }
 
 /// What a guest asked to be connected to.
@@ -73,7 +85,8 @@ impl GuestServer {
     #[must_use]
     pub fn new(fleet: Arc<Fleet>, relay: LocalRelayServer, fetcher: Fetcher) -> Arc<Self> {
         let limits = Limits::new(&fleet.context().config.guest);
-        let guests = Arc::new(Guests { fleet, limits, floods: Floods::default(), fetcher });
+        let guests =
+            Arc::new(Guests { fleet, limits, floods: Floods::default(), knocks: Floods::default(), fetcher });
         Arc::new(Self { guests, relay, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 
@@ -85,7 +98,8 @@ impl GuestServer {
         loop {
             let (stream, from) = listener.accept().await?;
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                tracing::warn!(%from, "guest API: more than {CONNECTIONS_MAX} connections; one was refused");
+                metrics::counter!("guest_connections_refused_total").increment(1);
+                tracing::debug!(%from, "guest API: more than {CONNECTIONS_MAX} connections; one was refused");
                 continue;
             };
             let server = Arc::clone(&self);
@@ -97,14 +111,20 @@ impl GuestServer {
     }
 
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {
-        let ctx = self.guests.fleet.context();
-        // Whoever is not a container's address gets no answer at all.
-        let Some(container) = self.container_at(from.ip()) else {
-            tracing::warn!(%from, "guest API: a stranger was refused");
-            return;
-        };
+        let now_ms = self.guests.fleet.context().clock.now_ms();
+        // Whoever is not a container's address gets no answer at all. Who it is costs a look into the
+        // database: it is looked for those who have not knocked too often.
+        let Some(slot) = self.slot_at(from.ip()) else { return stranger(from) };
+        let may = self.guests.limits.arrives(slot, now_ms);
+        if !may && !self.guests.knocks.is_news(slot, now_ms) {
+            return metrics::counter!("guest_connections_refused_total").increment(1);
+        }
+        let Some(container) = self.container_in(slot) else { return stranger(from) };
+        if !may {
+            return self.guests.floods.tell(container.pubkey(), now_ms);
+        }
         let Some(_place) = self.guests.limits.connection(container.pubkey()) else {
-            return self.guests.floods.tell(container.pubkey(), ctx.clock.now_ms());
+            return self.guests.floods.tell(container.pubkey(), now_ms);
         };
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("guest API: {e}");
@@ -118,7 +138,7 @@ impl GuestServer {
         let socket = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(e)) => {
-                return tracing::warn!(container = %container.pubkey(), "guest API: a connection was refused: {e}");
+                return self.guests.floods.tell_refused(container.pubkey(), &e, now_ms);
             }
             Err(_) => return tracing::debug!(%from, "guest API: the handshake took too long"),
         };
@@ -129,12 +149,19 @@ impl GuestServer {
         }
     }
 
-    fn container_at(&self, address: IpAddr) -> Option<Container> {
+    fn slot_at(&self, address: IpAddr) -> Option<u16> {
         let IpAddr::V4(address) = address else { return None };
-        let ctx = self.guests.fleet.context();
-        let slot = ctx.runtime.slot_of(address)?;
-        ctx.store.in_slot(slot).ok().flatten()
+        self.guests.fleet.context().runtime.slot_of(address)
     }
+
+    fn container_in(&self, slot: u16) -> Option<Container> {
+        self.guests.fleet.context().store.in_slot(slot).ok().flatten()
+    }
+}
+
+fn stranger(from: SocketAddr) {
+    metrics::counter!("guest_connections_refused_total").increment(1);
+    tracing::debug!(%from, "guest API: a stranger was refused");
 }
 
 /// The callback's shape is the library's.

@@ -46,6 +46,7 @@ mod sparing;
 pub mod statements;
 pub mod store;
 mod strain;
+pub mod topups;
 mod upgrade;
 pub mod upgrades;
 pub mod wallet;

@@ -62,9 +62,11 @@ impl Notices {
     /// The server ends at `at` and comes back as another version.
     pub(crate) fn ends(&self, at: UnixSecs, containers: &[Container]) {
         self.ends_at.store(at.0.max(1), Ordering::SeqCst);
-        for container in containers.iter().filter(|one| one.state.should_run()) {
-            if let Some(owner) = container.owner() {
-                self.tell(*owner, about_end(&named(container), at));
+        for container in containers {
+            if let Some(owner) = container.owner()
+                && let Some(text) = about_end(&named(container), &container.state, at)
+            {
+                self.tell(*owner, text);
             }
         }
     }
@@ -153,12 +155,20 @@ fn about_state(name: &str, lacks_room: bool, from: &str, state: &State, policy: 
     }
 }
 
-fn about_end(name: &str, at: UnixSecs) -> String {
-    format!(
-        "This server ends at {} to be replaced by another version. {name} is stopped then and comes back with \
-         its data; the time that it is away is given back.",
-        calendar::date(at)
-    )
+/// What an owner is told of the end. Who has nothing here any more is told nothing.
+fn about_end(name: &str, state: &State, at: UnixSecs) -> Option<String> {
+    let becomes = match state.phase {
+        Phase::Deployed | Phase::Launching if state.should_run() => {
+            "is stopped then and comes back with its data; the time that it is away is given back"
+        }
+        Phase::Deployed | Phase::Launching | Phase::Paused { .. } => {
+            "stays paused, and its data is kept; it cannot be commanded or paid for until the server is back"
+        }
+        Phase::Waiting { .. } => "is not paid for yet: pay before the end, or when the server is back",
+        Phase::Expired | Phase::Failed | Phase::Terminated => return None,
+    };
+    let at = calendar::date(at);
+    Some(format!("This server ends at {at} to be replaced by another version. {name} {becomes}."))
 }
 
 #[cfg(test)]
@@ -206,6 +216,24 @@ mod tests {
         notices.ends(UnixSecs(7), &[]);
         assert_eq!((notices.ends_at(), notices.is_empty()), (Some(UnixSecs(7)), true));
         assert!(queue.try_recv().is_err());
-        assert!(about_end("blog", UnixSecs(1_800_000_000)).contains("2027-01-15 08:00:00 UTC"));
+    }
+
+    #[test]
+    fn end_is_told_to_everybody_who_has_something_here() {
+        let at = UnixSecs(1_800_000_000);
+        let told = |state: &State| about_end("blog", state, at);
+        let paused = State { owner_paused: true, ..state(Phase::Deployed) };
+        for (state, part) in [
+            (state(Phase::Deployed), "comes back with its data"),
+            (paused, "stays paused, and its data is kept"),
+            (state(Phase::Paused { since: UnixSecs(5) }), "stays paused, and its data is kept"),
+            (State::waiting(UnixSecs(5)), "is not paid for yet"),
+        ] {
+            let text = told(&state).unwrap();
+            assert!(text.contains("ends at 2027-01-15 08:00:00 UTC") && text.contains(part), "{text}");
+        }
+        for phase in [Phase::Expired, Phase::Failed, Phase::Terminated] {
+            assert_eq!(told(&state(phase)), None, "{phase:?}");
+        }
     }
 }

@@ -26,8 +26,8 @@ impl Quota {
         Self { per_key_and_day, per_hour, day: 0, keys: HashMap::new(), hour: 0, this_hour: 0 }
     }
 
-    /// Takes one for this key; false if there is none left.
-    pub(crate) fn take(&mut self, key: &PublicKey, now: UnixSecs) -> bool {
+    /// True if there is one left for this key.
+    pub(crate) fn has_left(&mut self, key: &PublicKey, now: UnixSecs) -> bool {
         if now.0 / DAY_SECS != self.day {
             self.day = now.0 / DAY_SECS;
             self.keys.clear();
@@ -37,12 +37,17 @@ impl Quota {
             self.this_hour = 0;
         }
         let taken = self.keys.get(key).copied().unwrap_or_default();
-        if taken >= self.per_key_and_day || self.this_hour >= self.per_hour {
-            return false;
+        taken < self.per_key_and_day && self.this_hour < self.per_hour
+    }
+
+    /// Takes one for this key; false if there is none left.
+    pub(crate) fn take(&mut self, key: &PublicKey, now: UnixSecs) -> bool {
+        let has_left = self.has_left(key, now);
+        if has_left {
+            *self.keys.entry(*key).or_default() += 1;
+            self.this_hour += 1;
         }
-        self.keys.insert(*key, taken + 1);
-        self.this_hour += 1;
-        true
+        has_left
     }
 }
 

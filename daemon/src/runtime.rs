@@ -36,6 +36,7 @@ use tokio::sync::{RwLock, mpsc};
 use units::UnitSize;
 
 pub use engine::EngineFacts;
+pub(crate) use engine::check_limits;
 pub use error::RuntimeError;
 pub use events::{Exits, watch_exits};
 pub use exec::{ExecError, ExecPlace};
@@ -88,23 +89,18 @@ pub struct Runtime {
     execs: exec::UnderWay,
 }
 
-/// Where people's money is at stake every limit must hold: what one container takes beyond its units is
-/// taken from others who paid.
-fn check_enforced(facts: &EngineFacts, is_production: bool) -> Result<(), RuntimeError> {
-    if is_production && !facts.not_enforced.is_empty() {
-        return Err(RuntimeError::NotEnforced(facts.not_enforced.join(", ")));
-    }
-    Ok(())
-}
-
 impl Runtime {
     /// Connects to the engine, checks that it isolates containers as this server promises, and sets up
-    /// the firewall with no container in it. Nothing is started while `hold` says that this server may not
-    /// act.
+    /// the firewall with no container in it. Nothing is started while `hold` says that it may not act.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub async fn open(config: &Config, keys: &Keys, hold: Hold) -> Result<Self, RuntimeError> {
+    pub async fn open(
+        config: &Config,
+        keys: &Keys,
+        hold: Hold,
+        is_production: bool,
+    ) -> Result<Self, RuntimeError> {
         let docker = engine::connect(&config.docker_socket).await?;
         let mut facts = EngineFacts::ask(&docker).await?;
         let networks = NetworkPlan::new(&config.network);
@@ -113,7 +109,7 @@ impl Runtime {
         if !firewall.limits_rates() {
             facts.not_enforced.push("network".to_owned());
         }
-        check_enforced(&facts, config.trust_root == "aws")?;
+        engine::check_enforced(&facts, is_production)?;
         let volumes = Volumes::open(&config.data_dir().join(VOLUMES_DIR), facts.root_uid)?;
         let (guests, doors) = GuestDirs::set_up(&config.guest.dir, facts.root_uid, networks.slots()).await?;
         let dns = config.network.dns.iter().map(ToString::to_string).collect();
@@ -377,22 +373,5 @@ impl Runtime {
     async fn remove_container(&self, name: &str) -> Result<(), RuntimeError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         missing(self.docker.remove_container(name, Some(options)).await).map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn production_server_does_not_start_where_a_limit_does_not_hold() {
-        let facts = |missing: &[&str]| EngineFacts {
-            not_enforced: missing.iter().map(ToString::to_string).collect(),
-            ..EngineFacts::default()
-        };
-        assert!(check_enforced(&facts(&[]), true).is_ok());
-        assert!(check_enforced(&facts(&["disk"]), false).is_ok());
-        let refused = check_enforced(&facts(&["disk", "network"]), true).unwrap_err();
-        assert!(refused.to_string().contains("disk, network"), "{refused}");
     }
 }

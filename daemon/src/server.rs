@@ -27,7 +27,7 @@ use crate::api::Api;
 use crate::builtin;
 use crate::capacity;
 use crate::checkpoint::Checkpoints;
-use crate::config::{Config, Development};
+use crate::config::{self, Config, Development};
 use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::doors::Doors;
@@ -39,11 +39,12 @@ use crate::lapse;
 use crate::notices::Notices;
 use crate::parent::ParentLog;
 use crate::rpc::RpcAdapter;
-use crate::runtime::{Runtime, watch_exits};
+use crate::runtime::{Runtime, check_limits, watch_exits};
 use crate::snapshots::{MESSAGES_DB, REQUESTS_DB, STATE_DB};
 use crate::statements::Statements;
 use crate::store::{Origin, Store};
 use crate::strain;
+use crate::topups::Topups;
 use crate::upgrade::{self, Stages};
 use crate::upgrades;
 use crate::wallet::Wallet;
@@ -56,6 +57,9 @@ use ground::Ground;
 /// What kept it from starting.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut termination = Termination::listen()?;
+    let trust_root = trust_root(&config)?;
+    // Whichever way it was named.
+    config.check_root(trust_root.is_aws())?;
     let readiness = Readiness::default();
     if let Some(address) = config.metrics {
         service::serve_health(address, readiness.clone()).await?;
@@ -63,9 +67,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if trust_root.is_aws() {
+        check_limits(&config.docker_socket).await?;
+    }
     let (parent, mut pushes) = connect_parent(&config.parent).await?;
     let parent_log = ParentLog::start(parent.clone());
-    let trust_root = trust_root(&config)?;
     let ground = tokio::select! {
         ground = Ground::open(&config, &trust_root, &clock, &parent, &parent_log) => ground?,
         end = asked_to_end(&mut termination, &mut pushes) => {
@@ -85,7 +91,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let own_relay = internal.clone();
     tasks.spawn(async move { own_relay.listen(internal_listener).await.context("internal relay") });
 
-    let runtime = Runtime::open(&config, &keys, hold.clone()).await?;
+    let runtime = Runtime::open(&config, &keys, hold.clone(), attestor.trust_root().is_aws()).await?;
     let images = image_store(&config, &runtime)?;
     let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock), hold.clone());
     let development = config.development.clone().unwrap_or_default();
@@ -102,6 +108,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         images,
         stages: Stages::default(),
         wallet,
+        topups: Topups::default(),
         attestor,
         statements,
         releases: OnceLock::new(),
@@ -230,7 +237,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 fn trust_root(config: &Config) -> anyhow::Result<TrustRoot> {
-    if config.trust_root == "aws" {
+    if config.trust_root == config::AWS {
         return Ok(TrustRoot::aws());
     }
     let der =

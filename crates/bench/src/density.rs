@@ -2,6 +2,7 @@
 //! runs as many without us. And what the daemon publishes of them meanwhile.
 
 mod process;
+mod told;
 
 use std::time::Duration;
 
@@ -9,9 +10,7 @@ use anyhow::{Context, Result, ensure};
 use devnet::helper::HelperBinary;
 use devnet::image_build::ImageSpec;
 use devnet::world::{World, WorldOptions};
-use nostr::filter::Filter;
 use nostr::key::{Keys, PublicKey};
-use protocol::kinds::CONTAINER;
 use protocol::nwc::PayInvoice;
 use protocol::rpc::enclaved::{ContainerParams, ContainerStatus, LaunchReply};
 use relay::rpc::{RpcClient, RpcError};
@@ -21,20 +20,28 @@ use units::{Msat, Stopwatch};
 
 use crate::summary::Figure;
 use process::Cost;
+use told::{Told, check_events};
 
 const CONTAINERS: usize = 100;
 const WALLET_UNITS: u32 = 20;
 /// Launches at once, each by an owner of its own: an owner has one unpaid launch.
 const OWNERS: usize = 2;
-/// Long enough for heartbeats, charges' timers and the containers' own announcements.
-const WATCHED: Duration = Duration::from_secs(60);
-/// After so long nothing of the launches is left to be announced.
+/// A whole cycle: within it each container is told of once without a change.
+const WATCHED: Duration = Duration::from_secs(600);
+/// The peer has no cycle.
+const PEER_WATCHED: Duration = Duration::from_secs(60);
+/// After so long without an event nothing of the launches is left to be announced.
 const SETTLED: Duration = Duration::from_secs(15);
+/// The server tells at a pace, and a hundred launches are many events.
+const SETTLES_WITHIN: Duration = Duration::from_secs(600);
 const WAIT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What relays commonly take: the longest event, and events a minute of one address.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 const EVENTS_PER_MINUTE_MAX: usize = 120;
+/// What the daemon may cost. A program built without optimisation needs several times of both.
+const RSS_MIB_MAX: f64 = if cfg!(debug_assertions) { 192.0 } else { 64.0 };
+const CPU_PERCENT_MAX: f64 = if cfg!(debug_assertions) { 10.0 } else { 1.0 };
 
 pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, Figure)>> {
     let mut options = WorldOptions::new(helper.clone());
@@ -52,12 +59,15 @@ async fn in_world(world: &mut World) -> Result<Vec<(&'static str, Figure)>> {
     let spec = ImageSpec::default().program(program, program).entrypoint(&[program, "sleep", "1000000"]);
     let image = world.push(&spec, "idle").await?;
     let containers = launch_all(world, &image).await?;
-    tokio::time::sleep(SETTLED).await;
+    let mut told = Told::listen(world, &containers).await?;
+    told.settle().await?;
     let daemon = process::find("enclaved", &world.daemon_config())?;
-    let before = published(world, &containers).await?;
-    let ours = Cost::of(&[daemon], WATCHED).await?;
-    let events = published(world, &containers).await?;
-    check_events(&before, &events)?;
+    let watched = [daemon];
+    let (ours, events) = tokio::join!(Cost::of(&watched, WATCHED), told.watch(WATCHED));
+    let ours = ours?;
+    check_events(&events, &containers)?;
+    ensure!(ours.rss_mib < RSS_MIB_MAX, "the daemon has {} MiB, more than {RSS_MIB_MAX}", ours.rss_mib);
+    ensure!(ours.cpu_percent < CPU_PERCENT_MAX, "idle, the daemon uses {} % of a core", ours.cpu_percent);
 
     // The same number of the same image on the same engine, without us.
     world.stop_daemon().await?;
@@ -68,7 +78,7 @@ async fn in_world(world: &mut World) -> Result<Vec<(&'static str, Figure)>> {
     tokio::time::sleep(SETTLED).await;
     let dockerd = process::find("dockerd", world.dir())?;
     let engine = [dockerd, process::child("containerd", dockerd)?];
-    let peers = Cost::of(&engine, WATCHED).await?;
+    let peers = Cost::of(&engine, PEER_WATCHED).await?;
     let figure = |unit: &str, ours: f64, peer: f64| Figure {
         value: ours,
         unit: unit.to_owned(),
@@ -125,26 +135,6 @@ async fn launch(rpc: &RpcClient, image: &str) -> Result<LaunchReply> {
             answered => return Ok(answered?),
         }
     }
-}
-
-/// The newest event of each container, with its length.
-async fn published(world: &World, containers: &[PublicKey]) -> Result<Vec<(nostr::event::EventId, usize)>> {
-    let filter = Filter::new().kind(CONTAINER).authors(containers.iter().copied());
-    let events = world.pool().await?.fetch(filter, WAIT).await?;
-    Ok(events.iter().map(|event| (event.id, event.as_json().len())).collect())
-}
-
-/// Each is announced, none longer than relays take, and not more of them than relays take.
-fn check_events(
-    before: &[(nostr::event::EventId, usize)],
-    after: &[(nostr::event::EventId, usize)],
-) -> Result<()> {
-    let longest = after.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    ensure!(after.len() >= CONTAINERS, "only {} of {CONTAINERS} containers are announced", after.len());
-    ensure!(longest <= EVENT_BYTES_MAX, "an event has {longest} bytes");
-    let new = after.iter().filter(|(id, _)| !before.iter().any(|(known, _)| known == id)).count();
-    ensure!(new <= EVENTS_PER_MINUTE_MAX, "{new} events in {WATCHED:?}");
-    Ok(())
 }
 
 async fn engine_image(world: &World) -> Result<String> {

@@ -7,7 +7,8 @@ use protocol::nec::certificate::{ContainerClaims, for_container};
 use protocol::nec::container::{ContainerEvent, build};
 
 use super::lists::relay_list;
-use super::{AnnounceError, Announcer, certificate_until, may_tell};
+use super::pace::Told;
+use super::{AnnounceError, Announcer, certificate_until, lives, may_tell};
 use crate::api::endpoints;
 use crate::context::Context;
 use crate::store::Container;
@@ -30,17 +31,17 @@ pub(crate) fn certificate(
 }
 
 impl Announcer {
-    /// Tells of one container, and where its events are found if `with_list` says so; returns whether
-    /// there was anything to tell. Of one that was never paid nobody hears.
+    /// Tells of one container, and where its events are found if `with_list` says so; returns whether it is
+    /// told of again without a change. Of one that was never paid nobody hears.
     pub(super) async fn announce_container(
         &self,
         pubkey: &PublicKey,
         with_list: bool,
-    ) -> Result<bool, AnnounceError> {
+    ) -> Result<Told, AnnounceError> {
         let ctx = &self.ctx;
-        let Some(container) = ctx.store.container(pubkey)? else { return Ok(false) };
+        let Some(container) = ctx.store.container(pubkey)? else { return Ok(Told::NothingMore) };
         if matches!(container.state.name(), "waiting" | "launching" | "expired") {
-            return Ok(false);
+            return Ok(Told::NothingMore);
         }
         let evidence = ctx.attestor.current().await?;
         let certificate = certificate(ctx, &evidence, &container)?;
@@ -79,6 +80,6 @@ impl Announcer {
                 tracing::warn!(container = %pubkey, "{e}");
             }
         }
-        Ok(true)
+        Ok(if lives(&container) { Told::Lives } else { Told::NothingMore })
     }
 }

@@ -14,7 +14,7 @@ use super::Api;
 
 /// True for a method that changes nothing: it may run twice.
 pub(crate) fn is_read(method: &str) -> bool {
-    // A top-up makes an invoice and changes nothing else.
+    // A top-up makes an invoice, the same for the same wish, and changes nothing else.
     matches!(
         method,
         "ping"
@@ -75,7 +75,7 @@ pub(crate) async fn call(
         "pause" => reply(&api.pause(&caller, &pubkey()?).await?),
         "resume" => reply(&api.resume(&caller, &pubkey()?).await?),
         "terminate" => reply(&api.terminate(&caller, &pubkey()?).await?),
-        "topup" => reply(&api.topup(parse_params::<TopupParams>(&params)?).await?),
+        "topup" => reply(&api.topup(&caller, parse_params::<TopupParams>(&params)?).await?),
         "withdraw" => reply(&api.withdraw(&caller, key, parse_params::<WithdrawParams>(&params)?).await?),
         "logs" => reply(&api.logs(&caller, parse_params::<LogsParams>(&params)?).await?),
         "stats" => reply(&api.stats(&caller, &pubkey()?).await?),

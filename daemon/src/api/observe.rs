@@ -26,9 +26,10 @@ impl Api {
     /// [`Failure`] if the store fails.
     pub fn terms(&self) -> Result<Terms, Failure> {
         let ctx = self.ctx();
-        let units = ctx.config.capacity.sold_units();
+        let (units, ends_at) = (ctx.config.capacity.sold_units(), ctx.notices.ends_at());
         Ok(Terms {
-            open: ctx.config.launch.open && ctx.wallet.tag().is_some(),
+            open: ctx.config.launch.open && ctx.wallet.tag().is_some() && ends_at.is_none(),
+            ends_at,
             unit_hour_msat: ctx.config.price.unit_hour_msat,
             period_secs: ctx.config.price.period_secs,
             unit_size: ctx.config.capacity.unit_size,
@@ -37,7 +38,7 @@ impl Api {
             overcommit_percent: ctx.config.capacity.overcommit_percent,
             retention_secs: ctx.config.life.retention_secs,
             limits_not_enforced: ctx.runtime.facts().not_enforced.clone(),
-            free_work_bits: ctx.config.messages.work_bits,
+            free_work_bits: ctx.admission.work_wanted(&ctx.config.messages, ctx.clock.now()),
         })
     }
 

@@ -40,6 +40,21 @@ impl Http {
         }
         Ok(())
     }
+
+    /// What is asked and answered here is in clear: environments, output, logs, the salt. Where that matters,
+    /// something in the enclave must end TLS before it, and nothing else may reach it.
+    pub(super) fn check_private(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() {
+            let problem = "must be a loopback address when trust_root is aws: whoever forwards the connection \
+                           would read environments and output; let TLS end in front of it, in the enclave";
+            return Err(ConfigError::field("http.listen", problem));
+        }
+        if !self.url.as_ref().is_some_and(|url| url.starts_with("https://")) {
+            let problem = "must be given, and begin with https://, when trust_root is aws";
+            return Err(ConfigError::field("http.url", problem));
+        }
+        Ok(())
+    }
 }
 
 /// Direct messages and public mentions.

@@ -209,6 +209,39 @@ fn development_is_refused_under_the_root_of_aws() {
     );
 }
 
+/// What is refused under AWS's root is refused however that root is named: a file may hold it.
+#[test]
+fn root_of_aws_in_a_file_is_the_root_of_aws() {
+    let config = load(&sealed()).unwrap();
+    assert!(config.check_root(false).is_ok());
+    let refused = config.check_root(true).unwrap_err().to_string();
+    assert!(refused.contains("builtin.env"), "{refused}");
+    let mut alone = sealed();
+    alone["keycrux"]["launchers"] = json!([key(2)]);
+    alone["keycrux"]["writes"] = json!(1);
+    alone["builtin"][0]["env"] = json!({});
+    let refused = load(&alone).unwrap().check_root(true).unwrap_err().to_string();
+    assert!(refused.contains("keycrux"), "{refused}");
+}
+
+#[test]
+fn http_in_clear_is_refused_under_the_root_of_aws() {
+    let check = |http: Value| {
+        let mut value = for_aws(sealed());
+        value["http"] = http;
+        load(&value).map(drop)
+    };
+    check(json!({"listen": "127.0.0.1:8088", "url": "https://x.example"})).unwrap();
+    for (http, field) in [
+        (json!({"listen": "0.0.0.0:8088", "url": "https://x.example"}), "http.listen"),
+        (json!({"listen": "127.0.0.1:8088", "url": "http://x.example"}), "http.url"),
+        (json!({"listen": "127.0.0.1:8088"}), "http.url"),
+    ] {
+        let error = check(http).expect_err(field);
+        assert!(error.contains(field), "{error}");
+    }
+}
+
 #[test]
 fn printed_configuration_masks_the_environment() {
     let shown = serde_json::to_value(load(&minimal()).unwrap().masked()).unwrap();

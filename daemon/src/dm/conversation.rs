@@ -101,7 +101,7 @@ impl MessageServer {
                 let amount_msat = Msat::from_sats(sats).map_err(|_| {
                     Failure::new(Code::AmountInvalid, "the amount is out of range; write a smaller one")
                 })?;
-                let reply = api.topup(TopupParams { pubkey, amount_msat }).await?;
+                let reply = api.topup(&from, TopupParams { pubkey, amount_msat }).await?;
                 Ok(say::topup(&reply.invoice, now))
             }
             Command::Logs { lines, target } => {

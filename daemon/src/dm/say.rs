@@ -65,6 +65,10 @@ pub(super) fn terms(terms: &Terms) -> String {
     if !terms.open {
         said.push_str(" No new containers are taken at the moment.");
     }
+    if let Some(at) = terms.ends_at {
+        let at = calendar::date(at);
+        said.push_str(&format!(" This server ends at {at} to be replaced by another version."));
+    }
     said
 }
 

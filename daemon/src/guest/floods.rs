@@ -1,6 +1,7 @@
 //! Naming containers that ask too much, without letting them flood the log, too.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use nostr::key::PublicKey;
@@ -10,11 +11,18 @@ const EVERY_MS: u64 = 60_000;
 /// Containers that are remembered: as many as ever have a network.
 const REMEMBERED_MAX: usize = 8_192;
 
-#[derive(Debug, Default)]
-pub(super) struct Floods(Mutex<HashMap<PublicKey, u64>>);
+/// Who was named when.
+#[derive(Debug)]
+pub(super) struct Floods<K>(Mutex<HashMap<K, u64>>);
 
-impl Floods {
-    /// Writes to the log that a container asks too much, unless that was said a moment ago.
+impl<K> Default for Floods<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl Floods<PublicKey> {
+    /// Writes to the log that a container asks too much, unless something was said of it a moment ago.
     pub(super) fn tell(&self, pubkey: PublicKey, now_ms: u64) {
         metrics::counter!("guest_floods_total").increment(1);
         if self.is_news(pubkey, now_ms) {
@@ -22,18 +30,28 @@ impl Floods {
         }
     }
 
-    fn is_news(&self, pubkey: PublicKey, now_ms: u64) -> bool {
+    /// Writes to the log why a container's connection was refused, unless something was said of it a moment
+    /// ago.
+    pub(super) fn tell_refused(&self, pubkey: PublicKey, why: &dyn std::error::Error, now_ms: u64) {
+        metrics::counter!("guest_connections_refused_total").increment(1);
+        if self.is_news(pubkey, now_ms) {
+            tracing::warn!(container = %pubkey, "guest API: a connection was refused: {why}");
+        }
+    }
+}
+
+impl<K: Eq + Hash> Floods<K> {
+    /// True if nothing was said of this one a moment ago.
+    pub(super) fn is_news(&self, who: K, now_ms: u64) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= REMEMBERED_MAX {
+        if told.len() >= REMEMBERED_MAX && !told.contains_key(&who) {
             told.clear();
         }
-        match told.insert(pubkey, now_ms) {
-            Some(before) if now_ms < before.saturating_add(EVERY_MS) => {
-                told.insert(pubkey, before);
-                false
-            }
-            Some(_) | None => true,
+        if told.get(&who).is_some_and(|before| now_ms < before.saturating_add(EVERY_MS)) {
+            return false;
         }
+        told.insert(who, now_ms);
+        true
     }
 }
 

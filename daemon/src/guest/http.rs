@@ -30,6 +30,9 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    if let Err(refusal) = guests.admit(pubkey) {
+        return respond(Err(refusal));
+    }
     let read = tokio::time::timeout(BODY_WAIT, read(request)).await;
     let read = read.unwrap_or_else(|_| {
         Err(Refusal::new(RefusalCode::TimedOut, format!("send a request within {} s", BODY_WAIT.as_secs())))

@@ -20,6 +20,9 @@ const FETCHES_PER_CONTAINER: usize = 2;
 /// What is counted.
 #[derive(Debug)]
 pub(super) struct Limits {
+    /// By network: who it is would be looked up only for those who may connect.
+    arrivals: Mutex<RateLimiter<u16>>,
+    doors: Mutex<RateLimiter<PublicKey>>,
     calls: Mutex<RateLimiter<PublicKey>>,
     statements: Mutex<RateLimiter<PublicKey>>,
     fetches: Mutex<RateLimiter<PublicKey>>,
@@ -47,6 +50,8 @@ pub(super) struct FetchPlace {
 impl Limits {
     pub(super) fn new(config: &Guest) -> Self {
         Self {
+            arrivals: Mutex::new(RateLimiter::new(config.calls)),
+            doors: Mutex::new(RateLimiter::new(config.calls)),
             calls: Mutex::new(RateLimiter::new(config.calls)),
             statements: Mutex::new(RateLimiter::new(config.statements)),
             fetches: Mutex::new(RateLimiter::new(config.fetches)),
@@ -71,6 +76,18 @@ impl Limits {
             return Ok(());
         }
         Err(Refusal::new(RefusalCode::RateLimited, "too many requests; wait a second"))
+    }
+
+    /// Counts one connection over the network numbered `slot`: as many as calls, whatever becomes of them.
+    pub(super) fn arrives(&self, slot: u16, now_ms: u64) -> bool {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).allow(&slot, now_ms)
+    }
+
+    /// Counts one connection to the container's socket, and makes room for it; none if there are too many at
+    /// once, or too many in a row.
+    pub(super) fn opens(&self, pubkey: PublicKey, now_ms: u64) -> Option<Place> {
+        let may = self.doors.lock().unwrap_or_else(PoisonError::into_inner).allow(&pubkey, now_ms);
+        may.then(|| self.connection(pubkey)).flatten()
     }
 
     /// Room for one more connection of this container; none if it has too many.
@@ -168,6 +185,18 @@ mod tests {
         }
         assert_eq!(limits.take(&flooder, Cost::Call, 0).unwrap_err().code, RefusalCode::RateLimited);
         assert!(limits.take(&flooder, Cost::Call, 1_000).is_ok());
+    }
+
+    #[test]
+    fn connections_in_a_row_are_counted_whether_or_not_they_last() {
+        let limits = Limits::new(&Guest::default());
+        let [flooder, neighbour] = keys();
+        let opened = (0..1_000).filter(|_| limits.opens(flooder, 0).is_some()).count();
+        let arrived = (0..1_000).filter(|_| limits.arrives(7, 0)).count();
+        assert_eq!((opened, arrived), (50, 50));
+        assert!(limits.opens(neighbour, 0).is_some() && limits.arrives(8, 0));
+        assert!(limits.opens(flooder, 1_000).is_some() && limits.arrives(7, 1_000));
+        assert!(limits.take(&flooder, Cost::Call, 0).is_ok(), "what is connected goes on");
     }
 
     #[test]

@@ -67,7 +67,8 @@ methods! {
     AttestedFetch = "attested_fetch", Fetch;
 }
 
-/// Carries out one call of the container `pubkey`, and counts it.
+/// Carries out one call of the container `pubkey`, which its door has admitted, and counts what it costs
+/// besides.
 pub(super) async fn call(
     guests: &Arc<Guests>,
     pubkey: PublicKey,
@@ -93,10 +94,6 @@ async fn limited(
 ) -> Result<Value, Refusal> {
     let ctx = guests.fleet.context();
     let now_ms = ctx.clock.now_ms();
-    if let Err(refusal) = guests.limits.take(&pubkey, Cost::Call, now_ms) {
-        guests.floods.tell(pubkey, now_ms);
-        return Err(refusal);
-    }
     let method = method.ok_or_else(|| {
         let all = Method::NAMES.join(", ");
         Refusal::new(RefusalCode::MethodUnknown, format!("no such method; there are {all}"))

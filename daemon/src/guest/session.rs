@@ -26,6 +26,12 @@ struct Request {
     params: Value,
 }
 
+/// What a request is known by.
+#[derive(Deserialize)]
+struct Id<'a> {
+    id: &'a str,
+}
+
 /// Answers a guest until it leaves. One request at a time: a guest that floods waits for itself.
 pub(super) async fn run(guests: &Arc<Guests>, pubkey: PublicKey, mut socket: WebSocketStream<TcpStream>) {
     while let Some(Ok(message)) = socket.next().await {
@@ -39,6 +45,11 @@ pub(super) async fn run(guests: &Arc<Guests>, pubkey: PublicKey, mut socket: Web
 
 async fn answer(guests: &Arc<Guests>, pubkey: PublicKey, text: &str) -> Value {
     let bad = |why: String| refused("", &Refusal::new(RefusalCode::BadRequest, why));
+    if let Err(refusal) = guests.admit(pubkey) {
+        // What it belongs to is said if that is cheap to find out.
+        let id = (text.len() <= MESSAGE_BYTES_MAX).then(|| serde_json::from_str::<Id>(text).ok()).flatten();
+        return refused(id.map_or("", |id| id.id), &refusal);
+    }
     if text.len() > MESSAGE_BYTES_MAX {
         return bad(format!("a request has at most {MESSAGE_BYTES_MAX} bytes"));
     }

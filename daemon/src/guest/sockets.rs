@@ -45,8 +45,9 @@ async fn serve_door(guests: Arc<Guests>, door: Door) {
                 continue;
             }
         };
-        let Some(place) = guests.limits.connection(pubkey) else {
-            guests.floods.tell(pubkey, guests.fleet.context().clock.now_ms());
+        let now_ms = guests.fleet.context().clock.now_ms();
+        let Some(place) = guests.limits.opens(pubkey, now_ms) else {
+            guests.floods.tell(pubkey, now_ms);
             continue;
         };
         let (guests, closed) = (Arc::clone(&guests), closed.clone());

@@ -63,14 +63,18 @@ fn operation(route: &Route, refused: &RefOr<Schema>, schemas: &mut Schemas) -> O
     let is_stream = matches!(route.way, Way::Output | Way::States);
     let media = if is_stream { "text/event-stream" } else { "application/json" };
     let answered = ResponseBuilder::new().description("done").content(media, json((route.answer)(schemas)));
-    let failed = ResponseBuilder::new()
-        .description("refused, with the reason")
-        .content("application/json", json(refused.clone()));
+    let failed = |about: &str| {
+        let content = json(refused.clone());
+        ResponseBuilder::new().description(about).content("application/json", content).build()
+    };
     let mut operation = OperationBuilder::new()
         .summary(Some(route.about))
         .operation_id(Some(name(route)))
         .response("200", answered.build())
-        .response("default", failed.build());
+        .response("default", failed("refused, with the reason"));
+    for (status, about) in refusals(route) {
+        operation = operation.response(status, failed(about));
+    }
     if !matches!(route.way, Way::Open(_)) {
         operation = operation.security(SecurityRequirement::new(SCHEME, Vec::<String>::new()));
     }
@@ -92,19 +96,48 @@ fn operation(route: &Route, refused: &RefOr<Schema>, schemas: &mut Schemas) -> O
     operation
 }
 
+/// The statuses that a client must be ready for; any other is in `default`.
+fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
+    let mut all = vec![("400", "something in the request is not as it must be")];
+    if !matches!(route.way, Way::Open(_)) {
+        all.push(("401", "it is not signed as NIP-98 wants, or not for the first time"));
+    }
+    if route.path.contains("{pubkey}") {
+        if !matches!(route.way, Way::Open(_)) {
+            all.push(("403", "the container is another's, or its launch did not ask for this"));
+        }
+        all.push(("404", "there is no such container here"));
+    }
+    if route.verb == Verb::Post {
+        all.push((
+            "409",
+            "it does not fit the state that the container is in, or the key of another command",
+        ));
+        all.push(("422", "it was understood, and cannot be done"));
+    }
+    all.push(("429", "too many requests, or too many that cost nothing; wait"));
+    all.push(("503", "not now: the server is busy, full, ending, or may not act; ask again"));
+    all
+}
+
 fn request_body(body: Shape, schemas: &mut Schemas) -> utoipa::openapi::request_body::RequestBody {
     let content = ContentBuilder::new().schema(Some(body(schemas))).build();
     RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build()
 }
 
+/// What is written with digits.
+const NUMBERS: [&str; 3] = ["lines", "limit", "from"];
+
 fn parameter(name: &str, place: ParameterIn, about: &str) -> utoipa::openapi::path::Parameter {
+    let kind =
+        if place == ParameterIn::Query && NUMBERS.contains(&name) { Type::Integer } else { Type::String };
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
         .description(Some(about))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .schema(Some(ObjectBuilder::new().schema_type(kind).build()))
         .build()
 }
 
@@ -168,6 +201,29 @@ mod tests {
             Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
+    }
+
+    #[test]
+    fn numbers_are_numbers_and_refusals_have_their_statuses() {
+        let document = written();
+        let of = |path: &str, verb: &str| document["paths"][path][verb].clone();
+        let logs = of("/v1/containers/{pubkey}/logs", "get");
+        let kind = |name: &str| {
+            let all = logs["parameters"].as_array().unwrap();
+            all.iter().find(|one| one["name"] == name).unwrap()["schema"]["type"].clone()
+        };
+        assert_eq!(
+            (kind("lines"), kind("after"), kind("pubkey")),
+            ("integer".into(), "string".into(), "string".into())
+        );
+        let statuses = |operation: Value| {
+            let all = operation["responses"].as_object().unwrap().keys().cloned();
+            all.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(statuses(logs.clone()), "200 400 401 403 404 429 503 default");
+        assert_eq!(statuses(of("/v1/price", "get")), "200 400 429 503 default");
+        let pause = of("/v1/containers/{pubkey}/pause", "post");
+        assert_eq!(statuses(pause), "200 400 401 403 404 409 422 429 503 default");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod doors;
+mod guests;
 
 use anyhow::{Result, ensure};
 use devnet::helper::HelperBinary;

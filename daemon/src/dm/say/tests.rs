@@ -134,6 +134,7 @@ fn public_quote_names_no_image_and_no_invoice() {
 fn terms_hide_nothing() {
     let mut sold = Terms {
         open: true,
+        ends_at: None,
         unit_hour_msat: Msat::new(5_000),
         period_secs: 3_600,
         unit_size: UnitSize::default(),
@@ -154,6 +155,10 @@ fn terms_hide_nothing() {
     assert!(
         text.contains("sold 150 %") && text.contains("Not enforced here: disk") && text.contains("No new")
     );
+    assert!(!text.contains("replaced"), "{text}");
+    sold.ends_at = Some(UnixSecs(1_800_000_000));
+    let text = terms(&sold);
+    assert!(text.contains("ends at 2027-01-15 08:00:00 UTC to be replaced by another version"), "{text}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ async fn guests_that_break_the_rules_hurt_nobody_else() -> Result<()> {
             );
         }
         flood(world, &hostile, &neighbour).await?;
+        nonsense(world, &neighbour).await?;
         crowd(world, &hostile, &neighbour).await?;
         inside(world, &hostile).await
     })
@@ -93,6 +94,23 @@ async fn flood(
         log.lines().any(|line| line.contains("asks too much") && line.contains(&pubkey.to_hex()))
     };
     assert!(named(hostile) && !named(neighbour), "the log names the wrong one");
+    Ok(())
+}
+
+/// What cannot be read counts as much as what can: who sends nothing else is refused as well, and named.
+async fn nonsense(world: &World, pubkey: &nostr::key::PublicKey) -> Result<()> {
+    let mut stream = UnixStream::connect(socket_path(world, pubkey)).await?;
+    let bad = b"GET /v1/info HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut refused = 0;
+    for _ in 0..300 {
+        stream.write_all(bad).await?;
+        let mut answer = vec![0; 1_024];
+        let length = stream.read(&mut answer).await?;
+        refused += usize::from(answer[..length].starts_with(b"HTTP/1.1 429"));
+    }
+    assert!(refused > 150, "only {refused} of 300 bad requests were refused as too many");
+    let log = world.daemon_log()?;
+    assert!(log.lines().any(|line| line.contains("asks too much") && line.contains(&pubkey.to_hex())));
     Ok(())
 }
 

@@ -2,13 +2,16 @@
 
 use anyhow::Result;
 use devnet::world::World;
+use nostr::key::PublicKey;
 use protocol::rpc::enclaved::ContainerStatus;
 use protocol::secrets::Secrets;
 use serde_json::json;
 
+use super::socket;
 use crate::in_world::{calm, in_world};
-use crate::netns::exec;
-use crate::stranger::{Stranger, get};
+use crate::netns::{engine_name, exec};
+use crate::stranger::{LOOK_EVERY, Stranger, get};
+use crate::upgrade::app::started_at;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn environment_changes_with_the_manifest_where_the_launch_lets_it() -> Result<()> {
@@ -58,4 +61,50 @@ async fn environment_changes_with_the_manifest_where_the_launch_lets_it() -> Res
         Ok(())
     })
     .await
+}
+
+/// What a process asks its server to prove is answered from what is on record: a process of before must never
+/// find the environment of after there.
+#[tokio::test(flavor = "multi_thread")]
+async fn process_of_before_never_sees_the_manifest_of_after() -> Result<()> {
+    in_world(calm()?, async |world| {
+        // It does not end when it is told to, and is killed after some seconds.
+        let script = format!("trap '' TERM; {}", World::SERVE);
+        let image = world.push(&World::busybox(&script, "stubborn"), "guest").await?;
+        let alice = Stranger::with(world, 100).await?;
+        let pubkey =
+            alice.run(&image, json!({"ports": [8080], "upgrade": "owner", "env": {"MODE": "slow"}})).await?;
+        get(&alice.url(&pubkey).await?).await?;
+        let (guest, before) = (socket(world, &pubkey), started_at(world, &pubkey).await?);
+        let old = guest.manifest().await?.manifest_sha256;
+        let change =
+            alice.call::<ContainerStatus>("set_env", json!({"pubkey": pubkey, "env": {"MODE": "fast"}}));
+        tokio::pin!(change);
+        let mut looks = 0;
+        let after = loop {
+            tokio::select! {
+                changed = &mut change => break changed?,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            // In this order: a process that is gone by the second look proves nothing.
+            let shown = guest.manifest().await;
+            let runs = is_running(world, &pubkey).await?
+                && started_at(world, &pubkey).await.ok().as_ref() == Some(&before);
+            if runs && let Ok(shown) = shown {
+                assert_eq!(shown.manifest_sha256, old, "the old process runs under the new manifest");
+                looks += 1;
+            }
+        };
+        assert!(looks > 3, "it was looked {looks} times only");
+        assert_ne!(after.info.manifest_sha256, old);
+        assert_eq!(guest.manifest().await?.manifest_sha256, after.info.manifest_sha256);
+        Ok(())
+    })
+    .await
+}
+
+async fn is_running(world: &World, pubkey: &PublicKey) -> Result<bool> {
+    let options = None::<bollard::query_parameters::InspectContainerOptions>;
+    let found = world.engine().client().inspect_container(&engine_name(pubkey), options).await;
+    Ok(found.ok().and_then(|found| found.state?.running).unwrap_or(false))
 }

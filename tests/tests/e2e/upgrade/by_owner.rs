@@ -25,14 +25,14 @@ async fn new_image_runs_on_the_old_data_or_the_old_image_does() -> Result<()> {
         let first = App::good(world, "1")?.push(world).await?;
         let (pubkey, note) = running(world, &owner, &first, "owner").await?;
         let second = succeeds(world, &owner, &volumes, &pubkey, &first, &note).await?;
-        for (bad, code) in [
-            (App::crashing("3"), "process_exits"),
-            (App::hanging("4"), "unhealthy"),
-            (App::deaf("5"), "unhealthy"),
-            (App::good(world, "6")?.label("health", "8080/no-such-page"), "unhealthy"),
+        for (bad, code, spoils) in [
+            (App::crashing("3"), "process_exits", true),
+            (App::hanging("4"), "unhealthy", true),
+            (App::deaf("5"), "unhealthy", true),
+            (App::good(world, "6")?.label("health", "8080/no-such-page"), "unhealthy", false),
         ] {
             let bad = bad.push(world).await?;
-            goes_back(&owner, &volumes, &pubkey, &bad, code).await?;
+            goes_back(&owner, &volumes, &pubkey, (&bad, code, spoils)).await?;
             check_runs(&owner, &pubkey, &second, &note).await?;
             check_no_copies(world)?;
             check_images(world, 2).await?;
@@ -103,15 +103,12 @@ async fn goes_back(
     owner: &Stranger,
     volumes: &Volumes,
     pubkey: &PublicKey,
-    bad: &str,
-    code: &str,
+    (bad, code, spoils): (&str, &str, bool),
 ) -> Result<()> {
     let record = upgrade(owner, pubkey, bad).await?;
     assert_eq!(verdict(&record), (UpgradeOutcome::RolledBack, Some(code)), "{record:?}");
     assert!(record.message.is_some_and(|message| message.len() > 20));
-    if code == "process_exits" {
-        volumes.check_restored(pubkey)?;
-    }
+    volumes.check_restored(pubkey, spoils)?;
     let steps = volumes.steps(pubkey);
     assert!(steps.ends_with(&["upgrade.failed".into(), "upgrade.restored".into()]), "{steps:?}");
     Ok(())

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use units::{Clock, SystemClock};
 
 use super::app::{App, check_runs, ended, running, started_at, upgrades, verdict};
-use super::volume::{Volumes, check_no_copies};
+use super::volume::{Volumes, at_rest, check_no_copies};
 use crate::in_world::{calm, in_world};
 use crate::stranger::{LOOK_EVERY, SOON, Stranger};
 
@@ -95,14 +95,18 @@ impl Scene<'_> {
     /// Releases an image whose label is `label` as `version`, and checks that it is not begun: the process
     /// that runs is the same one.
     async fn refused(&self, app: App, label: &str, version: &str, missing: usize, code: &str) -> Result<()> {
-        let started = started_at(self.world, &self.pubkey).await?;
+        check_runs(self.owner, &self.pubkey, &self.image, &self.note).await?;
+        let before = (started_at(self.world, &self.pubkey).await?, at_rest(self.world, &self.pubkey)?);
         let image = self.push(app, label).await?;
         let release = self.signers.release(self.world, &image, version, missing).await?;
         let record = ended(self.owner, &self.pubkey, &image).await?;
         assert_eq!(verdict(&record), (UpgradeOutcome::Refused, Some(code)), "{record:?}");
         assert_eq!((record.release, record.version.as_deref()), (Some(release.id.to_hex()), Some(version)));
-        assert_eq!(started_at(self.world, &self.pubkey).await?, started, "it was stopped for {version}");
-        check_runs(self.owner, &self.pubkey, &self.image, &self.note).await
+        check_runs(self.owner, &self.pubkey, &self.image, &self.note).await?;
+        let after = (started_at(self.world, &self.pubkey).await?, at_rest(self.world, &self.pubkey)?);
+        assert_eq!(after.0, before.0, "it was stopped for {version}");
+        assert!(after.1 == before.1, "its volume was touched for {version}");
+        Ok(())
     }
 }
 
@@ -233,7 +237,7 @@ async fn crashing_release(scene: &Scene<'_>, volumes: &Volumes) -> Result<()> {
     scene.signers.release(scene.world, &image, "1.7.0", 0).await?;
     let record = ended(scene.owner, &scene.pubkey, &image).await?;
     assert_eq!(verdict(&record), (UpgradeOutcome::RolledBack, Some("process_exits")), "{record:?}");
-    volumes.check_restored(&scene.pubkey)?;
+    volumes.check_restored(&scene.pubkey, true)?;
     check_runs(scene.owner, &scene.pubkey, &scene.image, &scene.note).await
 }
 

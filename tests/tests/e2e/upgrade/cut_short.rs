@@ -29,7 +29,7 @@ async fn container_that_is_stopped_meanwhile_is_whole() -> Result<()> {
         assert_eq!(paused["state"], "paused");
         let record = ended(&owner, &pubkey, &deaf).await?;
         assert_eq!(verdict(&record), (UpgradeOutcome::Cancelled, Some("cancelled")), "{record:?}");
-        volumes.check_restored(&pubkey)?;
+        volumes.check_restored(&pubkey, true)?;
         check_images(world, 2).await?;
         silent(&owner.url(&pubkey).await?).await?;
         owner.call::<Value>("resume", json!({"pubkey": pubkey})).await?;
@@ -81,7 +81,7 @@ async fn container_that_cannot_pay_meanwhile_keeps_its_data() -> Result<()> {
         owner.wait_for(&pubkey, "paused").await?;
         let record = ended(&owner, &pubkey, &slow).await?;
         assert_eq!(verdict(&record), (UpgradeOutcome::Cancelled, Some("cancelled")), "{record:?}");
-        volumes.check_restored(&pubkey)?;
+        volumes.check_restored(&pubkey, true)?;
         let topup: TopupReply = owner.call("topup", json!({"pubkey": pubkey, "amount_msat": 50_000})).await?;
         owner.pay(&topup.invoice.invoice).await?;
         check_runs(&owner, &pubkey, &first, &note).await

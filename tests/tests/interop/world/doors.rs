@@ -1,19 +1,25 @@
 //! Three ways to one container, from clients that we did not write: direct messages by `nostr-tools`,
 //! HTTP by `curl`; and our own RPC beside them.
 
-mod client;
+pub(super) mod client;
+mod openapi;
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devnet::helper::HelperBinary;
 use devnet::world::{World, WorldOptions};
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::nips::nip19::ToBech32;
 use protocol::rpc::enclaved::{ContainerInfo, ContainerList, ContainerStatus};
 use serde_json::{Value, json};
+use units::Stopwatch;
 
 use client::{Curl, Talker, status_of};
 
 const HELLO: &str = "hello from inside";
+const SOON: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_http_and_rpc_command_one_container() -> Result<()> {
@@ -37,7 +43,8 @@ async fn one_container(world: &World) -> Result<()> {
     ensure!(price.contains("5 sat an hour") && price.contains("98 of 100 units"), "{price}");
 
     // Launched by a message, paid from a wallet, seen by RPC.
-    let launched = talker.say("nip17", &format!("deploy {image} name blog port 8080 exec on")).await?;
+    let launched =
+        talker.say("nip17", &format!("deploy {image} name blog port 8080 exec on upgrade owner")).await?;
     let invoice = launched.lines().find_map(|line| line.strip_prefix("lightning:")).context("no link")?;
     ensure!(launched.contains(&image) && launched.matches(invoice).count() == 2, "{launched}");
     world.pay_from_faucet(invoice).await?;
@@ -50,6 +57,9 @@ async fn one_container(world: &World) -> Result<()> {
     ensure!(talker.say("nip17_ephemeral", "logs 5").await?.contains(HELLO));
 
     http(world, &owner, &pubkey.to_hex(), &mut talker).await?;
+    money_and_images(world, &owner, &pubkey, &image, &mut talker).await?;
+    let mut stranger = Talker::start(world, &Keys::generate()).await?;
+    openapi::check(&Curl::new(world), &mut talker, &mut stranger, &pubkey.to_hex()).await?;
     strangers(world, &pubkey.to_bech32()?, &mut talker).await?;
     in_public(world, &image, &mut talker).await?;
     quotas(world).await?;
@@ -113,6 +123,60 @@ async fn http(world: &World, owner: &Keys, pubkey: &str, talker: &mut Talker) ->
     let codes: Vec<_> =
         history["events"].as_array().context("events")?.iter().map(|one| &one["code"]).collect();
     ensure!(codes.contains(&&json!("exec")) && codes.contains(&&json!("state")), "{history}");
+    Ok(())
+}
+
+/// What is asked for by message happens: the balance rises, another image runs, and what is told of how to check it
+/// is what checks it.
+async fn money_and_images(
+    world: &World,
+    owner: &Keys,
+    pubkey: &PublicKey,
+    image: &str,
+    talker: &mut Talker,
+) -> Result<()> {
+    let status = async || -> Result<ContainerStatus> {
+        client::status_of(world, owner, "status", json!({"pubkey": pubkey})).await
+    };
+    let before = status().await?.balance_msat;
+    let said = talker.say("nip17", "topup 21 blog").await?;
+    let invoice = said.lines().find_map(|line| line.strip_prefix("lightning:")).context("no link")?;
+    ensure!(said.starts_with("Pay 21 sat") && said.matches(invoice).count() == 2, "{said}");
+    // Asked again, it is the same invoice; by another key, or for another amount, another one.
+    ensure!(talker.say("nip04", "topup 21").await?.contains(invoice));
+    ensure!(!talker.say("nip04", "topup 22").await?.contains(invoice));
+    world.pay_from_faucet(invoice).await?;
+    let took = Stopwatch::start();
+    while status().await?.balance_msat.msat() != before.msat() + 21_000 {
+        ensure!(took.elapsed() < SOON, "{:?}", status().await?);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    ensure!(!talker.say("nip17", "topup 21").await?.contains(invoice), "a paid invoice is given again");
+
+    let script = format!("echo {HELLO} again; {}", World::SERVE);
+    let next = world.push_tagged(&World::busybox(&script, "next page"), "app", "next").await?;
+    let said = talker.say("nip17_ephemeral", &format!("upgrade {next} on blog")).await?;
+    ensure!(said.starts_with("blog takes the other image"), "{said}");
+    let took = Stopwatch::start();
+    loop {
+        let now = status().await?;
+        if now.info.image == next && now.info.state == "deployed" {
+            break;
+        }
+        ensure!(took.elapsed() < SOON, "{now:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let said = talker.say("nip04", "status").await?;
+    ensure!(said.contains(&next) && !said.contains(image), "{said}");
+
+    let said = talker.say("nip17", "verify blog").await?;
+    let manifest = status().await?.info.manifest_sha256;
+    ensure!(said.contains(&next) && said.contains(&manifest), "{said}");
+    let command =
+        said.lines().find(|line| line.starts_with("encli container verify ")).context("no command")?;
+    let npub = command.split(' ').nth(3).context("no key")?;
+    ensure!(npub == pubkey.to_bech32()?, "{command}");
+    ensure!(command.contains(&format!("--relay {}", world.relay_url())), "{command}");
     Ok(())
 }
 

@@ -223,6 +223,10 @@ pub struct Offer {
 pub struct Terms {
     /// Whether new containers are taken.
     pub open: bool,
+    /// When the server ends to be replaced by another version, in seconds since 1970, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
+    pub ends_at: Option<UnixSecs>,
     /// Price of a unit for an hour, in millisatoshi.
     #[schema(value_type = i64)]
     pub unit_hour_msat: Msat,

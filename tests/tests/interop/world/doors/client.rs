@@ -101,6 +101,19 @@ impl Curl {
         answer(self.command(path, token)).await
     }
 
+    /// The status and the headers, by their names in small letters.
+    pub(super) async fn headers(&self, path: &str, more: &[&str]) -> Result<(u16, Vec<(String, String)>)> {
+        let mut curl = self.command(path, None);
+        curl.args(more).args(["--max-time", "30", "--include", "--output", "-"]);
+        let output = curl.output().await?;
+        ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout)?;
+        let mut lines = text.lines().take_while(|line| !line.is_empty());
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status")?.parse()?;
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        Ok((status, headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect()))
+    }
+
     /// Posts what it signs, and wants this status.
     pub(super) async fn post(
         &self,
@@ -159,7 +172,7 @@ impl Stream {
 }
 
 /// What RPC answers to this key.
-pub(super) async fn status_of<T: DeserializeOwned>(
+pub(crate) async fn status_of<T: DeserializeOwned>(
     world: &World,
     keys: &Keys,
     method: &str,
@@ -168,7 +181,7 @@ pub(super) async fn status_of<T: DeserializeOwned>(
     Ok(world.rpc(keys).await?.call(method, &params, WAIT).await?)
 }
 
-pub(super) async fn wait_for(world: &World, keys: &Keys, pubkey: &PublicKey, state: &str) -> Result<()> {
+pub(crate) async fn wait_for(world: &World, keys: &Keys, pubkey: &PublicKey, state: &str) -> Result<()> {
     let (rpc, took) = (world.rpc(keys).await?, Stopwatch::start());
     loop {
         let status: ContainerStatus = rpc.call("status", &ContainerParams { pubkey: *pubkey }, WAIT).await?;
