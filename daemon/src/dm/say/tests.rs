@@ -143,6 +143,7 @@ fn terms_hide_nothing() {
         overcommit_percent: 100,
         retention_secs: 604_800,
         limits_not_enforced: vec![],
+        free_work_bits: 20,
     };
     let text = terms(&sold);
     assert!(
