@@ -44,8 +44,8 @@ mod tests {
     #[test]
     fn event_is_taken_once_for_as_long_as_its_time_is_right() {
         let mut used = Used::default();
-        for made_at in [NOW.minus_secs(60), NOW, NOW.plus_secs(60)] {
-            let event = id(made_at.0 as usize);
+        for (number, made_at) in [NOW.minus_secs(60), NOW, NOW.plus_secs(60)].into_iter().enumerate() {
+            let event = id(number + 1);
             assert!(used.take(event, made_at, NOW));
             for now in [NOW, made_at, made_at.plus_secs(60)] {
                 assert!(!used.take(event, made_at, now.max(NOW)), "{made_at} again at {now}");
