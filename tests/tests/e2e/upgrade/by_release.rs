@@ -189,7 +189,10 @@ async fn letting_go_settles(scene: &Scene<'_>) -> Result<()> {
     let count = async || -> Result<(usize, usize)> {
         let history: History = owner.call("events", json!({"pubkey": pubkey, "limit": HISTORY_MAX})).await?;
         let refused = history.events.iter().filter(|event| event.code == "release_refused").count();
-        Ok((refused, upgrades(owner, &pubkey).await?.upgrades.len()))
+        // One that is under way takes the place of its row of before when it ends.
+        let decided = upgrades(owner, &pubkey).await?.upgrades;
+        let decided = decided.iter().filter(|record| record.outcome != UpgradeOutcome::Open).count();
+        Ok((refused, decided))
     };
     let (refused, decided) = count().await?;
     for again in 1..=2 {
