@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nostr::key::PublicKey;
-use relay::rpc::RateLimiter;
+use relay::rpc::{RateLimit, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::{Refusal, RefusalCode};
@@ -16,6 +16,12 @@ pub(super) const CONNECTIONS_PER_CONTAINER: usize = 16;
 const FETCHES_AT_ONCE: usize = 32;
 /// Fetches of one container at once.
 const FETCHES_PER_CONTAINER: usize = 2;
+
+/// Connections that one container may make for each call that it may make. Clients make one for each call: who
+/// calls too often is to be told so, and not to be cut off. A connection to the gateway costs a look into the
+/// database, one to the socket costs next to nothing.
+const ARRIVALS_PER_CALL: u32 = 2;
+const OPENED_PER_CALL: u32 = 10;
 
 /// What is counted.
 #[derive(Debug)]
@@ -30,6 +36,11 @@ pub(super) struct Limits {
     wallets: Places,
     fetching: Places,
     fetching_in_all: Arc<Semaphore>,
+}
+
+fn times(limit: RateLimit, factor: u32) -> RateLimit {
+    let RateLimit { per_sec, burst } = limit;
+    RateLimit { per_sec: per_sec.saturating_mul(factor), burst: burst.saturating_mul(factor) }
 }
 
 /// What a call costs besides being a call.
@@ -50,8 +61,8 @@ pub(super) struct FetchPlace {
 impl Limits {
     pub(super) fn new(config: &Guest) -> Self {
         Self {
-            arrivals: Mutex::new(RateLimiter::new(config.calls)),
-            doors: Mutex::new(RateLimiter::new(config.calls)),
+            arrivals: Mutex::new(RateLimiter::new(times(config.calls, ARRIVALS_PER_CALL))),
+            doors: Mutex::new(RateLimiter::new(times(config.calls, OPENED_PER_CALL))),
             calls: Mutex::new(RateLimiter::new(config.calls)),
             statements: Mutex::new(RateLimiter::new(config.statements)),
             fetches: Mutex::new(RateLimiter::new(config.fetches)),
@@ -78,7 +89,7 @@ impl Limits {
         Err(Refusal::new(RefusalCode::RateLimited, "too many requests; wait a second"))
     }
 
-    /// Counts one connection over the network numbered `slot`: as many as calls, whatever becomes of them.
+    /// Counts one connection over the network numbered `slot`, whatever becomes of it.
     pub(super) fn arrives(&self, slot: u16, now_ms: u64) -> bool {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).allow(&slot, now_ms)
     }
@@ -193,7 +204,7 @@ mod tests {
         let [flooder, neighbour] = keys();
         let opened = (0..1_000).filter(|_| limits.opens(flooder, 0).is_some()).count();
         let arrived = (0..1_000).filter(|_| limits.arrives(7, 0)).count();
-        assert_eq!((opened, arrived), (50, 50));
+        assert_eq!((opened, arrived), (500, 100));
         assert!(limits.opens(neighbour, 0).is_some() && limits.arrives(8, 0));
         assert!(limits.opens(flooder, 1_000).is_some() && limits.arrives(7, 1_000));
         assert!(limits.take(&flooder, Cost::Call, 0).is_ok(), "what is connected goes on");
