@@ -17,6 +17,7 @@
 mod bolt11;
 mod internal;
 mod network;
+mod outgoing;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,6 +28,7 @@ use units::{Msat, UnixSecs};
 pub use bolt11::{Bolt11, Bolt11Error};
 pub use internal::{InternalBackend, InvalidNodeKey};
 pub use network::{Network, UnknownNetwork};
+pub use outgoing::{Assets, AttemptId, Fate, NoAttempt, OutgoingPayment};
 
 /// A Lightning node's public key, compressed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -77,17 +79,6 @@ pub struct InvoiceTerms {
 #[error("the Lightning backend made no invoice: {0}")]
 pub struct CreateInvoiceError(pub String);
 
-/// A payment to be sent.
-#[derive(Clone, Debug)]
-pub struct OutgoingPayment {
-    /// The invoice.
-    pub invoice: Bolt11,
-    /// The amount; the invoice's own if it has one.
-    pub amount: Msat,
-    /// The most that may be spent on routing: exactly what was set aside for it.
-    pub max_fee: Msat,
-}
-
 /// A payment that definitely was not sent, with a sentence for the payer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -105,9 +96,7 @@ pub enum Dispatch {
     Unknown(String),
 }
 
-/// What a node reports, at least once and in any order, with one exception: reports that were queued
-/// before a restart are delivered before the first payment after it is handed over. A failure that is
-/// repeated late could otherwise be taken for the failure of a retry that is on its way.
+/// What a node reports, at least once and in any order, however late.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum NodeEvent {
     /// A payment arrived at its payee.
@@ -119,10 +108,12 @@ pub enum NodeEvent {
         /// What routing took.
         fee: Msat,
     },
-    /// A payment failed for good.
+    /// An attempt of a payment failed for good.
     PaymentFailed {
-        /// Which.
+        /// Which payment.
         payment_hash: PaymentHash,
+        /// Which attempt of it: the failure of another says nothing about the one that is on its way.
+        attempt: AttemptId,
         /// Why, for the payer.
         reason: String,
     },
@@ -165,11 +156,13 @@ pub trait LightningBackend: fmt::Debug + Send + Sync {
     /// [`CannotPay`] with the reason for the payer.
     fn check_payable(&self, invoice: &Bolt11) -> Result<(), CannotPay>;
 
-    /// What the node could pay out in all, less what it must keep (channel reserves, money for anchors):
-    /// none if there is no node. Does not block.
-    fn assets(&self) -> Option<Msat> {
+    /// What the node has to pay with; none if there is no node. Does not block.
+    fn assets(&self) -> Option<Assets> {
         None
     }
+
+    /// What the node knows of an attempt that may have been handed over to it. Asked at the start.
+    fn fate(&self, payment_hash: PaymentHash, attempt: AttemptId) -> Fate;
 
     /// The height of the node's chain; none if there is none. Does not block.
     fn block_height(&self) -> Option<u32> {

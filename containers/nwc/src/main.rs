@@ -43,23 +43,30 @@ Environment:
   NWC_DEFAULT_EXPIRY_SECS          expiry of an invoice that asks for none [600]
   NWC_MAX_EXPIRY_SECS              longest expiry [86400]
   NWC_LATE_ACCEPT_SECS             how long after expiry a payment is honoured [0]
-  NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [1000]
-  NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who were never paid [10000]
-  NWC_MAX_OPEN_INVOICES            of all payees [100000]
+  NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [100]
+  NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who were never paid [1000]
+  NWC_MAX_OPEN_INVOICES            of all payees [2000]
   NWC_MAX_BALANCE_MSAT             what one wallet may hold [1000000000000]
-  NWC_MAX_WALLETS                  wallets in all [10000]
-  NWC_MAX_ANON_EXPIRY_SECS         longest expiry if another key asks than is paid [600]
+  NWC_MAX_WALLETS                  wallets that hold money [10000]
+  NWC_MIN_FIRST_MSAT               least first payment to a key [1000]
+  NWC_MAX_ANON_EXPIRY_SECS         longest expiry if another key asks than is paid,
+                                   or one that was never paid [600]
   NWC_MAX_IN_FLIGHT_PER_KEY, NWC_MAX_IN_FLIGHT
                                    payments on their way [10, 200]
   NWC_MAX_HOLDS_PER_KEY, NWC_MAX_HOLDS, NWC_MAX_HOLD_SECS
                                    hold invoices with money locked in, and for how long [10, 200, 86400]
   NWC_MAX_CONNECTIONS_PER_KEY, NWC_MAX_CONNECTIONS
                                    further keys of a wallet [16, 1000]
+  NWC_BOOKS_BYTES_MAX              largest size of the books [14000000]
+  NWC_MAX_ANSWERS_PER_KEY          requests of one key remembered for twenty minutes [2000]
+  NWC_MAX_WAITING_PER_PAYMENT, NWC_MAX_WAITING
+                                   requests that wait for one payment, for any [32, 2000]
   NWC_RATE_PER_SEC, NWC_RATE_BURST requests of one key [20, 100]
   NWC_RELAY_RATE_PER_SEC, NWC_RELAY_RATE_BURST
                                    requests through one relay [2000, 5000]
   NWC_LNURL_RATE_PER_SEC, NWC_LNURL_RATE_BURST
                                    requests of one address over HTTP [5, 50]
+  NWC_LNURL_INVOICES_PER_CLIENT    invoices of one payee for one address over HTTP at a time [10]
   NWC_MAX_HISTORY                  how far lists page by offset [10000]
   NWC_MAX_REPLY_BYTES              longest list in a reply [40000]
   NWC_FEE_RESERVE_PPM, NWC_FEE_RESERVE_MSAT

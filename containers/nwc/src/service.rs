@@ -22,12 +22,14 @@ mod node;
 mod pay;
 mod receipts;
 mod receive;
+mod reconcile;
 mod refusal;
+mod room;
 mod upkeep;
 mod wire;
 mod zap;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::{Account, PostError};
 use nostr::key::PublicKey;
@@ -47,6 +49,7 @@ use crate::store::{self, Access, AuditError, Store, StoreError, invoice, payment
 pub use crate::store::{Connection, LateAnswer, RequestEvent, Scheme};
 pub use answer::{Answer, Handled, Notice, ZapReceipt};
 use caller::Caller;
+pub use caller::Door;
 pub use fees::{FeeReserve, Fees, HoldingFee, PaymentFee};
 pub use lnurl::{Asked, InvoiceQuery, LnurlError, PayInvoiceOffer, PayOffer, Verified};
 pub use node::{NodeOutcome, NodeReport};
@@ -90,8 +93,12 @@ pub struct Wallet {
     /// Keys that pay nothing for holding money: the house's own.
     exempt: Vec<PublicKey>,
     connections: watch::Sender<Arc<Vec<Connection>>>,
+    /// Held while they are read anew.
+    reloading: Mutex<()>,
     solvent: watch::Sender<bool>,
     addresses: Option<lnurl::Addresses>,
+    /// What the start found out, to be sent with the first upkeep.
+    backlog: Mutex<Vec<Notice>>,
 }
 
 /// Why a wallet does not start.
@@ -137,6 +144,7 @@ impl Wallet {
     pub fn start(parts: Parts, now: UnixSecs) -> Result<Self, StartError> {
         let Parts { store, backend, entropy, service_pubkey, admin, faucet, limits, fees } = parts;
         store.audit()?;
+        store.write(move |tx| store::bound(tx, limits.books_bytes_max).map_err(StoreError::from))?;
         let released = store.write(move |tx| payment::release_undispatched(tx, now))?;
         if !released.is_empty() {
             tracing::warn!(payments = released.len(), "released payments that were never sent");
@@ -147,7 +155,8 @@ impl Wallet {
         let always: Vec<_> =
             std::iter::once(service_pubkey).chain(faucet.map(|faucet| faucet.pubkey)).collect();
         let exempt = always.iter().copied().chain(admin).collect();
-        let connections = store.read(|view| store::connection::all(view).map_err(StoreError::from))?;
+        let connections =
+            store.read(|view| store::connection::living(view, now).map_err(StoreError::from))?;
         let access = admin.map_or(Access::Open, |admin| Access::Admitted { admin, always });
         let wallet = Self {
             store,
@@ -159,9 +168,12 @@ impl Wallet {
             fees,
             exempt,
             connections: watch::Sender::new(Arc::new(connections)),
+            reloading: Mutex::new(()),
             solvent: watch::Sender::new(true),
             addresses: None,
+            backlog: Mutex::default(),
         };
+        wallet.reconcile(now)?;
         // What the node was not told before the last end, and whether payments may go on.
         wallet.tell_node()?;
         wallet.watch_solvency()?;
@@ -184,8 +196,13 @@ impl Wallet {
 
     /// Does what an event asks for, once: the same event again gets the same answer and changes nothing.
     #[must_use]
-    pub fn handle_event(&self, event: &RequestEvent, request: Request, now: UnixSecs) -> Handled {
-        self.answer(self.caller(event, now), request, now)
+    pub fn handle_event(&self, event: &RequestEvent, door: Door, request: Request, now: UnixSecs) -> Handled {
+        self.answer(self.caller(event, door, now), request, now)
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Vec<Notice>> {
+        // Whoever panicked left whole notices.
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, caller: Result<Caller, Refusal>, request: Request, now: UnixSecs) -> Handled {
@@ -228,14 +245,14 @@ impl Wallet {
     }
 
     fn info(&self, caller: &Caller) -> Result<Info, Refusal> {
-        let hears = caller.connection.as_ref().is_none_or(|one| one.notifications);
+        let all = || Notification::TYPES.map(str::to_owned).to_vec();
         Ok(Info {
             alias: Some(ALIAS.to_owned()),
             pubkey: Some(self.backend.node_id().to_string()),
             network: Some(self.backend.network().to_string()),
             block_height: self.backend.block_height(),
             methods: caller.allowed(&Method::NIP),
-            notifications: if hears { Notification::TYPES.map(str::to_owned).to_vec() } else { Vec::new() },
+            notifications: caller.connection.as_ref().map_or_else(all, |one| one.notifications.clone()),
             lud16: self.lightning_address(&caller.wallet)?,
             ..Info::default()
         })
@@ -272,10 +289,19 @@ impl Wallet {
         self.store.write(move |tx| invoice::cancel(tx, &payee, hash, now).map_err(StoreError::from))
     }
 
-    /// The connections that hear of a wallet's payments besides its owner.
+    /// The payees that the house asked for invoices for: itself and its containers. At most `limit`, the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn payees_of_house(&self, limit: usize) -> Result<Vec<PublicKey>, StoreError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.store.read(|view| invoice::payees_of_house(view, limit).map_err(StoreError::from))
+    }
+
+    /// The connections that hear of this type of a wallet's notifications besides its owner.
     #[must_use]
-    pub fn listeners(&self, owner: &PublicKey, now: UnixSecs) -> Vec<Connection> {
-        connections::listeners(&self.connections.borrow(), owner, now)
+    pub fn listeners(&self, owner: &PublicKey, kind: &str, now: UnixSecs) -> Vec<Connection> {
+        connections::listeners(&self.connections.borrow(), owner, kind, now)
     }
 
     /// The wallet's bounds.

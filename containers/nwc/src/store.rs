@@ -25,6 +25,7 @@ mod payments;
 mod readers;
 mod receipts;
 mod requests;
+mod room;
 mod sql;
 mod totals;
 mod writer;
@@ -41,7 +42,7 @@ pub use connections::Connection;
 pub use history::{Filter, Item};
 pub use holds::HoldUntil;
 pub use identity::Identity;
-pub use invoices::{Invoice, InvoiceState, NewInvoice, OpenCounts};
+pub use invoices::{AskedBy, Invoice, InvoiceState, NewInvoice, OpenCounts};
 pub use payments::{NewPayment, Payment, PaymentEvent, PaymentState, Step};
 pub use requests::{LateAnswer, RequestEvent, Scheme};
 
@@ -49,6 +50,7 @@ pub(crate) use access::register;
 pub(crate) use faucet::fill;
 pub(crate) use identity::{claim, is_blank, read as identity};
 pub(crate) use payments::HoldError;
+pub(crate) use room::{bound, used_bytes};
 
 use readers::Readers;
 use writer::Writer;
@@ -56,24 +58,31 @@ pub use writer::{Interruption, Moment};
 
 /// Reading and writing of invoices.
 pub(crate) mod invoice {
-    pub(crate) use super::invoices::{begin_claim, by_hash, cancel, insert, open_counts, receive, sweep};
+    pub(crate) use super::invoices::{
+        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, payees_of_house, receive, sweep,
+    };
 }
 
 /// Reading and writing of connections.
 pub(crate) mod connection {
-    pub(crate) use super::connections::{all, by_id, counts, insert, revoke, spent};
+    pub(crate) use super::connections::{
+        by_id, counts, forget_ended, insert, living, of_owner, revoke, spent,
+    };
 }
 
 /// Hold invoices.
 pub(crate) mod held {
     pub(crate) use super::holds::{
-        NodeIntent, accept, cancel, claim, counts, intents, overdue, reveal, told,
+        NodeIntent, accept, cancel, claim, counts, intents, locked_in_by, overdue, reveal, told,
     };
 }
 
 /// Requests that were acted on.
 pub(crate) mod request {
-    pub(crate) use super::requests::{Known, answer_waiting, known, record_answered, record_waiting};
+    pub(crate) use super::requests::{
+        Known, answer_waiting, bytes, forget, forget_of, known, record_answered, record_waiting, rows_of,
+        waiting,
+    };
 }
 
 /// The fee for holding money.
@@ -83,14 +92,16 @@ pub(crate) mod fee {
 
 /// Sums and counts.
 pub(crate) mod total {
-    pub(crate) use super::totals::{accounts, accounts_to_come, coming_in, in_flight, open_invoices, owed};
+    pub(crate) use super::totals::{
+        accounts, accounts_to_come, coming_in, has_place, in_flight, on_the_way, open_invoices, owed,
+    };
 }
 
 /// Reading and writing of payments.
 pub(crate) mod payment {
     pub(crate) use super::payments::{
-        dispatch, fail, hold, live_by_hash, release_undispatched, reload, sent_by_hash, settle_external,
-        settle_internal,
+        dispatch, fail, hold, in_flight, live_by_hash, release_undispatched, reload, sent_by_hash,
+        settle_external, settle_internal, suspend,
     };
 }
 
@@ -101,7 +112,7 @@ pub(crate) mod name {
 
 /// Reading and writing of zap receipts.
 pub(crate) mod receipt {
-    pub(crate) use super::receipts::{Waiting, due, next_due, tried, waiting};
+    pub(crate) use super::receipts::{Waiting, begun, due, next_due, tried, waiting};
 }
 
 /// Reading of both.
@@ -117,6 +128,8 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("store/schema_v2.sql")),
         // After every step that writes the table of invoices anew: it has a trigger on it.
         M::up(include_str!("store/schema_zaps.sql")),
+        M::up(include_str!("store/schema_bounds.sql")),
+        M::up(include_str!("store/schema_quotas.sql")),
     ])
 }
 
@@ -140,6 +153,9 @@ pub enum StoreError {
     /// The commit failed; whether it is on the disk is not known until the file is opened again.
     #[error("the commit failed")]
     InDoubt,
+    /// The file has reached its bound; nothing was written.
+    #[error("the wallet's file is full")]
+    Full,
     /// Another process holds the file; nothing was written.
     #[error("the wallet's database is locked by another process")]
     Locked,
@@ -226,6 +242,18 @@ impl Store {
     /// Waits until [`Self::is_stopped`].
     pub async fn stopped(&self) {
         self.writer.stopped().await;
+    }
+}
+
+impl StoreError {
+    /// True if the same change fails in the same way however often it is tried: what it is about is wrong, not
+    /// the machine.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Post(PostError::Sqlite(_)) => false,
+            Self::Inconsistent(_) | Self::Post(_) => true,
+            Self::Sqlite(_) | Self::InDoubt | Self::Full | Self::Locked | Self::Stopped => false,
+        }
     }
 }
 

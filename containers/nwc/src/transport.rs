@@ -1,18 +1,19 @@
 //! The wallet on relays: reads requests, answers them, sends notifications, announces itself.
 //!
-//! Public relays and, inside a server, the daemon's internal one are treated alike, so that billing
-//! does not hang on the outside.
+//! Inside a server there is the daemon's internal relay besides the public ones. It has connections, queues and
+//! places of its own, so that billing hangs neither on the outside nor on what strangers send.
 
 mod cipher;
 mod conversations;
 mod home;
+mod house;
 mod info;
 mod keyring;
 mod news;
 mod receipts;
 mod requests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use guard::AddressGuard;
@@ -20,25 +21,30 @@ use nostr::event::Kind;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::url::RelayUrl;
 use protocol::event::{CheckedEvent, SignError, sign};
-use protocol::guest::TOKEN_HEADER;
 use protocol::kinds::NWC_REPLY;
 use protocol::tag;
-use relay::{Pool, PoolError};
+use relay::{Pool, PoolError, PublishReport};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use transport::GuestClient;
 use units::Clock;
 
-use crate::service::{Connection, Notice, RequestEvent, Scheme, Wallet};
+use crate::service::{Connection, Door, Notice, RequestEvent, Scheme, Wallet};
 use cipher::Cipher;
+use house::House;
 use keyring::Keyring;
 use news::NewsQueue;
+use receipts::Record;
 use requests::Requests;
 
 /// How long to wait for a relay before the wallet says that it is there; a relay that comes later is
 /// used all the same.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two looks at changed connections. Whoever makes and revokes them without end makes us ask the relays
+/// anew no more often.
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// Between two rounds of what is done unasked: locked-in money is sent back this soon after its time.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -88,13 +94,21 @@ pub struct Transport {
     relays: Vec<RelayUrl>,
     host: Option<Host>,
     guard: AddressGuard,
+    /// Places for connections to relays that strangers named: to those that answered last time, and to others.
+    proven: Semaphore,
+    unproven: Semaphore,
+    /// Which of them answered.
+    record: Mutex<Record>,
     /// Told when a zap is paid.
     zapped: Notify,
     keyring: Keyring,
     cipher: Cipher,
     news: NewsQueue,
     clock: Arc<dyn Clock>,
+    /// The public relays.
     pool: Pool,
+    /// The server's own, if there is a server around us.
+    house: Option<House>,
 }
 
 impl Transport {
@@ -104,17 +118,33 @@ impl Transport {
     /// [`TransportError::Pool`].
     pub async fn new(parts: Parts) -> Result<Arc<Self>, TransportError> {
         let Parts { wallet, keys, relays, host, guard, clock } = parts;
-        let mut builder =
-            Pool::builder().authenticate_as(&keys).relays(relays.iter().map(ToString::to_string));
-        if let Some(host) = &host {
-            builder = builder.relay_with_header(&host.internal_relay, TOKEN_HEADER, host.guest.token())?;
-        }
+        let builder = Pool::builder().authenticate_as(&keys).relays(relays.iter().map(ToString::to_string));
         let pool = builder.build().await?;
+        let house = match &host {
+            Some(host) => Some(House::connect(&keys, host, &wallet).await?),
+            None => None,
+        };
         let zapped = Notify::new();
         let keyring = Keyring::new(keys.clone(), &wallet.connections().borrow());
         let (cipher, news) = (Cipher::default(), NewsQueue::default());
-        let own = Self { wallet, keys, relays, host, guard, zapped, keyring, cipher, news, clock, pool };
-        Ok(Arc::new(own))
+        let (proven, unproven) = (receipts::places(), receipts::places());
+        Ok(Arc::new(Self {
+            wallet,
+            keys,
+            relays,
+            host,
+            guard,
+            proven,
+            unproven,
+            record: Mutex::default(),
+            zapped,
+            keyring,
+            cipher,
+            news,
+            clock,
+            pool,
+            house,
+        }))
     }
 
     /// Serves until the relays are gone for good.
@@ -126,7 +156,10 @@ impl Transport {
         let mut tasks = JoinSet::new();
         tasks.spawn(info::keep_announced(Arc::clone(&self)));
         tasks.spawn(receipts::keep_published(Arc::clone(&self)));
-        tasks.spawn(news::keep_sent(Arc::clone(&self)));
+        tasks.spawn(news::keep_sent(Arc::clone(&self), Door::Public));
+        if self.house.is_some() {
+            tasks.spawn(news::keep_sent(Arc::clone(&self), Door::House));
+        }
         tasks.spawn(keep_up(Arc::clone(&self)));
         if let Some(host) = self.host.clone() {
             tasks.spawn(home::keep_told(Arc::clone(&self), host));
@@ -134,11 +167,29 @@ impl Transport {
         Requests::new(self).run().await
     }
 
-    async fn publish(&self, what: &str, event: &CheckedEvent) {
-        let report = self.pool.publish(event).await;
+    /// Publishes behind one door.
+    async fn publish(&self, door: Door, what: &str, event: &CheckedEvent) {
+        let report = match (door, &self.house) {
+            (Door::House, Some(house)) => house.pool.publish(event).await,
+            (Door::House | Door::Public | Door::Web, _) => self.pool.publish(event).await,
+        };
         if !report.is_published() {
             tracing::warn!("no relay took the {what}: {:?}", report.refused);
         }
+    }
+
+    /// Publishes everywhere, and says which relays took it.
+    async fn announce(&self, event: &CheckedEvent) -> PublishReport {
+        let Some(house) = &self.house else { return self.pool.publish(event).await };
+        let (mut report, inside) = tokio::join!(self.pool.publish(event), house.pool.publish(event));
+        report.accepted.extend(inside.accepted);
+        report.refused.extend(inside.refused);
+        report
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        // Whoever panicked left whole entries.
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the service keys of these connections for ours, besides the main one.
@@ -154,20 +205,29 @@ impl Transport {
 
     async fn notify(&self, notice: Notice) {
         match notice {
-            Notice::Wallet { to, notification } => self.news.put(to, notification).await,
+            Notice::Wallet { to, notification } => {
+                if let Some(house) = self.house.as_ref().filter(|house| house.hears(&to)) {
+                    house.news.put(to, notification.clone()).await;
+                }
+                self.news.put(to, notification).await;
+            }
             Notice::Late(answer) => {
                 let Some(keys) = self.keyring.get(&answer.to.service) else { return };
-                self.reply(&keys, &answer.to, &answer.text).await;
+                // Which door it was asked at is not on record; the server's own does not wait for the other.
+                if self.house.as_ref().is_some_and(|house| house.hears(&answer.to.client)) {
+                    self.reply(Door::House, &keys, &answer.to, &answer.text).await;
+                }
+                self.reply(Door::Public, &keys, &answer.to, &answer.text).await;
             }
             Notice::Zap => self.zapped.notify_one(),
         }
     }
 
-    /// Answers a request.
-    async fn reply(&self, keys: &Keys, request: &RequestEvent, text: &str) {
+    /// Answers a request, behind the door that it came through.
+    async fn reply(&self, door: Door, keys: &Keys, request: &RequestEvent, text: &str) {
         let tags = vec![tag!["e", request.event.to_hex()]];
         match self.sealed(request.scheme, keys, NWC_REPLY, &request.client, text, tags) {
-            Ok(reply) => self.publish("reply", &reply).await,
+            Ok(reply) => self.publish(door, "reply", &reply).await,
             Err(e) => tracing::error!("a reply could not be made: {e}"),
         }
     }

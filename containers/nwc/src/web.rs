@@ -11,6 +11,7 @@
 //! lives.
 
 mod listener;
+mod payees;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +25,17 @@ use axum::routing::get;
 use relay::rpc::RateLimiter;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use units::Clock;
 
 use crate::service::{Asked, InvoiceQuery, LnurlError, Wallet};
 use listener::{Bounded, Peer};
+use payees::PayeeLimits;
 
 /// Longest query: a zap request of 8 KiB, every byte percent-encoded, and a comment.
 const QUERY_BYTES_MAX: usize = 32 * 1024;
+/// Requests that wait for the disk at once: a part of the runtime's threads, so that the rest is left for relays.
+const PLACES: usize = 64;
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +51,8 @@ struct Web {
     wallet: Arc<Wallet>,
     clock: Arc<dyn Clock>,
     rates: Arc<Mutex<RateLimiter<IpAddr>>>,
+    payees: Arc<Mutex<PayeeLimits>>,
+    places: Arc<Semaphore>,
 }
 
 /// Serves Lightning addresses until the runtime ends.
@@ -60,8 +67,11 @@ pub async fn serve(
     let failed = |source| WebError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let rates = RateLimiter::new(wallet.limits().lnurl_rate);
-    let web = Web { wallet, clock, rates: Arc::new(Mutex::new(rates)) };
+    let limits = *wallet.limits();
+    let rates = Arc::new(Mutex::new(RateLimiter::new(limits.lnurl_rate)));
+    let payees = PayeeLimits::new(limits.lnurl_per_client, limits.anon_expiry_max_secs);
+    let (payees, places) = (Arc::new(Mutex::new(payees)), Arc::new(Semaphore::new(PLACES)));
+    let web = Web { wallet, clock, rates, payees, places };
     let router = Router::new()
         .route("/.well-known/lnurlp/{local}", get(offer))
         .route("/lnurlp/{local}/callback", get(invoice))
@@ -97,9 +107,14 @@ async fn invoice(
     if query.len() > QUERY_BYTES_MAX {
         return refusal(StatusCode::URI_TOO_LONG, "the request is too long");
     }
+    let payees = Arc::clone(&web.payees);
     let make = move |wallet: &Wallet, now| {
         let asked = Asked { local: &local, host: host.as_deref() };
-        wallet.pay_offer_invoice(&asked, &InvoiceQuery::parse(&query)?, now)
+        let (query, payee) = (InvoiceQuery::parse(&query)?, wallet.pay_offer_payee(&asked)?);
+        if !payees.lock().unwrap_or_else(PoisonError::into_inner).allow(from.0, payee, now) {
+            return Err(LnurlError::Enough);
+        }
+        wallet.pay_offer_invoice(&asked, &query, now)
     };
     web.answer(from, make).await
 }
@@ -127,10 +142,15 @@ impl Web {
             count("rate_limited");
             return refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again in a few seconds");
         }
+        // It is never closed.
+        let _place = self.places.acquire().await.ok();
         let (wallet, now) = (Arc::clone(&self.wallet), self.clock.now());
         let (outcome, response) = match tokio::task::spawn_blocking(move || make(&wallet, now)).await {
             Ok(Ok(answer)) => ("done", json(StatusCode::OK, &answer)),
             Ok(Err(e)) if e.is_not_found() => ("not_found", refusal(StatusCode::NOT_FOUND, &e.to_string())),
+            Ok(Err(e @ LnurlError::Enough)) => {
+                ("rate_limited", refusal(StatusCode::TOO_MANY_REQUESTS, &e.to_string()))
+            }
             Ok(Err(e)) => ("refused", refusal(StatusCode::OK, &e.to_string())),
             Err(_panicked) => {
                 let fault = "a fault of the wallet; ask again";

@@ -39,7 +39,7 @@ impl AddressGuard {
     /// A guard that lets public addresses and those in `exceptions` pass. For development and tests.
     #[must_use]
     pub fn with_exceptions(exceptions: Vec<IpNet>) -> Self {
-        Self { exceptions: exceptions.into(), lookup: Arc::new(SystemLookup) }
+        Self { exceptions: exceptions.into(), lookup: Arc::new(SystemLookup::default()) }
     }
 
     /// The same guard, asking `lookup` instead of the operating system.

@@ -1,10 +1,18 @@
 //! Turning a name into addresses.
 
+mod kept;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::Semaphore;
+
+use kept::{Kept, State, UnderWay};
 
 /// The answer of a [`Lookup`], in the making.
 pub type LookupFuture = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
@@ -15,16 +23,80 @@ pub trait Lookup: fmt::Debug + Send + Sync {
     fn lookup(&self, name: &str) -> LookupFuture;
 }
 
+/// Names that are looked up at once, each on a thread. The system's resolver cannot be interrupted, and strangers
+/// choose names whose servers never answer.
+const THREADS_MAX: usize = 8;
+
+/// What asks the operating system, for as long as it takes.
+type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;
+
 /// The resolver of the operating system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemLookup;
+///
+/// It has a few threads of its own, so that slow names hold up nothing but other names; it asks once for a name
+/// that several want, and keeps answers for a minute.
+#[derive(Clone)]
+pub struct SystemLookup {
+    resolve: Resolve,
+    threads: Arc<Semaphore>,
+    kept: Kept,
+}
+
+impl Default for SystemLookup {
+    fn default() -> Self {
+        Self::with(|name| Ok((name, 0).to_socket_addrs()?.map(|socket| socket.ip()).collect()))
+    }
+}
+
+impl SystemLookup {
+    fn with(resolve: Resolve) -> Self {
+        Self { resolve, threads: Arc::new(Semaphore::new(THREADS_MAX)), kept: Kept::default() }
+    }
+
+    /// Asks on a thread of its own, which keeps its place until the system has answered, whoever still waits.
+    async fn ask(self, name: String, under_way: UnderWay) {
+        // It is never closed. Whoever stops waiting here gives up the name, too.
+        let Ok(place) = Arc::clone(&self.threads).acquire_owned().await else { return };
+        let resolve = self.resolve;
+        let asking = thread::Builder::new().name("lookup".to_owned()).spawn(move || {
+            under_way.finish(resolve(&name));
+            drop(place);
+        });
+        // Without a thread the name is given up; it may be asked for again.
+        drop(asking);
+    }
+}
 
 impl Lookup for SystemLookup {
     fn lookup(&self, name: &str) -> LookupFuture {
-        let name = name.to_owned();
+        let (own, name) = (self.clone(), name.to_ascii_lowercase());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|socket: SocketAddr| socket.ip()).collect())
+            // Whoever asked before may give up before there was a thread; then it is the next one's turn.
+            loop {
+                match own.kept.state(&name) {
+                    State::Known(answer) => return answer,
+                    State::UnderWay(mut end) => drop(end.changed().await),
+                    State::New(under_way) => {
+                        let mut end = under_way.end();
+                        own.clone().ask(name.clone(), under_way).await;
+                        drop(end.changed().await);
+                    }
+                    State::TooMany => {
+                        return Err(io::Error::new(
+                            io::ErrorKind::ResourceBusy,
+                            "too many names are looked up",
+                        ));
+                    }
+                }
+            }
         })
     }
 }
+
+impl fmt::Debug for SystemLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemLookup").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,13 @@ impl Batch<'_> {
         Ok(value)
     }
 
+    /// True if SQLite gave up the whole transaction, as it may when a statement finds the file full: nothing
+    /// of the group is or will be on the disk, and nothing more may be written through it.
+    #[must_use]
+    pub fn is_undone(&self) -> bool {
+        self.transaction.is_autocommit()
+    }
+
     /// Makes the group durable.
     ///
     /// # Errors
@@ -174,6 +181,10 @@ impl<'t> LedgerTx<'t> {
         let run = |sql: &str| self.connection.prepare_cached(sql)?.execute([]).map(drop);
         run("SAVEPOINT attempt")?;
         let outcome = part(self);
+        // If the whole transaction is gone, so is the savepoint; the part's own error says why.
+        if outcome.is_err() && self.connection.is_autocommit() {
+            return outcome;
+        }
         if outcome.is_err() {
             run("ROLLBACK TO attempt")?;
         }

@@ -46,7 +46,7 @@ pub use params::{
 };
 pub use request::{RefusedRequest, Request};
 pub use response::{Balance, Info, Named, Paid, Registered, Response, ResultBody, Transactions};
-pub use transaction::{METADATA_CHARS_MAX, Metadata, Transaction, TransactionState, TransactionType};
+pub use transaction::{METADATA_BYTES_MAX, Metadata, Transaction, TransactionState, TransactionType};
 pub use uri::{ConnectionUri, ConnectionUriError};
 
 /// The longest request that is parsed, in bytes: what NIP-44 can carry.

@@ -11,6 +11,7 @@ mod local;
 pub mod nwc;
 mod pool;
 mod publish;
+pub mod queue;
 pub mod request_log;
 pub mod rpc;
 mod subscription;

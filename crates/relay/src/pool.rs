@@ -14,13 +14,14 @@ use nostr_sdk::client::Client;
 use nostr_sdk::relay::RelayStatus as SdkStatus;
 use protocol::event::CheckedEvent;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use crate::acks::Acks;
 use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
+use crate::queue::{QueueSender, queue};
 use crate::rpc::RateLimit;
-use crate::subscription::{QUEUE_MAX, Route, Routes, Subscription, dispatch};
+use crate::subscription::{QUEUE_BYTES_MAX, QUEUE_MAX, Route, Routes, Subscription, dispatch};
 
 /// The dialer waits before an attempt, not the library, which would wait at least a second.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,6 +29,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(BACKOFF_MAX.as_secs() + 15);
 /// Notifications of all relays that wait for dispatch.
 const NOTIFICATIONS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
+/// The same of a pool that only publishes: the OKs of a few events.
+const NOTIFICATIONS_OF_PUBLISHER_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
 /// Events that one fetch takes, whatever the relays hold.
 const FETCH_EVENTS_MAX: usize = 1_000;
 
@@ -66,6 +69,7 @@ pub struct PoolBuilder {
     guard: Option<AddressGuard>,
     relays: Vec<(String, Headers)>,
     identity: Option<Keys>,
+    publishes_only: bool,
 }
 
 impl PoolBuilder {
@@ -80,6 +84,14 @@ impl PoolBuilder {
     #[must_use]
     pub fn guard(mut self, guard: AddressGuard) -> Self {
         self.guard = Some(guard);
+        self
+    }
+
+    /// For a pool that publishes a few events and reads nothing, of which there may be many side by side: its
+    /// channels are small.
+    #[must_use]
+    pub const fn publishes_only(mut self) -> Self {
+        self.publishes_only = true;
         self
     }
 
@@ -106,17 +118,21 @@ impl PoolBuilder {
         Ok(self)
     }
 
+    const fn notifications_max(&self) -> NonZeroUsize {
+        if self.publishes_only { NOTIFICATIONS_OF_PUBLISHER_MAX } else { NOTIFICATIONS_MAX }
+    }
+
     /// Starts connecting to every relay, without waiting for any.
     ///
     /// # Errors
     /// [`PoolError`] if an address cannot be read.
     pub async fn build(self) -> Result<Pool, PoolError> {
-        let acks = Acks::default();
+        let (acks, notifications_max) = (Acks::default(), self.notifications_max());
         let dialer = Arc::new(Dialer::new(self.guard, acks.clone()));
         let mut client = Client::builder()
             .websocket_transport(Arc::clone(&dialer))
             .connect_timeout(CONNECT_WAIT_MAX)
-            .notification_channel_size(NOTIFICATIONS_MAX);
+            .notification_channel_size(notifications_max);
         let authenticates = self.identity.is_some();
         if let Some(keys) = self.identity {
             client = client.authenticator(SignerAuthenticator::new(keys));
@@ -251,10 +267,10 @@ impl Pool {
     async fn subscribe_routed(
         &self,
         filter: Filter,
-        route: impl FnOnce(mpsc::Sender<CheckedEvent>) -> Route,
+        route: impl FnOnce(QueueSender<CheckedEvent>) -> Route,
     ) -> Result<Subscription, PoolError> {
         let id = SubscriptionId::generate();
-        let (events, receiver) = mpsc::channel(QUEUE_MAX);
+        let (events, receiver) = queue(QUEUE_MAX, QUEUE_BYTES_MAX);
         // The route stands before the first event can come.
         crate::dialer::lock(&self.connections.routes).insert(id.clone(), route(events));
         let subscription =

@@ -10,17 +10,19 @@ use nostr::filter::{Filter, MatchEventOptions};
 use nostr::message::{RelayMessage, SubscriptionId};
 use nostr_sdk::client::{Client, ClientNotification};
 use protocol::event::CheckedEvent;
-use tokio::sync::mpsc;
 use units::Stopwatch;
 
 use crate::acks::{Acks, Said};
 use crate::dialer::lock;
 use crate::pool::Connections;
+use crate::queue::{QueueReceiver, QueueSender, event_bytes};
 use crate::rpc::{RateLimit, RateLimiter};
 
 /// Events that wait for their reader. A reader that falls behind by so much loses events, as it would
 /// behind a relay that drops slow readers; RPC clients repeat their requests.
 pub(crate) const QUEUE_MAX: usize = 1_024;
+/// And so many bytes of them: a few dozen of the longest, a thousand of what is usual.
+pub(crate) const QUEUE_BYTES_MAX: u32 = 8 * 1024 * 1024;
 
 /// The same event from another relay comes within this time, and is delivered once. What comes later was
 /// sent again on purpose, by somebody who got no answer, and is delivered again.
@@ -32,7 +34,7 @@ const COPIES_MAX: usize = 4_096;
 #[derive(Debug)]
 pub struct Subscription {
     pub(crate) id: SubscriptionId,
-    pub(crate) events: mpsc::Receiver<CheckedEvent>,
+    pub(crate) events: QueueReceiver<CheckedEvent>,
     pub(crate) connections: Arc<Connections>,
 }
 
@@ -41,7 +43,7 @@ impl Subscription {
     ///
     /// Cancel-safe: no event is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<CheckedEvent> {
-        self.events.recv().await
+        self.events.next().await
     }
 }
 
@@ -64,14 +66,14 @@ pub(crate) type Routes = Arc<Mutex<HashMap<SubscriptionId, Route>>>;
 #[derive(Debug)]
 pub(crate) struct Route {
     filter: Filter,
-    events: mpsc::Sender<CheckedEvent>,
+    events: QueueSender<CheckedEvent>,
     delivered: HashMap<EventId, Stopwatch>,
     /// What each relay may deliver, by its address, and since when that is counted.
     limiter: Option<(RateLimiter<String>, Stopwatch)>,
 }
 
 impl Route {
-    pub(crate) fn new(filter: Filter, events: mpsc::Sender<CheckedEvent>) -> Self {
+    pub(crate) fn new(filter: Filter, events: QueueSender<CheckedEvent>) -> Self {
         Self { filter, events, delivered: HashMap::new(), limiter: None }
     }
 
@@ -161,8 +163,11 @@ fn route(routes: &Routes, relay: &str, id: &SubscriptionId, event: Event) {
         return;
     }
     route.remember(event.id);
-    if route.events.try_send(event).is_err() {
+    let bytes = event_bytes(&event);
+    if route.events.try_put(event, bytes).is_err() {
         metrics::counter!("relay_events_refused_total", "reason" => "reader_behind").increment(1);
-        tracing::warn!("an event was dropped: its reader is {QUEUE_MAX} events behind");
+        tracing::warn!(
+            "an event was dropped: its reader is {QUEUE_MAX} events or {QUEUE_BYTES_MAX} bytes behind"
+        );
     }
 }

@@ -29,6 +29,10 @@ const RATE_LIMIT: u32 = 1_000_000;
 const REPLY_BYTES_LIMIT: u32 = 40_000;
 /// The smallest: one transaction with the longest texts must fit.
 const REPLY_BYTES_MIN: u32 = 16_000;
+/// The smallest file: its tables and indexes, empty, take a tenth of it.
+const BOOKS_BYTES_MIN: u32 = 2_000_000;
+/// The largest file, whatever is configured.
+const BOOKS_BYTES_LIMIT: u32 = 4_000_000_000;
 /// A share of the whole.
 const PPM_LIMIT: u32 = 1_000_000;
 /// The largest fee or minimum: a hundred thousand satoshi. More is a typing error.
@@ -41,31 +45,39 @@ pub struct Limits {
     pub invoice_max: Msat,
     /// `NWC_MAX_BALANCE_MSAT`: what one wallet may hold, with what is being taken for it.
     pub balance_max: Msat,
-    /// `NWC_MAX_WALLETS`: wallets in all; one is opened by the first payment to a key.
+    /// `NWC_MAX_WALLETS`: wallets that hold money; the first payment to a key opens one while there are fewer.
+    /// The house's are opened all the same.
     pub wallets_max: u32,
+    /// `NWC_MIN_FIRST_MSAT`: the least that the first payment to a key may be, which opens its wallet; a
+    /// wallet that holds less takes no place among [`Self::wallets_max`]. Not for what the house asks for.
+    pub first_msat_min: u32,
     /// `NWC_DEFAULT_EXPIRY_SECS`: for invoices that do not ask for an expiry.
     pub expiry_default_secs: u32,
     /// `NWC_MAX_EXPIRY_SECS`: what longer wishes are cut to.
     pub expiry_max_secs: u32,
-    /// `NWC_MAX_ANON_EXPIRY_SECS`: the same for invoices that somebody else asks for than is paid.
+    /// `NWC_MAX_ANON_EXPIRY_SECS`: the same for invoices that somebody else asks for than is paid, or that a
+    /// key asks for that was never paid.
     pub anon_expiry_max_secs: u32,
     /// `NWC_LATE_ACCEPT_SECS`: how long after its expiry an invoice is still honoured, as receivers on
     /// Lightning do for payments that were already under way.
     pub late_accept_secs: u32,
-    /// `NWC_MAX_OPEN_INVOICES_PER_KEY`: for one payee, counted apart for those it asked for itself and
-    /// those that others asked for, so that strangers cannot use up its own.
+    /// `NWC_MAX_OPEN_INVOICES_PER_KEY`: for one payee, counted apart for those it asked for itself, those that
+    /// other keys asked for (half of them for keys that were never paid) and those asked for over HTTP, so that
+    /// none can use up another's.
     pub open_per_key: u32,
     /// `NWC_MAX_OPEN_INVOICES_UNFUNDED`: for all payees together who were never paid.
     pub open_unfunded: u32,
-    /// `NWC_MAX_OPEN_INVOICES`: for all payees together.
+    /// `NWC_MAX_OPEN_INVOICES`: for all payees together; the last quarter is for payees that hold money. The
+    /// house has as many again.
     pub open_total: u32,
     /// `NWC_MAX_IN_FLIGHT_PER_KEY`: payments of one payer that are on their way.
     pub in_flight_per_key: u32,
-    /// `NWC_MAX_IN_FLIGHT`: payments of all payers.
+    /// `NWC_MAX_IN_FLIGHT`: payments of all payers to the outside.
     pub in_flight_total: u32,
     /// `NWC_MAX_HOLDS_PER_KEY`: hold invoices of one payee that money is locked in for.
     pub holds_per_key: u32,
-    /// `NWC_MAX_HOLDS`: hold invoices of all payees.
+    /// `NWC_MAX_HOLDS`: hold invoices of all payees, counted apart for money from outside and from other wallets
+    /// here; the last quarter is for payees that hold money.
     pub holds_total: u32,
     /// `NWC_MAX_HOLD_SECS`: how long money of another wallet of ours stays locked in at most.
     pub hold_secs_max: u32,
@@ -73,6 +85,16 @@ pub struct Limits {
     pub connections_per_key: u32,
     /// `NWC_MAX_CONNECTIONS`: connections to all.
     pub connections_total: u32,
+    /// `NWC_BOOKS_BYTES_MAX`: how large the wallet's file may become. Beside it the volume needs room for the
+    /// write-ahead log: a third of it, at least 6 MB.
+    pub books_bytes_max: u32,
+    /// `NWC_MAX_ANSWERS_PER_KEY`: requests of one key that are remembered with their answers, for as long as
+    /// their events could come back (twenty minutes).
+    pub answers_per_key: u32,
+    /// `NWC_MAX_WAITING_PER_PAYMENT`: requests that wait for the outcome of one payment.
+    pub waiting_per_payment: u32,
+    /// `NWC_MAX_WAITING`: requests that wait for any.
+    pub waiting_total: u32,
     /// `NWC_RATE_PER_SEC`, `NWC_RATE_BURST`: requests of one key.
     pub rate: RateLimit,
     /// `NWC_RELAY_RATE_PER_SEC`, `NWC_RELAY_RATE_BURST`: requests through one relay.
@@ -80,6 +102,9 @@ pub struct Limits {
     /// `NWC_LNURL_RATE_PER_SEC`, `NWC_LNURL_RATE_BURST`: requests of one address over HTTP: a person with
     /// several tabs, not a flood of invoices.
     pub lnurl_rate: RateLimit,
+    /// `NWC_LNURL_INVOICES_PER_CLIENT`: invoices for one payee that one address over HTTP is given within
+    /// [`Self::anon_expiry_max_secs`].
+    pub lnurl_per_client: u32,
     /// `NWC_MAX_HISTORY`: how far back a list can be paged by offset, in transactions.
     pub history_max: u32,
     /// `NWC_MAX_REPLY_BYTES`: the longest list in a reply.
@@ -92,13 +117,16 @@ impl Default for Limits {
             invoice_max: Msat::new(100_000_000_000),
             balance_max: Msat::new(1_000_000_000_000),
             wallets_max: 10_000,
+            // A satoshi: what the smallest payment over Lightning is.
+            first_msat_min: 1_000,
             expiry_default_secs: 600,
             expiry_max_secs: 86_400,
             anon_expiry_max_secs: 600,
             late_accept_secs: 0,
-            open_per_key: 1_000,
-            open_unfunded: 10_000,
-            open_total: 100_000,
+            // With the longest texts, and the answers that carry them, they fit the strangers' part of the file.
+            open_per_key: 100,
+            open_unfunded: 1_000,
+            open_total: 2_000,
             in_flight_per_key: 10,
             in_flight_total: 200,
             holds_per_key: 10,
@@ -106,20 +134,35 @@ impl Default for Limits {
             hold_secs_max: 86_400,
             connections_per_key: 16,
             connections_total: 1_000,
+            // The built-in's volume has 20 MB.
+            books_bytes_max: 14_000_000,
+            answers_per_key: 2_000,
+            waiting_per_payment: 32,
+            waiting_total: 2_000,
             rate: RateLimit { per_sec: 20, burst: 100 },
             relay_rate: RateLimit { per_sec: 2_000, burst: 5_000 },
             lnurl_rate: RateLimit { per_sec: 5, burst: 50 },
+            lnurl_per_client: 10,
             history_max: 10_000,
             reply_bytes_max: REPLY_BYTES_LIMIT,
         }
     }
 }
 
+impl Limits {
+    /// The least that the first payment to a key may be.
+    #[must_use]
+    pub fn first_min(&self) -> Msat {
+        Msat::new(self.first_msat_min.into())
+    }
+}
+
 type Field = fn(&mut Limits) -> &mut u32;
 
 /// Every whole number: variable, least, most, where it goes.
-const NUMBERS: [(&str, u32, u32, Field); 23] = [
+const NUMBERS: [(&str, u32, u32, Field); 29] = [
     ("NWC_MAX_WALLETS", 1, ROWS_LIMIT, |l| &mut l.wallets_max),
+    ("NWC_MIN_FIRST_MSAT", 1, FEE_MSAT_LIMIT, |l| &mut l.first_msat_min),
     ("NWC_DEFAULT_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_default_secs),
     ("NWC_MAX_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.expiry_max_secs),
     ("NWC_MAX_ANON_EXPIRY_SECS", 1, EXPIRY_SECS_LIMIT, |l| &mut l.anon_expiry_max_secs),
@@ -134,12 +177,17 @@ const NUMBERS: [(&str, u32, u32, Field); 23] = [
     ("NWC_MAX_HOLD_SECS", 1, HOLD_SECS_LIMIT, |l| &mut l.hold_secs_max),
     ("NWC_MAX_CONNECTIONS_PER_KEY", 1, CONNECTIONS_LIMIT, |l| &mut l.connections_per_key),
     ("NWC_MAX_CONNECTIONS", 1, CONNECTIONS_LIMIT, |l| &mut l.connections_total),
+    ("NWC_BOOKS_BYTES_MAX", BOOKS_BYTES_MIN, BOOKS_BYTES_LIMIT, |l| &mut l.books_bytes_max),
+    ("NWC_MAX_ANSWERS_PER_KEY", 10, ROWS_LIMIT, |l| &mut l.answers_per_key),
+    ("NWC_MAX_WAITING_PER_PAYMENT", 1, IN_FLIGHT_LIMIT, |l| &mut l.waiting_per_payment),
+    ("NWC_MAX_WAITING", 1, IN_FLIGHT_LIMIT, |l| &mut l.waiting_total),
     ("NWC_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.rate.per_sec),
     ("NWC_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.rate.burst),
     ("NWC_RELAY_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.relay_rate.per_sec),
     ("NWC_RELAY_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.relay_rate.burst),
     ("NWC_LNURL_RATE_PER_SEC", 1, RATE_LIMIT, |l| &mut l.lnurl_rate.per_sec),
     ("NWC_LNURL_RATE_BURST", 1, RATE_LIMIT, |l| &mut l.lnurl_rate.burst),
+    ("NWC_LNURL_INVOICES_PER_CLIENT", 1, ROWS_LIMIT, |l| &mut l.lnurl_per_client),
     ("NWC_MAX_HISTORY", 20, ROWS_LIMIT, |l| &mut l.history_max),
     ("NWC_MAX_REPLY_BYTES", REPLY_BYTES_MIN, REPLY_BYTES_LIMIT, |l| &mut l.reply_bytes_max),
 ];

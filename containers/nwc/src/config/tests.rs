@@ -46,6 +46,12 @@ fn everything_can_be_configured_and_is_shown() {
         ("NWC_MAX_HOLD_SECS", "10"),
         ("NWC_MAX_CONNECTIONS_PER_KEY", "11"),
         ("NWC_MAX_CONNECTIONS", "12"),
+        ("NWC_BOOKS_BYTES_MAX", "3000000"),
+        ("NWC_MAX_ANSWERS_PER_KEY", "26"),
+        ("NWC_MIN_FIRST_MSAT", "27"),
+        ("NWC_MAX_WAITING_PER_PAYMENT", "28"),
+        ("NWC_MAX_WAITING", "29"),
+        ("NWC_LNURL_INVOICES_PER_CLIENT", "30"),
         ("NWC_RATE_PER_SEC", "13"),
         ("NWC_RATE_BURST", "14"),
         ("NWC_RELAY_RATE_PER_SEC", "15"),
@@ -69,6 +75,8 @@ fn everything_can_be_configured_and_is_shown() {
     let config = parse(&all).unwrap();
     let limits = config.limits;
     assert_eq!((limits.expiry_default_secs, limits.expiry_max_secs, limits.late_accept_secs), (60, 120, 30));
+    assert_eq!((limits.first_msat_min, limits.lnurl_per_client), (27, 30));
+    assert_eq!((limits.waiting_per_payment, limits.waiting_total), (28, 29));
     assert_eq!((limits.balance_max, limits.wallets_max), (Msat::new(9_000), 4));
     assert_eq!((limits.in_flight_per_key, limits.in_flight_total), (6, 7));
     assert_eq!((limits.holds_per_key, limits.holds_total, limits.hold_secs_max), (8, 9, 10));

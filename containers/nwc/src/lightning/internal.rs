@@ -6,12 +6,13 @@ use std::time::Duration;
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey, SignOnly};
 use lightning_invoice::{Bolt11InvoiceDescription, Description, InvoiceBuilder, PaymentSecret, Sha256};
+use protocol::nwc::PaymentHash;
 use sha2::{Digest, Sha256 as Hasher};
 use zeroize::Zeroizing;
 
 use super::{
-    Bolt11, CannotPay, CreateInvoiceError, Dispatch, InvoiceTerms, LightningBackend, Network, NodeId,
-    OutgoingPayment, Purpose,
+    AttemptId, Bolt11, CannotPay, CreateInvoiceError, Dispatch, Fate, InvoiceTerms, LightningBackend,
+    Network, NodeId, OutgoingPayment, Purpose,
 };
 
 /// Blocks that the last hop must leave us, as other implementations ask for.
@@ -93,6 +94,10 @@ impl LightningBackend for InternalBackend {
 
     fn check_payable(&self, _invoice: &Bolt11) -> Result<(), CannotPay> {
         Err(CannotPay(FOREIGN.into()))
+    }
+
+    fn fate(&self, _payment_hash: PaymentHash, _attempt: AttemptId) -> Fate {
+        Fate::NeverSent
     }
 
     fn pay(&self, _payment: &OutgoingPayment) -> Dispatch {

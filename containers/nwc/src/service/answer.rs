@@ -50,6 +50,8 @@ pub enum Notice {
 pub struct ZapReceipt {
     /// The row of the invoice that was paid.
     pub invoice_id: i64,
+    /// Who was paid.
+    pub payee: PublicKey,
     /// The zap request exactly as it was received; it goes into the tag `description` verbatim.
     pub request: String,
     /// Where the receipt is still to be published, at most ten; named by a stranger, so each must pass

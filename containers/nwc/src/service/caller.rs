@@ -5,9 +5,10 @@ use nostr::key::PublicKey;
 use protocol::nwc::{Method, Response};
 use units::UnixSecs;
 
-use super::Wallet;
 use super::answer::Handled;
 use super::refusal::Refusal;
+use super::room::{self, Part};
+use super::{Wallet, limits as bounds};
 use crate::store::{Connection, RequestEvent, connection, request};
 
 /// A request's author.
@@ -19,12 +20,26 @@ pub(crate) struct Caller {
     pub(crate) connection: Option<Connection>,
     /// The event that it came in; none inside this program.
     pub(crate) event: Option<RequestEvent>,
+    /// Which way it came.
+    pub(crate) door: Door,
+}
+
+/// Which way a request came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Door {
+    /// From whoever likes to ask.
+    Public,
+    /// Over HTTP, from somebody without a key.
+    Web,
+    /// Over the internal relay of the server around the wallet, which strangers cannot reach: the server's own
+    /// key and those of its containers. What strangers can use up is not theirs.
+    House,
 }
 
 impl Caller {
     /// The holder of the wallet's own key.
     pub(crate) const fn owner(wallet: PublicKey) -> Self {
-        Self { wallet, connection: None, event: None }
+        Self { wallet, connection: None, event: None, door: Door::Public }
     }
 
     /// What it may call, of these.
@@ -54,16 +69,27 @@ impl Caller {
 impl Wallet {
     /// Finds out whose wallet a request is about. The main service key serves every key's own wallet; any
     /// other belongs to one connection, and so to one client.
-    pub(super) fn caller(&self, event: &RequestEvent, now: UnixSecs) -> Result<Caller, Refusal> {
+    ///
+    /// What is known in memory says only which connection it is; the file says whether there still is one.
+    pub(super) fn caller(&self, event: &RequestEvent, door: Door, now: UnixSecs) -> Result<Caller, Refusal> {
         let event = *event;
         if event.service == self.service_pubkey {
-            return Ok(Caller { event: Some(event), ..Caller::owner(event.client) });
+            return Ok(Caller { event: Some(event), door, ..Caller::owner(event.client) });
         }
-        let connections = self.connections.borrow();
-        let connection = connections.iter().find(|one| one.service == event.service);
-        let connection = connection.filter(|one| one.client == event.client && one.is_alive(now));
-        let connection = connection.cloned().ok_or(Refusal::NoConnection)?;
-        Ok(Caller { wallet: connection.owner, connection: Some(connection), event: Some(event) })
+        let known =
+            self.connections.borrow().iter().find(|one| one.service == event.service).map(|one| one.id);
+        let id = known.ok_or(Refusal::NoConnection)?;
+        let current = self.store.read(|view| connection::by_id(view, id).map_err(Refusal::from))?;
+        let is_it = |one: &Connection| {
+            one.service == event.service && one.client == event.client && one.is_alive(now)
+        };
+        let connection = current.filter(is_it).ok_or(Refusal::NoConnection)?;
+        Ok(Caller { wallet: connection.owner, connection: Some(connection), event: Some(event), door })
+    }
+
+    /// True for what the house asks: with a key of its own, or through its own door.
+    pub(super) fn is_house(&self, caller: &Caller) -> bool {
+        caller.door == Door::House || self.exempt.contains(&caller.wallet)
     }
 
     /// Runs a change for a request, once for its event: the change, the note that the event was acted on,
@@ -90,21 +116,50 @@ impl Wallet {
                 change(tx, Some(&current.ok_or(Refusal::NoConnection)?))
             }
         };
+        let is_house = self.is_house(caller);
+        let limits = self.limits;
+        // A refusal for want of room is the outcome of a change that stands: what it made room from.
         self.store.write(move |tx| {
-            let Some(event) = event else { return run(tx) };
-            if let Some(known) = request::known(tx.view(), &event.event)? {
-                return Ok((Handled::known(known), None));
+            if let Some(event) = event
+                && let Some(known) = request::known(tx.view(), &event.event)?
+            {
+                return Ok(Ok((Handled::known(known), None)));
             }
+            let part = match event {
+                Some(_) if is_house => Part::Reserve,
+                Some(_) => room::part_of(tx, &wallet)?,
+                // Inside this program: on behalf of anybody.
+                None => Part::Stranger,
+            };
+            let client = event.map(|event| event.client);
+            let full = room::check(tx, part, client.as_ref(), &limits, now)?;
+            let is_short = full.is_some();
+            if let Some(refusal) = full
+                && !room::is_urgent(&method)
+            {
+                return Ok(Err(refusal));
+            }
+            let Some(event) = event else { return run(tx).map(Ok) };
+            // Whoever waits takes a place until the payment is decided, which may be days.
+            let run = |tx: &LedgerTx<'_>| {
+                let done = run(tx)?;
+                if let Some(hash) = done.0.waits_for().filter(|_| !is_house) {
+                    bounds::check_waiting(tx.view(), &wallet, hash, &limits)?;
+                }
+                Ok::<_, Refusal>(done)
+            };
             let (handled, more) = match tx.attempt(run) {
                 Ok(done) => done,
                 Err(fault) if fault.is_fault() => return Err(fault),
+                // The reserve is for what is done, not for remembering what was not.
+                Err(refusal) if is_short => return Ok(Err(refusal)),
                 Err(refusal) => (Handled::now(Response::refused(&method, refusal.into_error(&method))), None),
             };
             match handled.waits_for() {
                 Some(hash) => request::record_waiting(tx, &event, &wallet, hash, now)?,
                 None => request::record_answered(tx, &event, &handled.text().unwrap_or_default(), now)?,
             }
-            Ok((handled, more))
-        })
+            Ok(Ok((handled, more)))
+        })?
     }
 }

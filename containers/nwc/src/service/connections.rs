@@ -1,5 +1,7 @@
 //! Connections: an owner lets other keys use its wallet, within methods, a budget and a time.
 
+use std::sync::{Arc, PoisonError};
+
 use ledger::{Account, LedgerTx};
 use nostr::key::{Keys, PublicKey, SecretKey};
 use protocol::nwc::{
@@ -13,7 +15,7 @@ use super::answer::Handled;
 use super::budget::period;
 use super::caller::Caller;
 use super::refusal::Refusal;
-use crate::store::{Connection, connection};
+use crate::store::{Connection, StoreError, connection};
 
 impl Wallet {
     pub(super) fn create_connection(
@@ -40,7 +42,7 @@ impl Wallet {
             owner: caller.wallet,
             name: wanted.name,
             methods: wanted.request_methods,
-            notifications: !wanted.notification_types.is_empty(),
+            notifications: wanted.notification_types,
             budget: wanted.max_amount,
             renewal: wanted.budget_renewal.unwrap_or(BudgetRenewal::Never),
             expires_at: wanted.expires_at,
@@ -53,7 +55,8 @@ impl Wallet {
             if !tx.view().exists(Account::User(new.owner.to_bytes()))? {
                 return Err(Refusal::NothingToShare);
             }
-            let (of_owner, of_all) = connection::counts(tx.view(), &new.owner, now)?;
+            connection::forget_ended(tx, now)?;
+            let (of_owner, of_all) = connection::counts(tx.view(), &new.owner)?;
             if of_owner >= limits.connections_per_key || of_all >= limits.connections_total {
                 return Err(Refusal::TooManyConnections);
             }
@@ -62,7 +65,7 @@ impl Wallet {
             Ok((Handled::now(Response::done(body)), Some(made)))
         })?;
         if made.is_some() {
-            self.reload_connections()?;
+            self.reload_connections(now)?;
         }
         Ok(handled)
     }
@@ -73,22 +76,30 @@ impl Wallet {
         wanted: RevokeConnection,
         now: UnixSecs,
     ) -> Result<Handled, Refusal> {
-        let owner = caller.wallet;
-        let (handled, _) = self.once::<()>(caller, &Method::RevokeConnection, now, move |tx, through| {
+        let (owner, service) = (caller.wallet, wanted.wallet_pubkey);
+        // From before the row is gone until the list has forgotten it nobody reads the list anew: whoever read
+        // before cannot bring the connection back.
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (handled, revoked) = self.once(caller, &Method::RevokeConnection, now, move |tx, through| {
             owner_only(through)?;
-            if !connection::revoke(tx, &owner, &wanted.wallet_pubkey, now)? {
+            if !connection::revoke(tx, &owner, &service)? {
                 return Err(Refusal::NoConnection);
             }
-            Ok((Handled::now(Response::done(ResultBody::RevokeConnection(Done {}))), None))
+            Ok((Handled::now(Response::done(ResultBody::RevokeConnection(Done {}))), Some(())))
         })?;
-        self.reload_connections()?;
+        // What was refused, or was asked for before, changed nothing that others must be told of.
+        if revoked.is_some() {
+            // Taken out without reading the file, which could fail.
+            self.connections.send_modify(|known| {
+                *known = Arc::new(known.iter().filter(|one| one.service != service).cloned().collect());
+            });
+        }
         Ok(handled)
     }
 
     pub(super) fn list_connections(&self, caller: &Caller, now: UnixSecs) -> Result<Connections, Refusal> {
         owner_only(caller.connection.as_ref())?;
-        let all = self.connections.borrow().clone();
-        let own = all.iter().filter(|one| one.owner == caller.wallet);
+        let own = self.store.read(|view| connection::of_owner(view, &caller.wallet))?;
         let item = |one: &Connection| -> Result<ConnectionItem, Refusal> {
             let since = period(one.renewal, now).start;
             Ok(ConnectionItem {
@@ -96,7 +107,7 @@ impl Wallet {
                 wallet_pubkey: one.service,
                 name: one.name.clone(),
                 request_methods: one.methods.clone(),
-                notifications: one.notifications,
+                notifications: !one.notifications.is_empty(),
                 max_amount: one.budget,
                 used_budget: self.store.read(|view| connection::spent(view, one.id, since))?,
                 budget_renewal: one.renewal,
@@ -104,7 +115,7 @@ impl Wallet {
                 created_at: one.created_at,
             })
         };
-        Ok(Connections { connections: own.map(item).collect::<Result<_, _>>()? })
+        Ok(Connections { connections: own.iter().map(item).collect::<Result<_, _>>()? })
     }
 
     /// The budget of the connection that asks; none for an owner.
@@ -128,10 +139,24 @@ impl Wallet {
         self.connections.subscribe()
     }
 
-    pub(super) fn reload_connections(&self) -> Result<(), Refusal> {
-        let all = self.store.read(connection::all)?;
-        self.connections.send_replace(std::sync::Arc::new(all));
+    /// Reads the connections anew. One at a time, and none during a revocation.
+    pub(super) fn reload_connections(&self, now: UnixSecs) -> Result<(), StoreError> {
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = self.store.read(|view| connection::living(view, now).map_err(StoreError::from))?;
+        self.connections.send_if_modified(|known| {
+            let changed = **known != living;
+            if changed {
+                *known = Arc::new(living);
+            }
+            changed
+        });
         Ok(())
+    }
+
+    /// Lets go of connections whose time is over.
+    pub(super) fn drop_ended_connections(&self, now: UnixSecs) -> Result<(), StoreError> {
+        let ended = self.connections.borrow().iter().any(|one| !one.is_alive(now));
+        if ended { self.reload_connections(now) } else { Ok(()) }
     }
 }
 
@@ -158,8 +183,10 @@ pub(super) fn check_budget(
     }
 }
 
-/// The wallets of `owner`'s connections that hear of its payments.
-pub(super) fn listeners(all: &[Connection], owner: &PublicKey, now: UnixSecs) -> Vec<Connection> {
-    let hears = |one: &&Connection| one.owner == *owner && one.notifications && one.is_alive(now);
+/// The wallets of `owner`'s connections that hear of this type of notification.
+pub(super) fn listeners(all: &[Connection], owner: &PublicKey, kind: &str, now: UnixSecs) -> Vec<Connection> {
+    let hears = |one: &&Connection| {
+        one.owner == *owner && one.notifications.iter().any(|heard| heard == kind) && one.is_alive(now)
+    };
     all.iter().filter(hears).cloned().collect()
 }

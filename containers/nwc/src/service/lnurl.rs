@@ -172,6 +172,11 @@ pub enum LnurlError {
     /// The comment is too long.
     #[error("the comment may have {COMMENT_CHARS_MAX} characters")]
     Comment,
+    /// Whoever asks was given as many invoices of this payee as one is.
+    #[error(
+        "many invoices for this address are open that were asked for from where you are; pay one, or wait some minutes"
+    )]
+    Enough,
     /// The wallet refused.
     #[error("{0}")]
     Refused(String),
@@ -210,6 +215,14 @@ impl Wallet {
         })
     }
 
+    /// Who is paid at an address, however it is written.
+    ///
+    /// # Errors
+    /// [`LnurlError::Unknown`] if nobody is.
+    pub fn pay_offer_payee(&self, asked: &Asked<'_>) -> Result<PublicKey, LnurlError> {
+        self.payee(asked).map(|(_, payee)| payee.key)
+    }
+
     /// An invoice that pays an address. It commits to the zap request as it was received, or to the
     /// metadata that was served.
     ///
@@ -237,8 +250,8 @@ impl Wallet {
             },
             zap_request: query.zap_request().map(str::to_owned),
         };
-        // Whoever asks has no key; the wallet's own stands for all of them.
-        let made = self.make_invoice_for(&self.service_pubkey, terms, now)?;
+        // Whoever asks has no key; the wallet's own stands for all of them, and takes nothing of any key's.
+        let made = self.make_invoice_for_anybody(terms, now)?;
         let (hash, pr) = (made.payment_hash, made.invoice.unwrap_or_default());
         let verify = addresses.site.url(&format!("/lnurlp/verify/{hash}/{}", addresses.token(&hash)));
         Ok(PayInvoiceOffer { pr, routes: [], verify })

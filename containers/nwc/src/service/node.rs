@@ -8,10 +8,12 @@ use units::{Msat, UnixSecs};
 
 use super::Wallet;
 use super::answer::Notice;
+use super::hold;
+use super::limits::{self, Incoming};
 use super::pay::{accepted_notice, late, paid, received_notices, sent_notice};
+use super::reconcile::attempt_of;
 use super::refusal::Refusal;
-use super::{hold, limits};
-use crate::lightning::{Bolt11, HtlcClaims, NodeEvent};
+use crate::lightning::{AttemptId, Bolt11, HtlcClaims, NodeEvent};
 use crate::store::{HoldUntil, Invoice, InvoiceState, StoreError, held, invoice, payment};
 
 /// What a report led to.
@@ -41,6 +43,10 @@ pub enum NodeOutcome {
     Accepted,
     /// Money locked in for us was sent back.
     Rejected,
+    /// Money arrived that no wallet can be given: it is in the suspense account.
+    Suspended,
+    /// The report cannot be booked, however often it comes; nothing was done, and the operator is told.
+    Unbooked,
 }
 
 impl Wallet {
@@ -54,19 +60,31 @@ impl Wallet {
         claims: &dyn HtlcClaims,
         now: UnixSecs,
     ) -> Result<NodeReport, StoreError> {
-        match event {
+        let what = format!("{event:?}");
+        let booked = match event {
             NodeEvent::PaymentSettled { payment_hash, preimage, fee } => {
                 self.on_settled(payment_hash, preimage, fee, now)
             }
-            NodeEvent::PaymentFailed { payment_hash, reason } => self.on_failed(payment_hash, reason, now),
+            NodeEvent::PaymentFailed { payment_hash, attempt, reason } => {
+                self.on_failed(payment_hash, attempt, reason, now)
+            }
             NodeEvent::Claimable { payment_hash, amount, deadline } => {
                 self.on_claimable(Locked { hash: payment_hash, amount, deadline }, claims, now)
             }
             NodeEvent::Received { payment_hash, amount } => self.on_received(payment_hash, amount, now),
+        };
+        match booked {
+            // It would come again for ever, and nothing behind it would be heard.
+            Err(error) if error.is_lasting() => {
+                metrics::counter!("wallet_unbooked_reports_total").increment(1);
+                tracing::error!(report = what, "a report of the node cannot be booked: {error}");
+                Ok(NodeReport { outcome: NodeOutcome::Unbooked, ..NodeReport::default() })
+            }
+            booked => booked,
         }
     }
 
-    fn on_settled(
+    pub(super) fn on_settled(
         &self,
         hash: PaymentHash,
         preimage: Preimage,
@@ -101,13 +119,21 @@ impl Wallet {
         }
     }
 
-    fn on_failed(&self, hash: PaymentHash, reason: String, now: UnixSecs) -> Result<NodeReport, StoreError> {
+    pub(super) fn on_failed(
+        &self,
+        hash: PaymentHash,
+        attempt: AttemptId,
+        reason: String,
+        now: UnixSecs,
+    ) -> Result<NodeReport, StoreError> {
         let text = reason.clone();
         let ours = self.backend.node_id();
         let report = self.store.write(move |tx| {
             let Some(sent) = payment::live_by_hash(tx.view(), hash)? else { return Ok(None) };
-            // A payment to a hold invoice of ours never went to the node; it cannot know of its end.
-            if Bolt11::parse(&sent.bolt11).is_ok_and(|invoice| invoice.payee() == ours) {
+            // A payment to a hold invoice of ours never went to the node; it cannot know of its end. And an older
+            // attempt's end is not this one's.
+            let is_ours = Bolt11::parse(&sent.bolt11).is_ok_and(|invoice| invoice.payee() == ours);
+            if is_ours || attempt_of(&sent) != attempt {
                 return Ok(None);
             }
             if !payment::fail(tx, &sent, &text, now)? {
@@ -147,7 +173,7 @@ impl Wallet {
                 | InvoiceState::Expired
                 | InvoiceState::Cancelled => return Ok(Decision::Reject),
             }
-            if is_refused(limits::check_room(tx.view(), &found.payee, locked.amount, &limits))? {
+            if is_refused(limits::check_room(tx.view(), Incoming::of(&found, locked.amount), &limits))? {
                 return Ok(Decision::Reject);
             }
             if found.hold_secs.is_none() {
@@ -178,13 +204,43 @@ impl Wallet {
     }
 
     fn on_received(&self, hash: PaymentHash, amount: Msat, now: UnixSecs) -> Result<NodeReport, StoreError> {
-        let received: Option<Invoice> = self.store.write(move |tx| {
-            let Some(found) = invoice::by_hash(tx.view(), hash)? else { return Ok(None) };
-            invoice::receive(tx, found, amount, now)
+        let received = self.store.write(move |tx| {
+            let booked = tx.attempt(|tx| match invoice::by_hash(tx.view(), hash)? {
+                Some(found) => invoice::receive(tx, found, amount, now),
+                None => Err(StoreError::Inconsistent("money arrived for an invoice that does not exist")),
+            });
+            match booked {
+                Ok(paid) => Ok(Received::For(paid.map(Box::new))),
+                // It is there, and nobody's: an operator decides. The node's next reports are not held up.
+                Err(error) if error.is_lasting() => {
+                    tracing::error!(payment_hash = %hash, %amount, "money arrived that no wallet can be given: {error}");
+                    payment::suspend(tx, hash, amount, now).map(Received::Suspended)
+                }
+                Err(error) => Err(error),
+            }
         })?;
-        let Some(invoice) = received else { return Ok(NodeReport::default()) };
-        Ok(NodeReport { outcome: NodeOutcome::Done, answer: None, notices: received_notices(&invoice) })
+        match received {
+            Received::For(None) | Received::Suspended(false) => Ok(NodeReport::default()),
+            Received::For(Some(invoice)) => Ok(NodeReport {
+                outcome: NodeOutcome::Done,
+                answer: None,
+                notices: received_notices(&invoice),
+            }),
+            Received::Suspended(true) => {
+                metrics::counter!("wallet_suspended_total").increment(1);
+                Ok(NodeReport { outcome: NodeOutcome::Suspended, ..NodeReport::default() })
+            }
+        }
     }
+}
+
+/// What became of money that arrived.
+#[derive(Debug)]
+enum Received {
+    /// It was for this invoice; none if that is no news.
+    For(Option<Box<Invoice>>),
+    /// It is nobody's; true if that is news.
+    Suspended(bool),
 }
 
 /// Money locked in for us.

@@ -13,8 +13,10 @@ use super::answer::{Handled, Notice};
 use super::caller::Caller;
 use super::connections::check_budget;
 use super::fees::Fees;
+use super::limits::{self, Incoming};
+use super::reconcile::attempt_of;
 use super::refusal::Refusal;
-use super::{Wallet, limits, upkeep, wire};
+use super::{Wallet, upkeep, wire};
 use crate::config::Limits;
 use crate::lightning::{Bolt11, Dispatch, OutgoingPayment};
 use crate::store::{
@@ -68,9 +70,8 @@ impl Wallet {
         policy: Policy,
         now: UnixSecs,
     ) -> Result<Handled, Refusal> {
-        let outgoing = OutgoingPayment { amount: new.amount, max_fee: new.reserve, invoice };
-        let payable = self.backend.check_payable(&outgoing.invoice).map_err(Refusal::CannotPay);
-        let expired = now > outgoing.invoice.expires_at();
+        let payable = self.backend.check_payable(&invoice).map_err(Refusal::CannotPay);
+        let expired = now > invoice.expires_at();
         let node = self.backend.assets();
         let (handled, begun) = self.once(caller, &Method::PayInvoice, now, move |tx, through| {
             // What is already known comes first: a paid invoice stays paid when it expires.
@@ -90,7 +91,8 @@ impl Wallet {
             Ok((Handled::when_settled(held.payment_hash), Some(held)))
         })?;
         let Some(begun) = begun else { return Ok(handled) };
-        match self.backend.pay(&outgoing) {
+        let (attempt, amount, max_fee) = (attempt_of(&begun), begun.amount, begun.reserve);
+        match self.backend.pay(&OutgoingPayment { attempt, invoice, amount, max_fee }) {
             Dispatch::Sent => Ok(handled),
             // The only answer after which the money may go back.
             Dispatch::Refused(reason) => {
@@ -100,7 +102,10 @@ impl Wallet {
                 let response = refused.clone();
                 let mut notices = self.store.write(move |tx| {
                     let current = payment::reload(tx, &begun)?;
-                    payment::fail(tx, &current, &text, now)?;
+                    // Another attempt may be on its way by now; this refusal is not about that one.
+                    if current.attempt != begun.attempt || !payment::fail(tx, &current, &text, now)? {
+                        return Ok(Vec::new());
+                    }
                     Ok::<_, StoreError>(late(tx, &begun.payer, begun.payment_hash, &response)?)
                 })?;
                 // Who asks now is answered now; the others waited.
@@ -168,7 +173,7 @@ fn pay_internally(
     if invoice.payee == new.payer {
         return Err(Refusal::OwnInvoice);
     }
-    limits::check_room(tx.view(), &invoice.payee, invoice.amount, &policy.limits)?;
+    limits::check_room(tx.view(), Incoming::of(&invoice, invoice.amount), &policy.limits)?;
     if let Some(secs) = invoice.hold_secs {
         return lock_in(tx, through, new, invoice, now.plus_secs(secs.into()), policy, now);
     }
@@ -189,8 +194,7 @@ fn lock_in(
     policy: &Policy,
     now: UnixSecs,
 ) -> Result<Handled, Refusal> {
-    limits::check_in_flight(tx.view(), &new.payer, &policy.limits)?;
-    limits::check_holds(tx.view(), &invoice.payee, &policy.limits)?;
+    limits::check_locked_in(tx.view(), &new.payer, &invoice.payee, &policy.limits)?;
     let held = hold(tx, through, new, now)?;
     payment::dispatch(tx, &held)?;
     if !store::held::accept(tx, &invoice, HoldUntil::Time(until))? {

@@ -12,7 +12,7 @@ use super::{Wallet, zap};
 use crate::store::{StoreError, receipt};
 
 impl Wallet {
-    /// Receipts whose time has come, at most `limit`, the longest waiting first.
+    /// Receipts whose time has come, at most `limit`: one of each payee, then the next one of each.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -24,6 +24,7 @@ impl Wallet {
                 .filter(|relay| !waiting.settled.contains(relay))
                 .collect(),
             invoice_id: waiting.invoice_id,
+            payee: waiting.payee,
             request: waiting.zap_request,
             bolt11: waiting.bolt11,
             preimage: waiting.preimage,
@@ -48,19 +49,24 @@ impl Wallet {
         self.store.read(|view| receipt::waiting(view).map_err(StoreError::from))
     }
 
+    /// To be called before a receipt's relays are connected to: whatever that does to the program, the next
+    /// attempt is later.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it must not be tried.
+    pub fn receipt_begun(&self, receipt: &ZapReceipt, now: UnixSecs) -> Result<(), StoreError> {
+        let id = receipt.invoice_id;
+        self.store.write(move |tx| receipt::begun(tx, id, now).map_err(StoreError::from))
+    }
+
     /// Writes what came of publishing a receipt: `settled` relays have it, or are not to be asked again;
     /// the others are tried later.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn receipt_tried(
-        &self,
-        tried: &ZapReceipt,
-        settled: Vec<RelayUrl>,
-        now: UnixSecs,
-    ) -> Result<(), StoreError> {
+    pub fn receipt_tried(&self, tried: &ZapReceipt, settled: Vec<RelayUrl>) -> Result<(), StoreError> {
         let more = tried.relays.iter().any(|relay| !settled.contains(relay));
         let id = tried.invoice_id;
-        self.store.write(move |tx| receipt::tried(tx, id, &settled, more, now).map_err(StoreError::from))
+        self.store.write(move |tx| receipt::tried(tx, id, &settled, more).map_err(StoreError::from))
     }
 }

@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 use units::UnixSecs;
 
 use super::answer::Handled;
-use super::caller::Caller;
+use super::caller::{Caller, Door};
+use super::limits::{self as bounds, Incoming, Standing};
 use super::refusal::Refusal;
-use super::{Wallet, limits as bounds, wire, zap};
+use super::{Wallet, wire, zap};
 use crate::config::Limits;
 use crate::lightning::{InvoiceTerms, Purpose};
-use crate::store::{Access, NewInvoice, OpenCounts, invoice, payment};
+use crate::store::{Access, AskedBy, NewInvoice, invoice, payment};
 
 use ledger::{Account, LedgerTx};
 
@@ -98,15 +99,24 @@ impl Wallet {
         self.make(caller, Wanted { payee: pubkey, terms, zap_request, hold: None, method, body }, now)
     }
 
-    /// The same for this program itself.
-    pub(super) fn make_invoice_for(
+    /// The same for somebody without a key.
+    pub(super) fn make_invoice_for_anybody(
         &self,
-        caller: &PublicKey,
         terms: MakeInvoiceFor,
         now: UnixSecs,
     ) -> Result<Transaction, Refusal> {
-        let (_, made) = self.make_for(&Caller::owner(*caller), terms, now)?;
+        let caller = Caller { door: Door::Web, ..Caller::owner(self.service_pubkey) };
+        let (_, made) = self.make_for(&caller, terms, now)?;
         made.ok_or(Refusal::NotFound)
+    }
+
+    fn asked_by(&self, caller: &Caller, payee: &PublicKey) -> AskedBy {
+        match caller.door {
+            Door::Web => AskedBy::Web,
+            Door::House => AskedBy::House,
+            Door::Public if caller.wallet != *payee => AskedBy::Key,
+            Door::Public => AskedBy::Payee,
+        }
     }
 
     fn make(
@@ -128,9 +138,15 @@ impl Wallet {
                 (Some(preimage), hash)
             }
         };
-        let own = caller.wallet == payee;
-        // Who asks for an invoice that pays somebody else risks nothing; such invoices do not stay long.
-        let longest = if own { limits.expiry_max_secs } else { limits.anon_expiry_max_secs };
+        let asked_by = self.asked_by(caller, &payee);
+        // Who asks for an invoice that pays somebody else, or a key that costs nothing, risks nothing; such
+        // invoices do not stay long.
+        let is_known = match asked_by {
+            AskedBy::House => true,
+            AskedBy::Key | AskedBy::Web => false,
+            AskedBy::Payee => self.store.read(|view| view.exists(Account::User(payee.to_bytes())))?,
+        };
+        let longest = if is_known { limits.expiry_max_secs } else { limits.anon_expiry_max_secs };
         let expiry_secs = terms.expiry_secs.unwrap_or(limits.expiry_default_secs).min(longest);
         let purpose = match (terms.description_hash, &terms.description) {
             // Of both, the invoice carries the hash; the description stays as the payee's note.
@@ -153,7 +169,7 @@ impl Wallet {
             payment_hash,
             preimage,
             payee,
-            own,
+            asked_by,
             // Looked up when it is inserted.
             unfunded: false,
             bolt11,
@@ -167,12 +183,12 @@ impl Wallet {
             accept_until: expires_at.plus_secs(limits.late_accept_secs.into()),
             hold_secs: hold.map(|hold| hold.secs),
         };
-        let access = self.access.clone();
+        let (access, asker) = (self.access.clone(), caller.wallet);
         self.once(caller, &method, now, move |tx, _| {
             if hold.is_some() && is_used(tx, payment_hash)? {
                 return Err(Refusal::HashUsed);
             }
-            insert(tx, new, &access, &limits)?;
+            insert(tx, new, &asker, &access, &limits)?;
             let made = invoice::by_hash(tx.view(), payment_hash)?.ok_or(Refusal::NotFound)?;
             let made = wire::incoming(&made, now);
             Ok((Handled::now(Response::done(body(made.clone()))), Some(made)))
@@ -187,32 +203,39 @@ fn is_used(tx: &LedgerTx<'_>, hash: PaymentHash) -> rusqlite::Result<bool> {
 }
 
 /// Inserts an invoice if its payee is admitted and the limits allow it.
-fn insert(tx: &LedgerTx<'_>, mut new: NewInvoice, access: &Access, limits: &Limits) -> Result<(), Refusal> {
+fn insert(
+    tx: &LedgerTx<'_>,
+    mut new: NewInvoice,
+    asker: &PublicKey,
+    access: &Access,
+    limits: &Limits,
+) -> Result<(), Refusal> {
     let now = new.created_at;
     if !access.allows(tx.view(), &new.payee)? {
         return Err(Refusal::NotAdmitted);
     }
     // As a courtesy: a payment that could not be taken is not asked for. What counts is the check then.
-    bounds::check_room(tx.view(), &new.payee, new.amount, limits)?;
-    new.unfunded = !tx.view().exists(Account::User(new.payee.to_bytes()))?;
+    // To the payee alone: anybody else would learn from it what the payee owns.
+    let by_house = new.asked_by == AskedBy::House;
+    if by_house || new.asked_by == AskedBy::Payee {
+        let incoming = Incoming { payee: &new.payee, amount: new.amount, by_house };
+        bounds::check_room(tx.view(), incoming, limits)?;
+    }
+    let payee = Standing::of(tx.view(), &new.payee, limits)?;
+    let asker = Standing::of(tx.view(), asker, limits)?;
+    // The house's are counted apart.
+    new.unfunded = payee == Standing::Stranger && !by_house;
     invoice::sweep(tx, now, SWEEP)?;
-    let mut counts = invoice::open_counts(tx.view(), &new.payee, new.own, now)?;
-    if exceeded(&counts, new.unfunded, limits) {
+    invoice::forget_dead(tx, limits.open_total)?;
+    let mut counts = invoice::open_counts(tx.view(), &new.payee, new.asked_by, now)?;
+    if bounds::exceeds_open(&counts, new.asked_by, payee, asker, limits) {
         // The counts may include what is due to be swept.
         invoice::sweep(tx, now, limits.open_total)?;
-        counts = invoice::open_counts(tx.view(), &new.payee, new.own, now)?;
+        counts = invoice::open_counts(tx.view(), &new.payee, new.asked_by, now)?;
     }
-    if exceeded(&counts, new.unfunded, limits) {
+    if bounds::exceeds_open(&counts, new.asked_by, payee, asker, limits) {
         return Err(Refusal::TooManyInvoices);
     }
     invoice::insert(tx, &new)?;
     Ok(())
-}
-
-/// Whether one more invoice would be too many. Payees who were never paid share a part of the whole, so
-/// that a flood of empty wallets leaves room for those that have money.
-const fn exceeded(counts: &OpenCounts, unfunded: bool, limits: &Limits) -> bool {
-    counts.of_payee >= limits.open_per_key
-        || counts.total >= limits.open_total
-        || unfunded && counts.unfunded >= limits.open_unfunded
 }

@@ -83,6 +83,10 @@ pub(crate) enum Refusal {
     TooManyInFlight,
     #[error("this server holds as many wallets as it may; use another one")]
     TooManyWallets,
+    #[error("the first payment to a key must be at least {min} msat; pay more")]
+    FirstPaymentSmall { min: i64 },
+    #[error("so many requests wait for this payment that no more can; look it up instead")]
+    TooManyWaiting,
     #[error("the payee's wallet may not hold so much; it holds at most {max} msat")]
     PayeeFull { max: i64 },
     #[error("payments to the outside are stopped; the operator has been told")]
@@ -91,6 +95,10 @@ pub(crate) enum Refusal {
     NotAdmitted,
     #[error("too many unpaid invoices; wait until some are paid or expire")]
     TooManyInvoices,
+    #[error("too many requests in a short time; wait some minutes")]
+    TooManyRequests,
+    #[error("the wallet has no room for this now; try again later")]
+    Full,
     #[error("the zap request is not valid: {0}")]
     Zap(ZapError),
     #[error("{0}")]
@@ -129,7 +137,9 @@ impl Refusal {
             | Self::OwnInvoice
             | Self::NotOurs
             | Self::CannotPay(_) => ErrorCode::PaymentFailed,
-            Self::TooManyWallets | Self::PayeeFull { .. } => ErrorCode::PaymentFailed,
+            Self::TooManyWallets | Self::FirstPaymentSmall { .. } | Self::PayeeFull { .. } => {
+                ErrorCode::PaymentFailed
+            }
             Self::Budget { .. } => ErrorCode::QuotaExceeded,
             Self::NoConnection => ErrorCode::Unauthorized,
             Self::TooManyHolds | Self::TooManyInFlight => ErrorCode::RateLimited,
@@ -144,7 +154,9 @@ impl Refusal {
             | Self::Name(NameError::Taken | NameError::TooMany | NameError::Full | NameError::NeverPaid) => {
                 ErrorCode::Restricted
             }
-            Self::TooManyInvoices => ErrorCode::RateLimited,
+            Self::TooManyInvoices | Self::TooManyRequests | Self::TooManyWaiting | Self::Full => {
+                ErrorCode::RateLimited
+            }
             Self::NoEntropy(_) | Self::BadLuck | Self::CreateInvoice(_) | Self::Store(_) => {
                 ErrorCode::Internal
             }
@@ -167,9 +179,11 @@ impl Refusal {
         WalletError::new(code, self.to_string())
     }
 
-    /// True for what is the wallet's own fault: the request may be repeated and obeyed later.
+    /// True for what leaves no trace, because the fault is the wallet's own or there is no room for one: the
+    /// request may be repeated and obeyed later.
     pub(crate) fn is_fault(&self) -> bool {
         self.code() == ErrorCode::Internal
+            || matches!(self, Self::Full | Self::TooManyRequests | Self::TooManyWaiting)
     }
 
     /// The store's fault, if it is one.
@@ -188,18 +202,29 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        let is_full = match &error {
+            StoreError::Full => true,
+            StoreError::Sqlite(cause) | StoreError::Post(PostError::Sqlite(cause)) => {
+                cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            StoreError::Post(_)
+            | StoreError::InDoubt
+            | StoreError::Locked
+            | StoreError::Stopped
+            | StoreError::Inconsistent(_) => false,
+        };
+        if is_full { Self::Full } else { Self::Store(error) }
     }
 }
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
+        StoreError::from(error).into()
     }
 }
 
 impl From<PostError> for Refusal {
     fn from(error: PostError) -> Self {
-        Self::Store(error.into())
+        StoreError::from(error).into()
     }
 }

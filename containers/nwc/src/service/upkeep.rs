@@ -6,6 +6,7 @@ use units::{Msat, UnixSecs};
 
 use super::Wallet;
 use super::answer::Notice;
+use crate::lightning::Assets;
 use crate::store::{StoreError, fee, total};
 
 /// Whether the house can pay what it owes.
@@ -31,8 +32,10 @@ impl Wallet {
     /// # Errors
     /// [`StoreError`]; the rest is done next time.
     pub fn upkeep(&self, now: UnixSecs) -> Result<Vec<Notice>, StoreError> {
-        let notices = self.cancel_overdue(now)?;
+        let mut notices = self.take_backlog();
+        notices.extend(self.cancel_overdue(now)?);
         self.tell_node()?;
+        self.drop_ended_connections(now)?;
         self.charge_for_holding(now)?;
         self.watch_solvency()?;
         Ok(notices)
@@ -100,8 +103,13 @@ impl Wallet {
 }
 
 /// What is owed, and what there is: `node`'s money, and a development faucet's.
-pub(super) fn solvency(view: ledger::View<'_>, node: Option<Msat>) -> rusqlite::Result<Solvency> {
+///
+/// A payment on its way is still owed here, because it may come back, and has left the node's side of the channel:
+/// what is locked in for it stands against what is on hold for it, as far as the books know of it.
+pub(super) fn solvency(view: ledger::View<'_>, node: Option<Assets>) -> rusqlite::Result<Solvency> {
     let owed = total::owed(view)?;
-    let assets = node.unwrap_or_default().msat().saturating_add(owed.endowment.msat());
+    let Assets { spendable, in_flight } = node.unwrap_or_default();
+    let in_flight = in_flight.min(total::on_the_way(view)?);
+    let assets = spendable.msat().saturating_add(in_flight.msat()).saturating_add(owed.endowment.msat());
     Ok(Solvency { liabilities: owed.liabilities, assets: Msat::new(assets) })
 }

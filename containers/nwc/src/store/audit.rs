@@ -98,7 +98,8 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
         return Err(AuditError::HoldInvoice(id));
     }
     let counts_agree: bool = sql.query_row(
-        "SELECT (total, unfunded) = (SELECT count(*), coalesce(sum(unfunded), 0) FROM invoice WHERE state = 'open')
+        "SELECT (total, unfunded, house) = (SELECT count(*), coalesce(sum(unfunded), 0),
+             coalesce(sum(asked_by = 'house'), 0) FROM invoice WHERE state = 'open')
          FROM open_invoices",
         [],
         |row| row.get(0),

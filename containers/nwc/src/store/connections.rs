@@ -11,6 +11,10 @@ use zeroize::Zeroizing;
 
 use super::sql::{Columns, secs};
 
+/// How long a connection whose time is over takes its place: whoever makes them to last a second makes no
+/// more of them than somebody who makes them to last.
+const ENDED_KEPT_SECS: u64 = 24 * 3_600;
+
 /// A connection's row. The secret does not print.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Connection {
@@ -28,8 +32,8 @@ pub struct Connection {
     pub name: String,
     /// What it may call.
     pub methods: Vec<Method>,
-    /// Whether it hears of payments.
-    pub notifications: bool,
+    /// The types of notifications that it hears.
+    pub notifications: Vec<String>,
     /// What it may spend in a period.
     pub budget: Option<Msat>,
     /// The period.
@@ -62,7 +66,11 @@ impl Connection {
             owner: row.pubkey("owner")?,
             name: row.get("name")?,
             methods: methods.split(' ').map(Method::from_name).collect(),
-            notifications: row.get("notifications")?,
+            notifications: row
+                .get::<_, String>("notification_types")?
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
             budget: row.get::<_, Option<i64>>("budget_msat")?.map(Msat::new),
             renewal: row.word("renewal", |word| {
                 BudgetRenewal::ALL.into_iter().find(|renewal| renewal.as_str() == word)
@@ -86,8 +94,8 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: Connection) -> rusqlite::Result<Con
         .sql()
         .prepare_cached(
             "INSERT INTO connection (service, secret, client, owner, name, methods, notifications, budget_msat,
-                 renewal, expires_at, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 renewal, expires_at, created_at, notification_types)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .insert(params![
             new.service.as_bytes(),
@@ -96,54 +104,62 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: Connection) -> rusqlite::Result<Con
             new.owner.as_bytes(),
             new.name,
             methods.join(" "),
-            new.notifications,
+            !new.notifications.is_empty(),
             new.budget.map(Msat::msat),
             new.renewal.as_str(),
             new.expires_at.map(secs),
             secs(new.created_at),
+            new.notifications.join(" "),
         ])?;
     Ok(Connection { id, ..new })
 }
 
-/// All that were not revoked, oldest first.
-pub(crate) fn all(view: View<'_>) -> rusqlite::Result<Vec<Connection>> {
+/// All that work at this moment or may later, oldest first.
+pub(crate) fn living(view: View<'_>, now: UnixSecs) -> rusqlite::Result<Vec<Connection>> {
     view.sql()
-        .prepare_cached("SELECT * FROM connection WHERE revoked_at IS NULL ORDER BY id")?
-        .query_map([], Connection::from_row)?
+        .prepare_cached("SELECT * FROM connection WHERE coalesce(expires_at, ?1) >= ?1 ORDER BY id")?
+        .query_map([secs(now)], Connection::from_row)?
+        .collect()
+}
+
+/// All of this owner, also those whose time is over: they take a place until they are forgotten.
+pub(crate) fn of_owner(view: View<'_>, owner: &PublicKey) -> rusqlite::Result<Vec<Connection>> {
+    view.sql()
+        .prepare_cached("SELECT * FROM connection WHERE owner = ?1 ORDER BY id")?
+        .query_map([owner.as_bytes()], Connection::from_row)?
         .collect()
 }
 
 /// The connection of this number, unless it was revoked.
 pub(crate) fn by_id(view: View<'_>, id: i64) -> rusqlite::Result<Option<Connection>> {
     view.sql()
-        .prepare_cached("SELECT * FROM connection WHERE id = ?1 AND revoked_at IS NULL")?
+        .prepare_cached("SELECT * FROM connection WHERE id = ?1")?
         .query_row([id], Connection::from_row)
         .optional()
 }
 
-/// How many of this owner, and in all, are alive.
-pub(crate) fn counts(view: View<'_>, owner: &PublicKey, now: UnixSecs) -> rusqlite::Result<(u32, u32)> {
+/// How many there are of this owner, and in all, with those whose time is over.
+pub(crate) fn counts(view: View<'_>, owner: &PublicKey) -> rusqlite::Result<(u32, u32)> {
     view.sql()
-        .prepare_cached(
-            "SELECT coalesce(sum(owner = ?1), 0), count(*) FROM connection
-             WHERE revoked_at IS NULL AND coalesce(expires_at, ?2) >= ?2",
-        )?
-        .query_row(params![owner.as_bytes(), secs(now)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT coalesce(sum(owner = ?1), 0), count(*) FROM connection")?
+        .query_row([owner.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Ends a connection of `owner`. False if it has none with this service key.
-pub(crate) fn revoke(
-    tx: &LedgerTx<'_>,
-    owner: &PublicKey,
-    service: &PublicKey,
-    now: UnixSecs,
-) -> rusqlite::Result<bool> {
+/// Deletes those whose time has long been over.
+pub(crate) fn forget_ended(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached("DELETE FROM connection WHERE expires_at < ?1")?
+        .execute([secs(now.minus_secs(ENDED_KEPT_SECS))])
+        .map(drop)
+}
+
+/// Ends a connection of `owner`: its row is deleted, with its secret. False if it has none with this service
+/// key.
+pub(crate) fn revoke(tx: &LedgerTx<'_>, owner: &PublicKey, service: &PublicKey) -> rusqlite::Result<bool> {
     let changed = tx
         .sql()
-        .prepare_cached(
-            "UPDATE connection SET revoked_at = ?3 WHERE owner = ?1 AND service = ?2 AND revoked_at IS NULL",
-        )?
-        .execute(params![owner.as_bytes(), service.as_bytes(), secs(now)])?;
+        .prepare_cached("DELETE FROM connection WHERE owner = ?1 AND service = ?2")?
+        .execute(params![owner.as_bytes(), service.as_bytes()])?;
     Ok(changed == 1)
 }
 

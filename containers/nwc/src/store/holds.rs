@@ -115,13 +115,25 @@ pub(crate) fn overdue(
         .collect()
 }
 
-/// Invoices that money is or is being locked in for: of this payee, and of all.
-pub(crate) fn counts(view: View<'_>, payee: &PublicKey) -> rusqlite::Result<(u32, u32)> {
+/// Hold invoices that money is or is being locked in for, from other wallets of ours or from outside: of this
+/// payee, and of all. The two are counted apart: what is locked in here takes no place in a channel.
+pub(crate) fn counts(view: View<'_>, payee: &PublicKey, from_outside: bool) -> rusqlite::Result<(u32, u32)> {
     view.sql()
         .prepare_cached(
-            "SELECT coalesce(sum(payee = ?1), 0), count(*) FROM invoice WHERE state IN ('accepted', 'claiming')",
+            "SELECT coalesce(sum(payee = ?1), 0), count(*) FROM invoice
+             WHERE state IN ('accepted', 'claiming') AND hold_secs IS NOT NULL AND (settle_until IS NULL) = ?2",
         )?
-        .query_row([payee.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![payee.as_bytes(), from_outside], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Payments of this payer that are locked in for hold invoices of ours.
+pub(crate) fn locked_in_by(view: View<'_>, payer: &PublicKey) -> rusqlite::Result<u32> {
+    view.sql()
+        .prepare_cached(
+            "SELECT count(*) FROM payment p JOIN invoice i USING (payment_hash)
+             WHERE p.payer = ?1 AND p.state IN ('held', 'dispatched') AND i.bolt11 = p.bolt11",
+        )?
+        .query_row([payer.as_bytes()], |row| row.get(0))
 }
 
 /// What the node has to be told: at most `limit`, oldest first.

@@ -37,6 +37,8 @@ pub struct Invoice {
     pub preimage: Option<Preimage>,
     /// Who is paid.
     pub payee: PublicKey,
+    /// Who asked for it.
+    pub asked_by: AskedBy,
     /// The invoice.
     pub bolt11: String,
     /// What it asks for.
@@ -100,6 +102,37 @@ impl InvoiceState {
     }
 }
 
+/// Who asked for an invoice. Each has a part of its own of a payee's open invoices.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AskedBy {
+    /// The payee itself.
+    Payee,
+    /// Another Nostr key.
+    Key,
+    /// Somebody over HTTP, who has no key.
+    Web,
+    /// The server around the wallet, for itself or one of its containers.
+    House,
+}
+
+impl AskedBy {
+    const ALL: [Self; 4] = [Self::Payee, Self::Key, Self::Web, Self::House];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Payee => "payee",
+            Self::Key => "key",
+            Self::Web => "web",
+            Self::House => "house",
+        }
+    }
+
+    /// Whether the payee is told whatever is told about its own wallet.
+    const fn is_own(self) -> bool {
+        matches!(self, Self::Payee | Self::House)
+    }
+}
+
 /// An invoice to be inserted, open.
 #[derive(Clone, Debug)]
 pub struct NewInvoice {
@@ -109,8 +142,8 @@ pub struct NewInvoice {
     pub preimage: Option<Preimage>,
     /// Who is paid.
     pub payee: PublicKey,
-    /// Whether the payee asked for it itself.
-    pub own: bool,
+    /// Who asked for it.
+    pub asked_by: AskedBy,
     /// Whether the payee was never paid before.
     pub unfunded: bool,
     /// The invoice.
@@ -140,10 +173,12 @@ pub struct NewInvoice {
 pub struct OpenCounts {
     /// Of one payee, of one origin (its own, or others').
     pub of_payee: u32,
-    /// Of all payees that had never been paid.
+    /// Of all payees that had never been paid, whoever asked but the house.
     pub unfunded: u32,
-    /// Of all.
+    /// Of all, whoever asked but the house.
     pub total: u32,
+    /// Those that the house asked for.
+    pub house: u32,
 }
 
 impl Invoice {
@@ -153,6 +188,7 @@ impl Invoice {
             payment_hash: row.payment_hash()?,
             preimage: row.preimage()?,
             payee: row.pubkey("payee")?,
+            asked_by: row.word("asked_by", |word| AskedBy::ALL.into_iter().find(|by| by.as_str() == word))?,
             bolt11: row.get("bolt11")?,
             amount: row.msat("amount_msat")?,
             description: row.get("description")?,
@@ -187,14 +223,14 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: &NewInvoice) -> rusqlite::Result<()
         .prepare_cached(
             "INSERT INTO invoice (payment_hash, preimage, payee, own, unfunded, bolt11, amount_msat, description,
                  description_hash, metadata, zap_request, state, created_at, expires_at, accept_until,
-                 hold_secs)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13, ?14, ?15)",
+                 hold_secs, asked_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             new.payment_hash.as_bytes(),
             new.preimage.as_ref().map(Preimage::as_bytes),
             new.payee.as_bytes(),
-            new.own,
+            new.asked_by.is_own(),
             new.unfunded,
             new.bolt11,
             new.amount.msat(),
@@ -206,6 +242,7 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: &NewInvoice) -> rusqlite::Result<()
             secs(new.expires_at),
             secs(new.accept_until),
             new.hold_secs,
+            new.asked_by.as_str(),
         ])
         .map(drop)
 }
@@ -223,9 +260,23 @@ pub(crate) fn sweep(tx: &LedgerTx<'_>, now: UnixSecs, limit: u32) -> rusqlite::R
         .prepare_cached(
             "DELETE FROM invoice WHERE id IN
                  (SELECT id FROM invoice WHERE state IN ('expired', 'cancelled') AND accept_until < ?1
+                      AND node_intent IS NULL
                   ORDER BY accept_until LIMIT ?2)",
         )?
         .execute(params![secs(now.minus_secs(DEAD_KEPT_SECS)), limit])
+        .map(drop)
+}
+
+/// Deletes dead invoices, the oldest first, until `kept` are left: whoever makes them faster than a day
+/// passes must not fill the file.
+pub(crate) fn forget_dead(tx: &LedgerTx<'_>, kept: u32) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM invoice WHERE node_intent IS NULL AND id IN
+                 (SELECT id FROM invoice WHERE state IN ('expired', 'cancelled')
+                  ORDER BY accept_until DESC LIMIT -1 OFFSET ?1)",
+        )?
+        .execute([kept])
         .map(drop)
 }
 
@@ -233,20 +284,30 @@ pub(crate) fn sweep(tx: &LedgerTx<'_>, now: UnixSecs, limit: u32) -> rusqlite::R
 pub(crate) fn open_counts(
     view: View<'_>,
     payee: &PublicKey,
-    own: bool,
+    asked_by: AskedBy,
     now: UnixSecs,
 ) -> rusqlite::Result<OpenCounts> {
     let of_payee = view
         .sql()
         .prepare_cached(
-            "SELECT count(*) FROM invoice WHERE state = 'open' AND payee = ?1 AND own = ?2 AND accept_until >= ?3",
+            "SELECT count(*) FROM invoice WHERE state = 'open' AND payee = ?1 AND asked_by = ?2 AND accept_until >= ?3",
         )?
-        .query_row(params![payee.as_bytes(), own, secs(now)], |row| row.get(0))?;
-    let (total, unfunded) = view
+        .query_row(params![payee.as_bytes(), asked_by.as_str(), secs(now)], |row| row.get(0))?;
+    let (total, unfunded, house) = view
         .sql()
-        .prepare_cached("SELECT total, unfunded FROM open_invoices")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(OpenCounts { of_payee, unfunded, total })
+        .prepare_cached("SELECT total - house, unfunded, house FROM open_invoices")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(OpenCounts { of_payee, unfunded, total, house })
+}
+
+/// Payees of invoices that the house asked for, the newest first.
+pub(crate) fn payees_of_house(view: View<'_>, limit: u32) -> rusqlite::Result<Vec<PublicKey>> {
+    view.sql()
+        .prepare_cached(
+            "SELECT payee FROM invoice WHERE asked_by = 'house' GROUP BY payee ORDER BY max(id) DESC LIMIT ?1",
+        )?
+        .query_map([limit], |row| row.pubkey("payee"))?
+        .collect()
 }
 
 /// Marks an open, accepted or claimed invoice as paid and returns it as it is now. The credit is posted by the

@@ -33,7 +33,7 @@ use super::StoreError;
 use super::sql::{Columns, secs};
 
 pub(crate) use postings::{
-    HoldError, dispatch, fail, hold, release_undispatched, settle_external, settle_internal,
+    HoldError, dispatch, fail, hold, release_undispatched, settle_external, settle_internal, suspend,
 };
 pub use state::{PaymentEvent, PaymentState, Step};
 

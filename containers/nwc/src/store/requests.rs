@@ -17,6 +17,10 @@ use super::sql::{Columns, secs};
 const KEPT_SECS: u64 = 3 * AGE_SECS_MAX;
 /// Old rows that are removed with every new one: more than one, so that any backlog shrinks.
 const PRUNED: u32 = 2;
+/// After so long no event can come back: dated ahead as far as is taken, it is too old by then.
+const REPLAYED_SECS: u64 = 2 * AGE_SECS_MAX;
+/// Rows that are removed at once where there are too many.
+const FORGOTTEN: u32 = 1_024;
 
 /// How a request is encrypted, and so its answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -133,6 +137,51 @@ fn insert(
             reply,
             secs(now)
         ])
+        .map(drop)
+}
+
+/// How many requests wait: for this payment, and for any.
+pub(crate) fn waiting(view: View<'_>, payer: &PublicKey, hash: PaymentHash) -> rusqlite::Result<(u32, u32)> {
+    view.sql()
+        .prepare_cached(
+            "SELECT coalesce(sum(payment_hash = ?1 AND payer = ?2), 0), count(*) FROM request
+             WHERE reply IS NULL",
+        )?
+        .query_row(params![hash.as_bytes(), payer.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// How many requests of this client are remembered.
+pub(crate) fn rows_of(view: View<'_>, client: &PublicKey) -> rusqlite::Result<u32> {
+    view.sql()
+        .prepare_cached("SELECT count(*) FROM request WHERE client = ?1")?
+        .query_row([client.as_bytes()], |row| row.get(0))
+}
+
+/// About how many bytes all of them take.
+pub(crate) fn bytes(view: View<'_>) -> rusqlite::Result<u64> {
+    view.sql().prepare_cached("SELECT bytes FROM request_bytes")?.query_row([], |row| row.get(0))
+}
+
+/// Removes answers whose events are refused by their age, the oldest first.
+pub(crate) fn forget(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM request WHERE event IN
+                 (SELECT event FROM request WHERE reply IS NOT NULL AND at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute(params![secs(now.minus_secs(REPLAYED_SECS)), FORGOTTEN])
+        .map(drop)
+}
+
+/// The same of one client.
+pub(crate) fn forget_of(tx: &LedgerTx<'_>, client: &PublicKey, now: UnixSecs) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM request WHERE event IN
+                 (SELECT event FROM request WHERE client = ?3 AND at < ?1 AND reply IS NOT NULL
+                  ORDER BY at LIMIT ?2)",
+        )?
+        .execute(params![secs(now.minus_secs(REPLAYED_SECS)), FORGOTTEN, client.as_bytes()])
         .map(drop)
 }
 

@@ -66,7 +66,7 @@ fn new_invoice(seed: u8, amount: i64) -> NewInvoice {
         payment_hash,
         preimage: Some(preimage),
         payee: BOB,
-        own: true,
+        asked_by: AskedBy::Payee,
         unfunded: true,
         bolt11: "lnbcrt1".to_owned(),
         amount: Msat::new(amount),

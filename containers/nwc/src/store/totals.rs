@@ -65,13 +65,44 @@ pub(crate) fn coming_in(view: View<'_>, payee: &PublicKey) -> rusqlite::Result<M
         .query_row([payee.as_bytes()], |row| row.get(0).map(Msat::new))
 }
 
-/// Payments in flight: of this payer, and of all.
+/// True if fewer than `max` wallets hold at least `least`. Wallets that were emptied take no place: whoever
+/// moves the same money through many keys fills none.
+pub(crate) fn has_place(view: View<'_>, max: u32, least: Msat, to_come: u32) -> rusqlite::Result<bool> {
+    // As long as there are so few accounts in all, nothing needs to be counted.
+    if accounts(view)?.saturating_add(to_come) < max {
+        return Ok(true);
+    }
+    let holding: u32 = view
+        .sql()
+        .prepare_cached(
+            "SELECT count(*) FROM (SELECT 1 FROM ledger_account
+                 WHERE class = 'liability' AND key <> 'hold' AND balance_msat >= ?1 LIMIT ?2)",
+        )?
+        .query_row(params![least.msat(), max], |row| row.get(0))?;
+    Ok(holding.saturating_add(to_come) < max)
+}
+
+/// Payments in flight to the outside: of this payer, and of all. What is locked in for a hold invoice of ours
+/// takes no place in a channel, and is bounded by itself.
 pub(crate) fn in_flight(view: View<'_>, payer: &PublicKey) -> rusqlite::Result<(u32, u32)> {
     view.sql()
         .prepare_cached(
-            "SELECT coalesce(sum(payer = ?1), 0), count(*) FROM payment WHERE state IN ('held', 'dispatched')",
+            "SELECT coalesce(sum(payer = ?1), 0), count(*) FROM payment p WHERE state IN ('held', 'dispatched')
+                 AND NOT EXISTS (SELECT 1 FROM invoice i
+                     WHERE i.payment_hash = p.payment_hash AND i.bolt11 = p.bolt11)",
         )?
         .query_row(params![payer.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// What was set aside for payments that may have been handed over to the node: amounts and what routing may take.
+pub(crate) fn on_the_way(view: View<'_>) -> rusqlite::Result<Msat> {
+    view.sql()
+        .prepare_cached(
+            "SELECT coalesce(sum(amount_msat + reserve_msat), 0) FROM payment p WHERE state = 'dispatched'
+                 AND NOT EXISTS (SELECT 1 FROM invoice i
+                     WHERE i.payment_hash = p.payment_hash AND i.bolt11 = p.bolt11)",
+        )?
+        .query_row([], |row| row.get(0).map(Msat::new))
 }
 
 /// All open invoices.

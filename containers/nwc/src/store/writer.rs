@@ -56,6 +56,8 @@ enum Outcome {
     Committed,
     /// Not begun: the write lock could not be had.
     Locked,
+    /// SQLite gave up the transaction because the file is full; nothing is on the disk.
+    Full,
     /// Nobody knows until the file is opened again.
     InDoubt,
     /// A test ended the program.
@@ -84,7 +86,8 @@ where
         let result = match (outcome, self.result) {
             (Outcome::Committed, Some(result)) => result,
             // A refusal stands whatever became of the others.
-            (Outcome::InDoubt, Some(Err(error))) => Err(error),
+            (Outcome::InDoubt | Outcome::Full, Some(Err(error))) => Err(error),
+            (Outcome::Full, _) => Err(StoreError::Full.into()),
             (Outcome::InDoubt, Some(Ok(_))) => Err(StoreError::InDoubt.into()),
             (Outcome::Ended, _) => Err(StoreError::Stopped.into()),
             (Outcome::Locked, _) | (_, None) => Err(StoreError::Locked.into()),
@@ -173,11 +176,19 @@ fn write_group(
     for job in group.iter_mut() {
         job.run(&mut batch);
     }
-    while group.len() < BATCH_MAX
+    while !batch.is_undone()
+        && group.len() < BATCH_MAX
         && let Ok(mut job) = jobs.try_recv()
     {
         job.run(&mut batch);
         group.push(job);
+    }
+    if batch.is_undone() {
+        tracing::error!(
+            changes = group.len(),
+            "the wallet's file is full; nothing of these changes was written"
+        );
+        return Outcome::Full;
     }
     if ends(Moment::BeforeCommit) {
         return Outcome::Ended;

@@ -15,7 +15,7 @@ pub(super) async fn keep_told(transport: Arc<Transport>, host: Host) {
     let key = transport.keys.public_key();
     loop {
         // It will ask us over its relay as soon as it knows.
-        if !internal_is_up(&transport, &host).await {
+        if !internal_is_up(&transport).await {
             tracing::warn!("the server's internal relay does not answer");
         }
         if let Err(e) = host.guest.set_info_and_stay(key).await {
@@ -25,15 +25,9 @@ pub(super) async fn keep_told(transport: Arc<Transport>, host: Host) {
     }
 }
 
-async fn internal_is_up(transport: &Transport, host: &Host) -> bool {
-    let up = async {
-        loop {
-            let relays = transport.pool.status().await;
-            if relays.iter().any(|one| one.connected && one.url.starts_with(&host.internal_relay)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(RELAY_WAIT, up).await.is_ok()
+async fn internal_is_up(transport: &Transport) -> bool {
+    match &transport.house {
+        Some(house) => house.pool.wait_connected(RELAY_WAIT).await,
+        None => false,
+    }
 }

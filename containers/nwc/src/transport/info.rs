@@ -2,18 +2,21 @@
 //! relays forget it. And the service event, kind 13196, by which the reference's clients find wallets and
 //! what they cost. And, where it has one, a profile with its Lightning address.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nostr::event::Kind;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::kinds::{NWC_INFO, WALLET_ANNOUNCEMENT};
 use protocol::nwc::{Method, Notification};
 use protocol::tag;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use super::cipher::ENCRYPTION;
-use super::{CONNECT_WAIT, Transport};
+use super::{CONNECT_WAIT, RELOAD_EVERY, Transport};
 use crate::service::ALIAS;
 
 /// Relays forget; some clients cache for two days.
@@ -27,43 +30,86 @@ const MILLION: f64 = 1_000_000.0;
 /// restarted may have forgotten everything), and when a connection was made.
 pub(super) async fn keep_announced(transport: Arc<Transport>) {
     let mut reconnected = transport.pool.connected();
+    let mut reconnected_inside = transport.house.as_ref().map(|house| house.pool.connected());
     let mut connections = transport.wallet.connections();
     if !transport.pool.wait_connected(CONNECT_WAIT).await {
         tracing::warn!("no relay answers yet");
     }
+    let mut pace = tokio::time::interval(RELOAD_EVERY);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Keys that every relay has the info event of.
+    let mut told = HashSet::new();
     loop {
+        pace.tick().await;
         // What changes from here on is announced in the next round.
         reconnected.mark_unchanged();
+        if let Some(inside) = &mut reconnected_inside {
+            inside.mark_unchanged();
+        }
         // Whoever reads requests has heard of the same change, but perhaps not yet.
         transport.set_connections(&connections.borrow_and_update());
-        let wait = if announce(&transport).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
+        let wait = if announce(&transport, &mut told).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            Ok(()) = reconnected.changed() => {}
+            () = tokio::time::sleep(wait) => {
+                if wait == ANNOUNCE_EVERY {
+                    told.clear();
+                }
+            }
+            Ok(()) = reconnected.changed() => told.clear(),
+            Ok(()) = changed(&mut reconnected_inside) => told.clear(),
+            // Only what is new.
             Ok(()) = connections.changed() => {}
         }
     }
 }
 
+/// Waits for a connection to the internal relay; for ever if there is none.
+async fn changed(connected: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
+    match connected {
+        Some(connected) => connected.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// True if every relay took everything: every relay of a connection string must have the info event,
 /// because a client may look at one only.
-async fn announce(transport: &Transport) -> bool {
-    let events =
-        transport.keyring.announced().into_iter().map(|(keys, methods)| info(transport, &keys, &methods));
-    let mut taken = true;
-    for event in events.chain([service(transport)]).chain(profile(transport)) {
-        match event {
-            Ok(event) => {
-                let report = transport.pool.publish(&event).await;
-                taken &= report.is_published() && report.refused.is_empty();
-            }
-            Err(e) => {
-                tracing::error!("an announcement could not be made: {e}");
-                taken = false;
-            }
+async fn announce(transport: &Transport, told: &mut HashSet<PublicKey>) -> bool {
+    let announced = transport.keyring.announced();
+    told.retain(|key| announced.iter().any(|(keys, _)| keys.public_key() == *key));
+    // The main key, which comes first, stands for the wallet's other announcements.
+    let own = [service(transport)].into_iter().chain(profile(transport));
+    let own: Vec<_> = if told.contains(&transport.keys.public_key()) { Vec::new() } else { own.collect() };
+    let mut own_taken = true;
+    for event in own {
+        own_taken &= publish(transport, event).await;
+    }
+    let mut taken = own_taken;
+    for (keys, methods) in announced {
+        if told.contains(&keys.public_key()) {
+            continue;
         }
+        let is_main = keys.public_key() == transport.keys.public_key();
+        let is_told = publish(transport, info(transport, &keys, &methods)).await && (own_taken || !is_main);
+        if is_told {
+            told.insert(keys.public_key());
+        }
+        taken &= is_told;
     }
     taken
+}
+
+/// True if every relay took it.
+async fn publish(transport: &Transport, event: Result<CheckedEvent, SignError>) -> bool {
+    match event {
+        Ok(event) => {
+            let report = transport.announce(&event).await;
+            report.is_published() && report.refused.is_empty()
+        }
+        Err(e) => {
+            tracing::error!("an announcement could not be made: {e}");
+            false
+        }
+    }
 }
 
 fn info(transport: &Transport, keys: &Keys, methods: &[Method]) -> Result<CheckedEvent, SignError> {

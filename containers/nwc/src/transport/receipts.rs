@@ -1,25 +1,47 @@
 //! Publishes zap receipts from the outbox, apart from everything that somebody waits for.
 //!
 //! The relays of a receipt are named by a stranger: each passes the address guard, they are few, and one
-//! that does not answer is tried again later without holding up another.
+//! that does not answer is tried again later without holding up another. Payees take turns, and relays that are
+//! known to answer have places that silent ones cannot take.
 
+mod record;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use guard::{AddressGuard, GuardError};
+use nostr::key::PublicKey;
 use nostr::types::Url;
 use nostr::types::url::RelayUrl;
 use protocol::event::{CheckedEvent, sign};
 use protocol::kinds::ZAP_RECEIPT;
 use relay::Pool;
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Transport;
 use crate::service::ZapReceipt;
 use crate::store::StoreError;
+pub(super) use record::{Record, Standing};
 
-/// Receipts on their way at once; with ten relays each, eighty connections.
-const BATCH: u32 = 8;
+/// Places for connections to relays of either kind.
+pub(super) fn places() -> Semaphore {
+    Semaphore::new(CONNECTIONS_MAX)
+}
+
+/// Receipts on their way at once to relays that answered last time, and to all others. The first take moments, the
+/// others may wait for silence: each have places of their own.
+const PROVEN_MAX: usize = 16;
+const UNPROVEN_MAX: usize = 16;
+/// Of these, those of one payee.
+const PER_PAYEE_MAX: usize = 2;
+/// Receipts that are looked at for the next to go.
+const LOOKED_AT: u32 = 256;
+/// Connections to relays that strangers named, at once, to either kind: each takes buffers, of TLS and of messages.
+const CONNECTIONS_MAX: usize = 4;
+/// How long to wait for one of these places.
+const PLACE_WAIT: Duration = Duration::from_secs(10);
 /// How long a relay may take to accept a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(8);
 /// The longest wait between two looks into the outbox: clocks jump.
@@ -37,16 +59,36 @@ enum Outcome {
     Later,
 }
 
+/// The part of a receipt that goes to relays of one kind.
+struct Sending {
+    receipt: ZapReceipt,
+    relays: Vec<RelayUrl>,
+    standing: Standing,
+}
+
+/// What is on its way.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<(i64, Result<(), StoreError>)>,
+    receipts: HashMap<i64, (PublicKey, Standing)>,
+}
+
 /// Publishes receipts until the task is aborted.
 pub(super) async fn keep_published(transport: Arc<Transport>) {
+    let mut under_way = UnderWay::default();
     loop {
-        match round(&transport).await {
-            Ok(true) => {}
-            Ok(false) => wait(&transport).await,
-            Err(e) => {
-                tracing::error!("the outbox of zap receipts: {e}");
-                tokio::time::sleep(AGAIN).await;
+        if let Err(e) = under_way.fill(&transport) {
+            tracing::error!("the outbox of zap receipts: {e}");
+            tokio::time::sleep(AGAIN).await;
+        }
+        tokio::select! {
+            Some(done) = under_way.tasks.join_next() => {
+                if let Err(e) = under_way.end(done) {
+                    tracing::error!("the outbox of zap receipts: {e}");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
+            () = wait(&transport) => {}
         }
     }
 }
@@ -60,46 +102,93 @@ async fn wait(transport: &Transport) {
     drop(tokio::time::timeout(Duration::from_secs(secs), transport.zapped.notified()).await);
 }
 
-/// Publishes what is due, a few at a time. False if nothing was.
-async fn round(transport: &Arc<Transport>) -> Result<bool, StoreError> {
-    metrics::gauge!("wallet_zap_receipts_waiting").set(f64::from(transport.wallet.receipts_waiting()?));
-    let due = transport.wallet.due_receipts(transport.clock.now(), BATCH)?;
-    let mut publishing = JoinSet::new();
-    for receipt in due {
-        publishing.spawn(publish(Arc::clone(transport), receipt));
+impl UnderWay {
+    /// Begins what is due, as far as there are places.
+    fn fill(&mut self, transport: &Arc<Transport>) -> Result<(), StoreError> {
+        metrics::gauge!("wallet_zap_receipts_waiting").set(f64::from(transport.wallet.receipts_waiting()?));
+        for receipt in transport.wallet.due_receipts(transport.clock.now(), LOOKED_AT)? {
+            let sending = split(transport, receipt);
+            let (id, payee) = (sending.receipt.invoice_id, sending.receipt.payee);
+            if self.receipts.contains_key(&id) || !self.has_place(&payee, sending.standing) {
+                continue;
+            }
+            self.receipts.insert(id, (payee, sending.standing));
+            let transport = Arc::clone(transport);
+            self.tasks.spawn(async move { (id, publish(transport, sending).await) });
+        }
+        Ok(())
     }
-    let any = !publishing.is_empty();
-    while let Some(published) = publishing.join_next().await {
-        if let Ok(written) = published {
-            written?;
+
+    fn has_place(&self, payee: &PublicKey, standing: Standing) -> bool {
+        let alike = self.receipts.values().filter(|(_, other)| *other == standing);
+        let of_payee = alike.clone().filter(|(other, _)| other == payee).count();
+        let max = if standing == Standing::Proven { PROVEN_MAX } else { UNPROVEN_MAX };
+        alike.count() < max && of_payee < PER_PAYEE_MAX
+    }
+
+    fn end(&mut self, done: Result<(i64, Result<(), StoreError>), JoinError>) -> Result<(), StoreError> {
+        match done {
+            Ok((id, written)) => {
+                self.receipts.remove(&id);
+                written
+            }
+            Err(e) => {
+                // Whichever it was: the next look finds it in the outbox again.
+                tracing::error!("a zap receipt's task ended: {e}");
+                self.receipts.clear();
+                self.tasks.abort_all();
+                Ok(())
+            }
         }
     }
-    Ok(any)
 }
 
-async fn publish(transport: Arc<Transport>, receipt: ZapReceipt) -> Result<(), StoreError> {
+/// Relays that answered last time come first; the others when those have it.
+fn split(transport: &Transport, receipt: ZapReceipt) -> Sending {
+    let record = transport.record();
+    let is_proven =
+        |relay: &&RelayUrl| ours(transport, relay).is_some() || record.standing(relay) == Standing::Proven;
+    let proven: Vec<_> = receipt.relays.iter().filter(is_proven).cloned().collect();
+    if proven.is_empty() {
+        let relays = receipt.relays.clone();
+        return Sending { receipt, relays, standing: Standing::Unproven };
+    }
+    Sending { receipt, relays: proven, standing: Standing::Proven }
+}
+
+async fn publish(transport: Arc<Transport>, sending: Sending) -> Result<(), StoreError> {
+    let Sending { receipt, relays, standing } = sending;
+    // Before anything is dialled: what ends the program is not tried again at its start.
+    let (wallet, begun, now) = (Arc::clone(&transport.wallet), receipt.clone(), transport.clock.now());
+    tokio::task::spawn_blocking(move || wallet.receipt_begun(&begun, now))
+        .await
+        .unwrap_or(Err(StoreError::Stopped))?;
     let event = receipt.tags().and_then(|tags| {
         sign(&transport.keys, ZAP_RECEIPT, receipt.paid_at, tags, String::new())
             .inspect_err(|e| tracing::error!("a zap receipt could not be made: {e}"))
             .ok()
     });
     let settled = match event {
-        Some(event) => deliver(&transport, &receipt.relays, &event).await,
+        Some(event) => deliver(&transport, &relays, standing, &event).await,
         // It never can be; nothing is left to try.
         None => receipt.relays.clone(),
     };
-    let now = transport.clock.now();
-    tokio::task::spawn_blocking(move || transport.wallet.receipt_tried(&receipt, settled, now))
+    tokio::task::spawn_blocking(move || transport.wallet.receipt_tried(&receipt, settled))
         .await
         .unwrap_or(Err(StoreError::Stopped))
 }
 
 /// Sends the event to every relay; returns those that need it no more.
-async fn deliver(transport: &Arc<Transport>, relays: &[RelayUrl], event: &CheckedEvent) -> Vec<RelayUrl> {
+async fn deliver(
+    transport: &Arc<Transport>,
+    relays: &[RelayUrl],
+    standing: Standing,
+    event: &CheckedEvent,
+) -> Vec<RelayUrl> {
     let mut sending = JoinSet::new();
     for relay in relays {
         let (transport, relay, event) = (Arc::clone(transport), relay.clone(), event.clone());
-        sending.spawn(async move { (send(&transport, &relay, &event).await, relay) });
+        sending.spawn(async move { (send(&transport, &relay, standing, &event).await, relay) });
     }
     let mut settled = Vec::new();
     while let Some(sent) = sending.join_next().await {
@@ -118,13 +207,29 @@ async fn deliver(transport: &Arc<Transport>, relays: &[RelayUrl], event: &Checke
     settled
 }
 
-async fn send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> Outcome {
+async fn send(transport: &Transport, relay: &RelayUrl, standing: Standing, event: &CheckedEvent) -> Outcome {
     // The operator named these relays, and we are connected to them.
-    let same =
-        |ours: &&RelayUrl| ours.as_str_without_trailing_slash() == relay.as_str_without_trailing_slash();
-    if let Some(ours) = transport.relays.iter().find(same) {
+    if let Some(ours) = ours(transport, relay) {
         return outcome_of(&transport.pool.publish_to(&[ours.to_string()], event).await);
     }
+    if transport.record().is_silent(relay, transport.clock.now()) {
+        return Outcome::Later;
+    }
+    let places = match standing {
+        Standing::Proven => &transport.proven,
+        Standing::Unproven => &transport.unproven,
+    };
+    // It is closed never.
+    let Ok(Ok(_place)) = tokio::time::timeout(PLACE_WAIT, places.acquire()).await else {
+        return Outcome::Later;
+    };
+    let outcome = connect_and_send(transport, relay, event).await;
+    let has_answered = !matches!(outcome, Outcome::Later);
+    transport.record().note(relay, has_answered, transport.clock.now());
+    outcome
+}
+
+async fn connect_and_send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> Outcome {
     if let Err(e) = admit(&transport.guard, relay).await {
         tracing::info!("the relay of a zap request is not connected to: {e}");
         return match e {
@@ -134,12 +239,19 @@ async fn send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> 
             GuardError::NotResolved { .. } | GuardError::TimedOut { .. } => Outcome::Later,
         };
     }
-    let builder = Pool::builder().guard(transport.guard.clone()).relays([relay.to_string()]);
+    let builder = Pool::builder().publishes_only().guard(transport.guard.clone()).relays([relay.to_string()]);
     let Ok(pool) = builder.build().await else { return Outcome::Refused };
     if !pool.wait_connected(CONNECT_WAIT).await {
         return Outcome::Later;
     }
     outcome_of(&pool.publish(event).await)
+}
+
+/// The relay of ours that this is, if it is one.
+fn ours<'t>(transport: &'t Transport, relay: &RelayUrl) -> Option<&'t RelayUrl> {
+    let same =
+        |ours: &&RelayUrl| ours.as_str_without_trailing_slash() == relay.as_str_without_trailing_slash();
+    transport.relays.iter().find(same)
 }
 
 /// Asks the guard first, to tell what can never be from what cannot be now. The connection asks it again.

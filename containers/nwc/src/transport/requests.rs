@@ -9,19 +9,26 @@ use nostr::types::Timestamp;
 use protocol::event::{CheckedEvent, expiration, tag_value, tags_named};
 use protocol::kinds::NWC_REQUEST;
 use protocol::nwc::{ErrorCode, Method, Request, Response, WalletError};
-use relay::Subscription;
+use relay::queue::{QueueSender, event_bytes, queue};
 use relay::request_log::AGE_SECS_MAX;
 use relay::rpc::{RateLimit, RateLimiter};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use relay::{Pool, Subscription};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use units::Stopwatch;
 
-use super::{Transport, TransportError};
-use crate::service::{Handled, RequestEvent, Scheme};
+use super::{RELOAD_EVERY, Transport, TransportError};
+use crate::service::{Door, Handled, RequestEvent, Scheme};
 
-/// Requests under way at once; each takes a thread while it waits for the disk.
-const CONCURRENT_MAX: usize = 256;
-/// Requests that wait for one of these places.
+/// Requests of strangers under way at once; each takes a thread while it waits for the disk.
+const PUBLIC_MAX: usize = 256;
+/// The same of the server's own. Together with the others fewer than the runtime's threads.
+const HOUSE_MAX: usize = 64;
+/// Requests that wait for one of these places, behind each door.
 const QUEUE_MAX: usize = 1_024;
+/// Bytes of them: few of the longest, all of what is usual.
+const QUEUE_BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// How long a subscription is kept after another has replaced it: what is on its way still arrives.
 const REPLACED_KEPT: Duration = Duration::from_secs(5);
 /// How often a key that asks too often is told so; the rest of its requests get no answer.
@@ -30,7 +37,6 @@ const TOLD: RateLimit = RateLimit { per_sec: 1, burst: 5 };
 /// Answers requests.
 pub(super) struct Requests {
     transport: Arc<Transport>,
-    places: Arc<Semaphore>,
     started: Stopwatch,
     /// What each key asks, and what it is told about asking too much.
     rates: Mutex<(RateLimiter<PublicKey>, RateLimiter<PublicKey>)>,
@@ -40,48 +46,72 @@ pub(super) struct Requests {
 struct Asked {
     request: RequestEvent,
     keys: Keys,
+    door: Door,
 }
 
 impl Requests {
     pub(super) fn new(transport: Arc<Transport>) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(CONCURRENT_MAX));
         let rates = (RateLimiter::new(transport.wallet.limits().rate), RateLimiter::new(TOLD));
-        Arc::new(Self { transport, places, started: Stopwatch::start(), rates: Mutex::new(rates) })
+        Arc::new(Self { transport, started: Stopwatch::start(), rates: Mutex::new(rates) })
     }
 
-    /// Asks the relays for requests to any of our service keys.
-    async fn subscribe(&self) -> Result<Subscription, TransportError> {
+    /// Answers behind every door until one of them is gone for good.
+    pub(super) async fn run(self: Arc<Self>) -> Result<(), TransportError> {
+        let mut doors = JoinSet::new();
+        let public = self.transport.pool.clone();
+        doors.spawn(Arc::clone(&self).listen(Door::Public, public, PUBLIC_MAX));
+        if let Some(house) = &self.transport.house {
+            let inside = house.pool.clone();
+            doors.spawn(Arc::clone(&self).listen(Door::House, inside, HOUSE_MAX));
+        }
+        match doors.join_next().await {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+
+    /// Asks the relays behind a door for requests to any of our service keys.
+    async fn subscribe(&self, pool: &Pool) -> Result<Subscription, TransportError> {
         let since = self.transport.clock.now().minus_secs(AGE_SECS_MAX);
         let filter = Filter::new()
             .kind(NWC_REQUEST)
             .pubkeys(self.transport.keyring.public_keys())
             .since(Timestamp::from_secs(since.0));
         let limit = self.transport.wallet.limits().relay_rate;
-        Ok(self.transport.pool.subscribe_limited(filter, limit).await?)
+        Ok(pool.subscribe_limited(filter, limit).await?)
     }
 
-    /// Answers until the relays are gone for good. When connections are made or end, the subscription is
-    /// replaced.
-    pub(super) async fn run(self: Arc<Self>) -> Result<(), TransportError> {
+    /// Answers what comes through one door, which has a queue and places of its own. When connections are made
+    /// or end, the subscription is replaced.
+    async fn listen(self: Arc<Self>, door: Door, pool: Pool, places: usize) -> Result<(), TransportError> {
         let mut connections = self.transport.wallet.connections();
         self.transport.set_connections(&connections.borrow_and_update());
-        let (queue, mut waiting) = mpsc::channel(QUEUE_MAX);
+        let mut pace = tokio::time::interval(RELOAD_EVERY);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_due = false;
+        let places = Arc::new(Semaphore::new(places));
+        let (put, mut waiting) = queue(QUEUE_MAX, QUEUE_BYTES_MAX);
         let (mut replaced, is_replaced) = oneshot::channel();
-        let mut reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_replaced));
+        let mut reading = tokio::spawn(forward(self.subscribe(&pool).await?, put.clone(), is_replaced));
         loop {
             tokio::select! {
-                Some(event) = waiting.recv() => {
-                    let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return Ok(()) };
+                Some(event) = waiting.next() => {
+                    let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
                     let requests = Arc::clone(&self);
                     tokio::spawn(async move {
-                        requests.answer(event).await;
+                        requests.answer(event, door).await;
                         drop(place);
                     });
                 }
                 Ok(()) = connections.changed() => {
+                    // A revoked key is ours no more from here on; the relays are asked anew at their pace.
                     self.transport.set_connections(&connections.borrow_and_update());
+                    is_due = true;
+                }
+                _ = pace.tick(), if is_due => {
+                    is_due = false;
                     let (next, is_next) = oneshot::channel();
-                    reading = tokio::spawn(forward(self.subscribe().await?, queue.clone(), is_next));
+                    reading = tokio::spawn(forward(self.subscribe(&pool).await?, put.clone(), is_next));
                     // Dropped, it ends the one before.
                     replaced = next;
                 }
@@ -93,20 +123,22 @@ impl Requests {
         }
     }
 
-    async fn answer(&self, event: CheckedEvent) {
+    async fn answer(self: &Arc<Self>, event: CheckedEvent, door: Door) {
         let Some((service, keys)) = self.service_of(&event) else { return };
         if !self.is_alive(&event) {
             return;
         }
         let asked = |scheme| {
             let request = RequestEvent { event: event.id, client: event.pubkey, service, scheme };
-            Asked { request, keys: keys.clone() }
+            Asked { request, keys: keys.clone(), door }
         };
         let Some(scheme) = Scheme::of(&event) else {
             return self.refuse(&asked(Scheme::Nip44), &Response::unsupported_encryption()).await;
         };
         let asked = asked(scheme);
-        if !self.has_rate(&event.pubkey) {
+        if let (Door::House, Some(house)) = (door, &self.transport.house) {
+            house.note(event.pubkey);
+        } else if !self.has_rate(&event.pubkey) {
             metrics::counter!("wallet_requests_refused_total", "limit" => "key_rate").increment(1);
             if self.is_told(&event.pubkey) {
                 self.refuse_rate(&asked, &event).await;
@@ -116,7 +148,7 @@ impl Requests {
         match self.transport.cipher.decrypt(scheme, &asked.keys, &event) {
             Ok(text) => match Request::from_json(&text) {
                 Err(refused) => self.refuse(&asked, &Response::from(refused)).await,
-                Ok(request) => self.act(&asked, request).await,
+                Ok(request) => self.act(asked, request).await,
             },
             Err(e) => {
                 // The event is signed, so its author can be told; its content is never guessed at.
@@ -164,28 +196,35 @@ impl Requests {
         self.refuse(asked, &Response::refused(&method, error)).await;
     }
 
-    async fn act(&self, asked: &Asked, request: Request) {
+    async fn act(self: &Arc<Self>, asked: Asked, request: Request) {
         let (method, took) = (request.method(), Stopwatch::start());
-        let handled = self.handle(asked.request, request).await.unwrap_or_else(|| {
+        let handled = self.handle(&asked, request).await.unwrap_or_else(|| {
             let error = WalletError::new(ErrorCode::Internal, "a fault of the wallet; ask again");
             Handled::refused(&method, error)
         });
         count(&method, handled.code(), took);
         let answering = async {
             if let Some(text) = handled.text() {
-                self.reply(asked, &text).await;
+                self.reply(&asked, &text).await;
             }
         };
-        let telling = self.transport.notify_all(handled.notices.clone());
+        let notices = handled.notices.clone();
+        if asked.door == Door::House && !notices.is_empty() {
+            // What strangers are told takes no place of the server's own requests.
+            let transport = Arc::clone(&self.transport);
+            tokio::spawn(async move { transport.notify_all(notices).await });
+            return answering.await;
+        }
         // Side by side: a relay that is slow to say OK to the one must not hold up the other.
-        tokio::join!(answering, telling);
+        tokio::join!(answering, self.transport.notify_all(notices));
     }
 
     /// The books block; the disk has its own threads.
-    async fn handle(&self, event: RequestEvent, request: Request) -> Option<Handled> {
+    async fn handle(&self, asked: &Asked, request: Request) -> Option<Handled> {
+        let (event, door) = (asked.request, asked.door);
         let wallet = Arc::clone(&self.transport.wallet);
         let now = self.transport.clock.now();
-        tokio::task::spawn_blocking(move || wallet.handle_event(&event, request, now)).await.ok()
+        tokio::task::spawn_blocking(move || wallet.handle_event(&event, door, request, now)).await.ok()
     }
 
     async fn refuse(&self, asked: &Asked, response: &Response) {
@@ -193,14 +232,14 @@ impl Requests {
     }
 
     async fn reply(&self, asked: &Asked, text: &str) {
-        self.transport.reply(&asked.keys, &asked.request, text).await;
+        self.transport.reply(asked.door, &asked.keys, &asked.request, text).await;
     }
 }
 
 /// Hands on what a subscription delivers, until it ends, or for a while after it was replaced.
 async fn forward(
     mut events: Subscription,
-    queue: mpsc::Sender<CheckedEvent>,
+    queue: QueueSender<CheckedEvent>,
     replaced: oneshot::Receiver<()>,
 ) {
     let replaced = async {
@@ -213,7 +252,8 @@ async fn forward(
         tokio::select! {
             event = events.next() => {
                 let Some(event) = event else { return };
-                if queue.send(event).await.is_err() {
+                let bytes = event_bytes(&event);
+                if queue.put(event, bytes).await.is_err() {
                     return;
                 }
             }

@@ -1,9 +1,10 @@
 //! Connections in bounded number and of bounded length, whatever is sent on them.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use tokio::time::Sleep;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
+/// Of these, from one client: a browser opens a handful.
+const CONNECTIONS_PER_CLIENT_MAX: u32 = 32;
+/// The part of an IPv6 address that its holder was given; the rest it chooses.
+const IPV6_NETWORK: u128 = !0 << 64;
 /// How long a connection lasts: a payment is two requests. Also the end of whoever sends a byte now
 /// and then.
 const CONNECTION_LASTS: Duration = Duration::from_secs(30);
@@ -25,11 +30,15 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    clients: Clients,
 }
+
+/// Who has how many connections.
+type Clients = Arc<Mutex<HashMap<IpAddr, u32>>>;
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), clients: Clients::default() }
     }
 }
 
@@ -43,10 +52,14 @@ impl Listener for Bounded {
             let place = Arc::clone(&self.places).acquire_owned().await.ok();
             match self.listener.accept().await {
                 Ok((stream, from)) => {
+                    let Some(client) = ClientPlace::take(&self.clients, client_of(from.ip())) else {
+                        tracing::debug!(%from, "a connection was refused: its client has as many as one may");
+                        continue;
+                    };
                     // What is sent is one small answer.
                     drop(stream.set_nodelay(true));
                     let ends = Box::pin(tokio::time::sleep(CONNECTION_LASTS));
-                    return (Connection { stream, ends, _place: place }, from);
+                    return (Connection { stream, ends, _place: place, _client: client }, from);
                 }
                 Err(e) => {
                     tracing::debug!("a connection was not accepted: {e}");
@@ -61,13 +74,51 @@ impl Listener for Bounded {
     }
 }
 
-/// The address of whoever asks.
+/// Whom an address stands for: itself, or the network that an IPv6 address is one of very many of.
+fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// One of a client's connections.
+struct ClientPlace {
+    clients: Clients,
+    client: IpAddr,
+}
+
+impl ClientPlace {
+    fn take(clients: &Clients, client: IpAddr) -> Option<Self> {
+        let mut all = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(client).or_insert(0);
+        let has_place = *count < CONNECTIONS_PER_CLIENT_MAX;
+        if has_place {
+            *count += 1;
+        }
+        has_place.then(|| Self { clients: Arc::clone(clients), client })
+    }
+}
+
+impl Drop for ClientPlace {
+    fn drop(&mut self) {
+        let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = all.get(&self.client).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            all.remove(&self.client);
+        } else {
+            all.insert(self.client, left);
+        }
+    }
+}
+
+/// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
 impl Connected<IncomingStream<'_, Bounded>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self(stream.remote_addr().ip().to_canonical())
+        Self(client_of(stream.remote_addr().ip()))
     }
 }
 
@@ -75,6 +126,7 @@ pub(super) struct Connection {
     stream: TcpStream,
     ends: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
+    _client: ClientPlace,
 }
 
 impl Connection {
@@ -110,5 +162,32 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_is_an_ipv4_address_or_an_ipv6_network() {
+        let of = |text: &str| client_of(text.parse().unwrap()).to_string();
+        assert_eq!((of("192.0.2.7"), of("::ffff:192.0.2.7")), ("192.0.2.7".into(), "192.0.2.7".into()));
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(of("2001:db8:1:2:ffff::"), of("2001:db8:1:2::1"));
+    }
+
+    #[test]
+    fn client_has_so_many_connections_and_others_have_theirs() {
+        let (clients, one, other) =
+            (Clients::default(), client_of([192, 0, 2, 1].into()), client_of([192, 0, 2, 2].into()));
+        let mut taken: Vec<_> =
+            (0..CONNECTIONS_PER_CLIENT_MAX).map(|_| ClientPlace::take(&clients, one)).collect();
+        assert!(taken.iter().all(Option::is_some) && ClientPlace::take(&clients, one).is_none());
+        assert!(ClientPlace::take(&clients, other).is_some());
+        taken.pop();
+        assert!(ClientPlace::take(&clients, one).is_some());
+        taken.clear();
+        assert!(clients.lock().unwrap().is_empty(), "who is gone is forgotten");
     }
 }

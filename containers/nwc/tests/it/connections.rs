@@ -145,7 +145,11 @@ fn what_is_on_its_way_counts_with_its_reserve_and_what_failed_does_not() {
     assert_eq!(one.budget(NOW).used_budget, Some(Msat::new(25_000)));
     assert_refused(one.pay(5_001, NOW), ErrorCode::QuotaExceeded, "5000 msat");
     let node = one.world.setup.node.clone().unwrap();
-    let failed = NodeEvent::PaymentFailed { payment_hash: hash, reason: "no route".to_owned() };
+    let failed = NodeEvent::PaymentFailed {
+        payment_hash: hash,
+        attempt: node.attempt(hash),
+        reason: "no route".to_owned(),
+    };
     one.world.wallet().on_node_event(failed, node.as_ref(), NOW).unwrap();
     assert_eq!(one.budget(NOW).used_budget, Some(Msat::ZERO));
     let (invoice, hash, preimage) = foreign_invoice(2, Msat::new(15_000), NOW);
@@ -263,5 +267,52 @@ fn connections_are_bounded_and_need_a_wallet_that_was_paid() {
         CreateConnection { notification_types: vec!["gossip".to_owned()], ..wanted(person(5), &SPEND) },
     ] {
         assert_eq!(world.call(person(2), &bad, NOW).unwrap_err().code, ErrorCode::Other);
+    }
+}
+
+#[test]
+fn connections_whose_time_is_over_take_their_place_and_are_not_served() {
+    let mut setup = Setup::new();
+    setup.limits.connections_per_key = 2;
+    let world = World::with(setup);
+    world.give(person(1), 5);
+    let brief = CreateConnection { expires_at: Some(NOW), ..wanted(person(5), &SPEND) };
+    world.call(person(1), &brief, NOW).unwrap();
+    let later = NOW.plus_secs(1);
+    world.call(person(1), &CreateConnection { expires_at: Some(later), ..brief.clone() }, later).unwrap();
+    assert_eq!(world.wallet().connections().borrow().len(), 1, "the first has ended");
+    let third = world.call(person(1), &wanted(person(5), &SPEND), later);
+    assert_refused(third, ErrorCode::Restricted, "too many connections");
+    let listed = world.call(person(1), &ListConnections {}, later).unwrap().connections;
+    assert_eq!(listed.len(), 2, "their owner sees what takes the places");
+    world.wallet().upkeep(later.plus_secs(1)).unwrap();
+    assert_eq!(*world.wallet().connections().borrow().as_ref(), []);
+    world.call(person(1), &wanted(person(5), &SPEND), later.plus_secs(86_401)).unwrap();
+}
+
+#[test]
+fn a_refused_revocation_is_told_to_nobody() {
+    let one = Linked::new(&wanted(person(5), &SPEND));
+    let mut told = one.world.wallet().connections();
+    told.mark_unchanged();
+    let revoke = RevokeConnection { wallet_pubkey: one.service };
+    one.world.call(person(6), &revoke, NOW).unwrap_err();
+    assert!(!told.has_changed().unwrap());
+    one.world.call(one.owner, &revoke, NOW).unwrap();
+    assert!(told.has_changed().unwrap());
+}
+
+#[test]
+fn a_connection_hears_only_the_notifications_that_it_was_given() {
+    let mut one = Linked::new(&CreateConnection {
+        notification_types: vec!["payment_received".to_owned()],
+        ..wanted(person(5), &SPEND)
+    });
+    for _ in 0..2 {
+        let heard = |kind| one.world.wallet().listeners(&one.owner, kind, NOW).len();
+        assert_eq!((heard("payment_received"), heard("payment_sent")), (1, 0));
+        let Ok(ResultBody::GetInfo(info)) = one.ask(Request::GetInfo(GetInfo {})) else { panic!() };
+        assert_eq!(info.notifications, ["payment_received"]);
+        one.world.reopen().unwrap();
     }
 }

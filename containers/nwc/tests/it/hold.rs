@@ -341,11 +341,18 @@ fn attack_25_hold_invoices_cannot_lock_in_more_than_the_limits() {
     assert!(lock(3, 4).waits_for().is_some());
     assert_refused(outcome(lock(4, 5)), ErrorCode::RateLimited, "on their way");
     assert_eq!(world.balance(payer), 100_000 - 3 * AMOUNT);
-    // From outside, one too many is sent back at once.
-    let third = hash_of(&Preimage::from_bytes([3; 32]));
-    let event =
-        NodeEvent::Claimable { payment_hash: third, amount: Msat::new(AMOUNT), deadline: Some(DEADLINE) };
-    let report = world.wallet().on_node_event(event, node.as_ref(), NOW).unwrap();
-    assert_eq!((report.outcome, node.rejected()), (NodeOutcome::Rejected, vec![third]));
+    // From outside they are counted apart, and one too many is sent back at once.
+    let from_outside = |seed: u8| {
+        let hash = hash_of(&Preimage::from_bytes([seed; 32]));
+        let event =
+            NodeEvent::Claimable { payment_hash: hash, amount: Msat::new(AMOUNT), deadline: Some(DEADLINE) };
+        world.wallet().on_node_event(event, node.as_ref(), NOW).unwrap().outcome
+    };
+    for seed in [6, 7] {
+        world.call(person(2), &Held::terms(&Preimage::from_bytes([seed; 32])), NOW).unwrap();
+    }
+    let outcomes = [6, 7, 3].map(from_outside);
+    assert_eq!(outcomes, [NodeOutcome::Accepted, NodeOutcome::Accepted, NodeOutcome::Rejected]);
+    assert_eq!(node.rejected(), [hash_of(&Preimage::from_bytes([3; 32]))]);
     world.audit();
 }

@@ -2,6 +2,7 @@
 
 mod incoming;
 mod outgoing;
+mod recovery;
 
 /// What is paid.
 const AMOUNT: i64 = 100_000;

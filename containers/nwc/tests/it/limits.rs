@@ -27,8 +27,8 @@ fn claimable(world: &World, node: &ScriptedNode, invoice: &Transaction) -> NodeO
 
 #[test]
 fn attack_25_no_more_wallets_are_opened_than_allowed() {
-    // The house's faucet, its owner's wallet, and the account for holds count, too.
-    let (world, node) = world(|limits| limits.wallets_max = 4);
+    // The faucet's wallet is one of them.
+    let (world, node) = world(|limits| limits.wallets_max = 2);
     let last = world.invoice(person(2), 5);
     let one_too_many = world.invoice(person(3), 5);
     world.give(person(1), 100);
@@ -123,6 +123,9 @@ fn attack_25_a_payer_cannot_fill_the_nodes_channels() {
 fn invoices_that_others_ask_for_expire_sooner() {
     let (world, _) = world(|limits| limits.anon_expiry_max_secs = 120);
     let terms = MakeInvoice { expiry_secs: Some(3_600), ..MakeInvoice::of(Msat::new(5)) };
+    // So do those of a key that was never paid, which costs nothing either.
+    assert_eq!(world.call(person(1), &terms, NOW).unwrap().expires_at, Some(NOW.plus_secs(120)));
+    world.give(person(1), 5);
     let own = world.call(person(1), &terms, NOW).unwrap();
     assert_eq!(own.expires_at, Some(NOW.plus_secs(3_600)));
     let others = MakeInvoiceFor { pubkey: person(1), invoice: terms, zap_request: None };
@@ -145,4 +148,74 @@ fn history_and_replies_are_as_long_as_configured() {
     assert!(!ListTransactions::parse_reply(&text).unwrap().transactions.is_empty());
     assert!(outcome(list(20)).is_ok());
     assert_refused(outcome(list(21)), ErrorCode::Other, "at most 20");
+}
+
+#[test]
+fn attack_25_keys_without_money_fill_their_part_of_the_file_and_no_more() {
+    let (world, _) = world(|limits| {
+        limits.books_bytes_max = 2_000_000;
+        (limits.open_per_key, limits.open_unfunded, limits.open_total) = (100_000, 100_000, 100_000);
+    });
+    world.give(person(1), 1_000);
+    let own = world.invoice(person(1), 7);
+    let text = serde_json::json!({ "note": "x".repeat(4_000) });
+    let terms = MakeInvoice {
+        metadata: Metadata::new(text.as_object().unwrap().clone()),
+        ..MakeInvoice::of(Msat::new(5))
+    };
+    let flood = (0..1_000).find_map(|_| world.call(person(9), &terms, NOW).err());
+    assert_eq!(flood.expect("it all fits").code, ErrorCode::RateLimited);
+    // The others go on: who has been paid, as far as its part reaches, and the house.
+    let pay = Request::PayInvoice(PayInvoice::of(own.invoice.unwrap()));
+    outcome(world.handle_event(person(0), 1, pay, NOW)).unwrap();
+    assert_eq!(world.balance(person(1)), 1_007);
+    let make = || Request::MakeInvoice(MakeInvoice::of(Msat::new(3)));
+    outcome(world.handle_event(person(1), 2, make(), NOW)).unwrap();
+    assert_refused(outcome(world.handle_event(person(8), 3, make(), NOW)), ErrorCode::RateLimited, "no room");
+    assert!(!world.wallet().store().is_stopped());
+    world.audit();
+    // When their invoices have expired, there is room again.
+    outcome(world.handle_event(person(8), 4, make(), NOW.plus_secs(700))).unwrap();
+    world.audit();
+}
+
+#[test]
+fn attack_25_a_key_has_so_many_requests_remembered_and_no_more() {
+    let (world, _) = world(|limits| limits.answers_per_key = 10);
+    let make = |event, now| {
+        outcome(world.handle_event(
+            person(1),
+            event,
+            Request::MakeInvoice(MakeInvoice::of(Msat::new(3))),
+            now,
+        ))
+    };
+    for event in 0..10 {
+        make(event, NOW).unwrap();
+    }
+    assert_refused(make(10, NOW), ErrorCode::RateLimited, "wait some minutes");
+    let others = Request::MakeInvoice(MakeInvoice::of(Msat::new(3)));
+    outcome(world.handle_event(person(2), 100, others, NOW)).unwrap();
+    // Those from before can come back no more.
+    make(10, NOW.plus_secs(1_201)).unwrap();
+}
+
+#[test]
+fn attack_25_invoices_that_expire_at_once_do_not_pile_up() {
+    let (world, _) = world(|limits| limits.open_total = 5);
+    let terms = MakeInvoice { expiry_secs: Some(1), ..MakeInvoice::of(Msat::new(5)) };
+    let made: Vec<_> =
+        (0..20).map(|n| world.call(person(1), &terms, NOW.plus_secs(2 * n)).unwrap().payment_hash).collect();
+    let known = made.iter().filter(|hash| world.lookup(person(1), **hash).is_ok()).count();
+    assert!(known <= 7, "{known} are kept");
+}
+
+#[test]
+fn an_invoice_for_another_tells_nothing_of_its_balance() {
+    let (world, _) = world(|limits| limits.balance_max = Msat::new(1_000_000_000));
+    world.give(person(1), 999_999_990);
+    let terms = MakeInvoice::of(Msat::new(11));
+    assert_refused(world.call(person(1), &terms, NOW), ErrorCode::PaymentFailed, "may not hold");
+    let asked = MakeInvoiceFor { pubkey: person(1), invoice: terms, zap_request: None };
+    world.call(person(2), &asked, NOW).unwrap();
 }

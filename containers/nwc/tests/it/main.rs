@@ -14,6 +14,7 @@ mod model;
 mod money;
 mod once;
 mod process;
+mod quotas;
 mod relays;
 mod rules;
 mod support;

@@ -13,7 +13,7 @@ use units::{Msat, UnixSecs};
 
 use crate::support::node::foreign_invoice;
 use crate::support::{FAUCET_MSAT, NOW, ScriptedNode, World, person};
-use reference::{Expected, HandOver, Reference};
+use reference::{Arrival, Expected, HandOver, Reference};
 
 const PEOPLE: u32 = 4;
 const FOREIGN: usize = 4;
@@ -145,6 +145,7 @@ impl Walk {
             Step::NodeFails { foreign } => {
                 let event = NodeEvent::PaymentFailed {
                     payment_hash: self.foreign[foreign].1,
+                    attempt: self.node.attempt(self.foreign[foreign].1),
                     reason: "no route".to_owned(),
                 };
                 let news = self.model.node_fails(foreign);
@@ -162,8 +163,12 @@ impl Walk {
                 let Some(known) = self.invoices.get(invoice) else { return };
                 let amount = Msat::new((known.amount.msat() + more).max(1));
                 let event = NodeEvent::Received { payment_hash: known.payment_hash, amount };
-                let expected = self.model.received(invoice, amount.msat()).map(outcome_of);
-                assert_eq!(self.report(event), expected, "{step:?}");
+                let expected = match self.model.received(invoice, amount.msat()) {
+                    Arrival::Credited => NodeOutcome::Done,
+                    Arrival::Nobodys => NodeOutcome::Suspended,
+                    Arrival::Known => NodeOutcome::Nothing,
+                };
+                assert_eq!(self.report(event), Ok(expected), "{step:?}");
             }
             Step::Wait { secs } => self.now = self.now.plus_secs(secs),
             Step::Reopen => self.world.reopen_at(self.now).unwrap(),

@@ -72,7 +72,11 @@ fn a_payment_over_lightning_pays_routing_and_the_house_and_a_failed_one_nothing(
     assert_eq!(world.lookup(person(1), hash).unwrap().fees_paid, Msat::new(1_407));
     world.audit();
     let (_, hash, _) = pay_foreign(&world, 2, 100_000);
-    let failed = NodeEvent::PaymentFailed { payment_hash: hash, reason: "no route".to_owned() };
+    let failed = NodeEvent::PaymentFailed {
+        payment_hash: hash,
+        attempt: node.attempt(hash),
+        reason: "no route".to_owned(),
+    };
     world.wallet().on_node_event(failed, node.as_ref(), NOW).unwrap();
     assert_eq!((world.account(Account::ServiceFee), world.account(Account::Hold)), (start + 1_400, 0));
     world.audit();

@@ -86,7 +86,11 @@ fn attack_09_events_that_wait_for_one_payment_are_all_answered_when_it_is_decide
         let event = if settles {
             NodeEvent::PaymentSettled { payment_hash: hash, preimage: preimage.clone(), fee: Msat::new(1) }
         } else {
-            NodeEvent::PaymentFailed { payment_hash: hash, reason: "no route".to_owned() }
+            NodeEvent::PaymentFailed {
+                payment_hash: hash,
+                attempt: node.attempt(hash),
+                reason: "no route".to_owned(),
+            }
         };
         let report = world.wallet().on_node_event(event, node.as_ref(), NOW).unwrap();
         let late: Vec<_> = report

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod auth;
+mod house;
 mod kills;
 mod wire;
 mod world;

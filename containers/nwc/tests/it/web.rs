@@ -139,7 +139,8 @@ async fn zap_over_http_ends_in_a_receipt_on_every_relay_that_it_names() {
     let (raw, invoice) = stage.zap(&[format!("ws://{}", stage.home), format!("ws://{other}")]);
     stage.pay(&running, &invoice).await;
     let receipts = [receipt(stage.home, stage.payee).await, receipt(other, stage.payee).await];
-    assert_eq!(receipts[0], receipts[1]);
+    // The same event; each relay may be sent it by itself, with a signature of its own.
+    assert_eq!(receipts[0].id, receipts[1].id);
     let [receipt, _] = receipts;
     // Signed by the key that was advertised, with the request word for word.
     assert_eq!(receipt.pubkey.to_hex(), running.service());

@@ -46,6 +46,12 @@ impl Stage {
                 // What a bench does is what the limits are against.
                 ("NWC_RATE_PER_SEC", "100000"),
                 ("NWC_RATE_BURST", "100000"),
+                // The bench asks within minutes what people ask within weeks.
+                ("NWC_BOOKS_BYTES_MAX", "4000000000"),
+                ("NWC_MAX_ANSWERS_PER_KEY", "10000000"),
+                ("NWC_MAX_OPEN_INVOICES_PER_KEY", "1000000"),
+                ("NWC_MAX_OPEN_INVOICES_UNFUNDED", "1000000"),
+                ("NWC_MAX_OPEN_INVOICES", "1000000"),
                 ("NWC_RELAY_RATE_PER_SEC", "100000"),
                 ("NWC_RELAY_RATE_BURST", "100000"),
                 ("NWC_DEFAULT_EXPIRY_SECS", "3600"),

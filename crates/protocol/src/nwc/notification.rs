@@ -25,6 +25,16 @@ impl Notification {
     /// The types that we send, as they are advertised.
     pub const TYPES: [&'static str; 3] = ["payment_received", "payment_sent", "hold_invoice_accepted"];
 
+    /// Its type, one of [`Self::TYPES`].
+    #[must_use]
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::PaymentReceived(_) => "payment_received",
+            Self::PaymentSent(_) => "payment_sent",
+            Self::HoldInvoiceAccepted(_) => "hold_invoice_accepted",
+        }
+    }
+
     /// The text to encrypt and send.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -6,8 +6,9 @@ use units::{Msat, UnixSecs};
 
 use super::bytes::{DescriptionHash, PaymentHash, Preimage};
 
-/// The longest metadata, in characters of JSON; what is longer is dropped (NIP-47).
-pub const METADATA_CHARS_MAX: usize = 4_096;
+/// The longest metadata, in bytes of JSON; what is longer is dropped. NIP-47 allows 4096 characters, which may
+/// be four times as many bytes; a small disk is counted in bytes.
+pub const METADATA_BYTES_MAX: usize = 4_096;
 
 /// Whether money comes in or goes out.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
@@ -36,7 +37,7 @@ pub enum TransactionState {
 }
 
 /// Whatever a client wants to find again with a transaction: a JSON object of at most
-/// [`METADATA_CHARS_MAX`] characters.
+/// [`METADATA_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Metadata(Map<String, Value>);
@@ -46,7 +47,7 @@ impl Metadata {
     #[must_use]
     pub fn new(map: Map<String, Value>) -> Option<Self> {
         let metadata = Self(map);
-        (metadata.to_json().chars().count() <= METADATA_CHARS_MAX).then_some(metadata)
+        (metadata.to_json().len() <= METADATA_BYTES_MAX).then_some(metadata)
     }
 
     /// The content.

@@ -65,7 +65,9 @@ fn foreign_invoices_are_refused_before_and_at_the_hand_over() {
     let ours = backend(1);
     let reason = ours.check_payable(&foreign).unwrap_err();
     assert!(reason.to_string().contains("own accounts"), "{reason}");
-    let payment = OutgoingPayment { invoice: foreign, amount: Msat::new(1), max_fee: Msat::ZERO };
+    let attempt = AttemptId::new(1, 1);
+    let payment = OutgoingPayment { attempt, invoice: foreign, amount: Msat::new(1), max_fee: Msat::ZERO };
+    assert_eq!(ours.fate(payment.invoice.payment_hash(), attempt), Fate::NeverSent);
     assert_eq!(ours.pay(&payment), Dispatch::Refused(reason));
 }
 

@@ -1,6 +1,6 @@
 //! The steps of a payment with the money they move.
 
-use ledger::{Account, LedgerTx, NewTransaction, PostError};
+use ledger::{Account, LedgerTx, NewTransaction, PostError, Posted};
 use protocol::nwc::{PaymentHash, Preimage};
 use rusqlite::params;
 use units::{Msat, UnixSecs};
@@ -158,6 +158,28 @@ pub(crate) fn release_undispatched(tx: &LedgerTx<'_>, now: UnixSecs) -> Result<V
         Ok(payment.payment_hash)
     })
     .collect()
+}
+
+/// Books money that arrived and is nobody's. True if that was news.
+pub(crate) fn suspend(
+    tx: &LedgerTx<'_>,
+    hash: PaymentHash,
+    amount: Msat,
+    now: UnixSecs,
+) -> Result<bool, StoreError> {
+    if !amount.is_positive() {
+        return Ok(false);
+    }
+    let hash = hash.to_hex();
+    let posting = NewTransaction::new(format!("unclaimed/{hash}"), "unclaimed_receive", hash, now)
+        .posting(Account::NodeLightning, negated(amount)?)
+        .posting(Account::Suspense, amount);
+    match tx.post(&posting) {
+        Ok(Posted::New(_)) => Ok(true),
+        // Told again, perhaps with another amount: once is what there is a hash for.
+        Ok(Posted::Already(_)) | Err(PostError::KeyReused { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 const OUT_OF_RANGE: StoreError = StoreError::Inconsistent("an amount is out of range");

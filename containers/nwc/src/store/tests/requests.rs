@@ -38,6 +38,28 @@ fn attack_22_an_event_is_remembered_for_as_long_as_it_would_be_taken() {
 }
 
 #[test]
+fn attack_25_only_what_cannot_come_back_is_forgotten_and_bytes_are_counted() {
+    let (_dir, store) = store();
+    let (early, late) = (NOW, NOW.plus_secs(5));
+    answer(&store, 1, early);
+    answer(&store, 2, late);
+    let of = |client: nostr::key::PublicKey| {
+        store.read(|view| request::rows_of(view, &client).map_err(StoreError::from)).unwrap()
+    };
+    let bytes = || store.read(|view| request::bytes(view).map_err(StoreError::from)).unwrap();
+    assert_eq!((of(ALICE), of(BOB), bytes()), (2, 0, 2 * 402));
+    let last = early.plus_secs(2 * AGE_SECS_MAX);
+    let forget = |now: UnixSecs| {
+        store.write(move |tx| request::forget_of(tx, &ALICE, now).map_err(StoreError::from)).unwrap();
+    };
+    forget(last);
+    assert!(is_known(&store, 1) && is_known(&store, 2));
+    forget(last.plus_secs(1));
+    assert!(!is_known(&store, 1) && is_known(&store, 2));
+    assert_eq!((of(ALICE), bytes()), (1, 402));
+}
+
+#[test]
 fn attack_25_requests_without_end_take_a_bounded_place() {
     let (_dir, store) = store();
     // One a minute for six hours; what waits for a payment is no part of it.

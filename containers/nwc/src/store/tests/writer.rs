@@ -75,6 +75,32 @@ async fn after_a_commit_in_doubt_nothing_more_is_written() {
 }
 
 #[test]
+fn a_full_file_refuses_what_does_not_fit_and_the_writer_goes_on() {
+    let (_dir, store) = store();
+    let used = store.read(|view| crate::store::used_bytes(view).map_err(StoreError::from)).unwrap();
+    let bound = u32::try_from(used).unwrap() + 64 * 1024;
+    store.write(move |tx| crate::store::bound(tx, bound).map_err(StoreError::from)).unwrap();
+    let texts = |n: u8| {
+        let mut new = new_invoice(n, 5);
+        new.metadata = Some("x".repeat(4_096));
+        store.write(move |tx| invoice::insert(tx, &new).map_err(StoreError::from))
+    };
+    let first_refused = (1..=100).find(|n| texts(*n).is_err()).expect("64 KiB hold no hundred of them");
+    assert!(first_refused > 5);
+    let count = || store.read(|view| total::open_invoices(view).map_err(StoreError::from)).unwrap();
+    let before = count();
+    assert_eq!(before, u32::from(first_refused) - 1, "what was refused left nothing");
+    assert!(!store.is_stopped());
+    store.audit().unwrap();
+    // Where there is room again, it is used.
+    store.write(move |tx| crate::store::bound(tx, bound * 2).map_err(StoreError::from)).unwrap();
+    texts(first_refused).unwrap();
+    give(&store, "after", BOB, 1).unwrap();
+    assert_eq!(count(), before + 1);
+    store.audit().unwrap();
+}
+
+#[test]
 fn a_change_that_panics_stops_the_writer_and_leaves_nothing() {
     let (dir, store) = store();
     let gift = NewTransaction::new("gift", "gift", "", NOW)

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nwc::lightning::{
-    Bolt11, CannotPay, CreateInvoiceError, Dispatch, HtlcClaims, InternalBackend, InvoiceTerms,
-    LightningBackend, Network, NodeId, OutgoingPayment,
+    Assets, AttemptId, Bolt11, CannotPay, CreateInvoiceError, Dispatch, Fate, HtlcClaims, InternalBackend,
+    InvoiceTerms, LightningBackend, Network, NodeId, OutgoingPayment,
 };
 use nwc::store::{Interruption, Moment};
 use protocol::nwc::{PaymentHash, Preimage};
@@ -53,12 +53,15 @@ impl Interruption for Killer {
 }
 
 /// What the node knows of a payment that it was given.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Knows {
     UnderWay,
     Failed,
-    Arrived,
+    Arrived(Preimage),
 }
+
+/// What routing takes of every payment that arrives.
+pub(super) const ROUTING: i64 = 7;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -69,7 +72,8 @@ pub(super) struct Node {
 
 #[derive(Debug, Default)]
 struct State {
-    payments: BTreeMap<PaymentHash, Knows>,
+    /// By payment, the newest attempt.
+    payments: BTreeMap<PaymentHash, (AttemptId, Knows)>,
     /// How the next payment is answered.
     next: Option<Dispatch>,
     claimed: Vec<PaymentHash>,
@@ -85,12 +89,12 @@ impl Node {
         self.state.lock().unwrap().next = Some(answer);
     }
 
-    pub(super) fn knows(&self, hash: PaymentHash) -> Option<Knows> {
-        self.state.lock().unwrap().payments.get(&hash).copied()
+    pub(super) fn knows(&self, hash: PaymentHash) -> Option<(AttemptId, Knows)> {
+        self.state.lock().unwrap().payments.get(&hash).cloned()
     }
 
     pub(super) fn decide(&self, hash: PaymentHash, knows: Knows) {
-        self.state.lock().unwrap().payments.insert(hash, knows);
+        self.state.lock().unwrap().payments.get_mut(&hash).unwrap().1 = knows;
     }
 
     pub(super) fn has_claimed(&self, hash: PaymentHash) -> bool {
@@ -115,8 +119,19 @@ impl LightningBackend for Node {
         Ok(())
     }
 
-    fn assets(&self) -> Option<Msat> {
-        Some(Msat::new(1_000_000_000_000))
+    fn assets(&self) -> Option<Assets> {
+        Some(Assets { spendable: Msat::new(1_000_000_000_000), in_flight: Msat::ZERO })
+    }
+
+    fn fate(&self, payment_hash: PaymentHash, attempt: AttemptId) -> Fate {
+        match self.knows(payment_hash) {
+            Some((known, knows)) if known == attempt => match knows {
+                Knows::UnderWay => Fate::UnderWay,
+                Knows::Failed => Fate::Failed { reason: "no route".to_owned() },
+                Knows::Arrived(preimage) => Fate::Settled { preimage, fee: Msat::new(ROUTING) },
+            },
+            Some(_) | None => Fate::NeverSent,
+        }
     }
 
     fn block_height(&self) -> Option<u32> {
@@ -137,8 +152,9 @@ impl LightningBackend for Node {
         if matches!(answer, Dispatch::Refused(_)) {
             return answer;
         }
-        let before = state.payments.insert(payment.invoice.payment_hash(), Knows::UnderWay);
-        assert!(matches!(before, None | Some(Knows::Failed)), "paid twice: {before:?}");
+        let under_way = (payment.attempt, Knows::UnderWay);
+        let before = state.payments.insert(payment.invoice.payment_hash(), under_way);
+        assert!(matches!(before, None | Some((_, Knows::Failed))), "paid twice: {before:?}");
         drop(state);
         self.killer.strikes();
         answer

@@ -146,6 +146,7 @@ fn attack_23_late_and_withdrawn_invoices_are_not_claimed() {
 fn money_for_an_invoice_that_was_never_claimed_is_not_credited() {
     let inbound = Inbound::new();
     let report = inbound.world.wallet().on_node_event(inbound.received(AMOUNT), inbound.node.as_ref(), NOW);
-    assert!(report.is_err(), "{report:?}");
-    inbound.assert_credited(0);
+    assert_eq!(report.unwrap().outcome, NodeOutcome::Suspended);
+    assert_eq!(inbound.world.account(Account::Suspense), AMOUNT);
+    inbound.world.assert_unmoved(&[inbound.alice], &[0]);
 }

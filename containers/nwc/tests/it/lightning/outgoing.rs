@@ -54,8 +54,10 @@ impl InFlight {
         }
     }
 
+    /// The newest attempt failed.
     fn failed(&self) -> NodeEvent {
-        NodeEvent::PaymentFailed { payment_hash: self.hash, reason: "no route".to_owned() }
+        let attempt = self.node.attempt(self.hash);
+        NodeEvent::PaymentFailed { payment_hash: self.hash, attempt, reason: "no route".to_owned() }
     }
 
     #[track_caller]
@@ -158,6 +160,22 @@ fn attack_11_a_stale_failure_does_not_undo_a_settled_payment() {
 }
 
 #[test]
+fn attack_11_a_failure_of_the_attempt_before_does_not_fail_the_one_on_its_way() {
+    let payment = InFlight::with(Dispatch::Sent);
+    let first = payment.failed();
+    assert_eq!(payment.report(first.clone()).outcome, NodeOutcome::Done);
+    payment.assert_accounts(START, 0, 0);
+    assert_eq!(payment.ask().answer, Answer::WhenSettled(payment.hash));
+    // The node repeats what it reported of the first, which is the same hash.
+    assert_eq!(payment.report(first.clone()), NodeReport::default());
+    payment.assert_held();
+    let second = payment.failed();
+    assert_ne!(first, second);
+    assert_eq!(payment.report(second).outcome, NodeOutcome::Done);
+    payment.assert_accounts(START, 0, 0);
+}
+
+#[test]
 fn attack_12_a_timeout_is_not_a_failure() {
     let payment = InFlight::with(Dispatch::Unknown("timed out".to_owned()));
     payment.assert_held();
@@ -254,8 +272,11 @@ fn reports_about_unknown_payments_change_nothing() {
     let hash = crate::support::node::hash_of(&preimage);
     for event in [
         NodeEvent::PaymentSettled { payment_hash: hash, preimage, fee: Msat::ZERO },
-        NodeEvent::PaymentFailed { payment_hash: hash, reason: String::new() },
-        NodeEvent::Received { payment_hash: hash, amount: Msat::new(1) },
+        NodeEvent::PaymentFailed {
+            payment_hash: hash,
+            attempt: payment.node.attempt(payment.hash),
+            reason: String::new(),
+        },
     ] {
         assert_eq!(payment.report(event), NodeReport::default());
     }

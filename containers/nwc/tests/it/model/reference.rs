@@ -1,6 +1,6 @@
 //! The model: what a careful person with a pencil would write down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a request to pay must come to.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,6 +8,14 @@ pub(crate) enum Expected {
     Paid,
     OnItsWay,
     Refused(String),
+}
+
+/// What money is that arrives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Arrival {
+    Credited,
+    Known,
+    Nobodys,
 }
 
 /// How the node takes a payment.
@@ -54,6 +62,8 @@ pub(crate) struct Reference {
     foreign: Vec<Foreign>,
     node: i64,
     suspense: i64,
+    /// Invoices that money came for without a claim.
+    nobodys: BTreeSet<usize>,
 }
 
 fn refused(code: &str) -> Expected {
@@ -67,7 +77,14 @@ fn reserve(msat: i64) -> i64 {
 
 impl Reference {
     pub(crate) fn new() -> Self {
-        Self { money: BTreeMap::new(), invoices: vec![], foreign: vec![], node: 0, suspense: 0 }
+        Self {
+            money: BTreeMap::new(),
+            invoices: vec![],
+            foreign: vec![],
+            node: 0,
+            suspense: 0,
+            nobodys: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn add_invoice(&mut self, payee: u32, msat: i64, until: u64) {
@@ -205,18 +222,22 @@ impl Reference {
         take
     }
 
-    /// News, none, or an error because the money was never claimed.
-    pub(crate) fn received(&mut self, index: usize, msat: i64) -> Result<bool, ()> {
+    /// Money that was never claimed is nobody's, once.
+    pub(crate) fn received(&mut self, index: usize, msat: i64) -> Arrival {
         let payee = self.invoices[index].payee;
         match self.invoices[index].is {
             InvoiceIs::Claimed => {
                 self.invoices[index].is = InvoiceIs::Paid;
                 self.give(payee, msat);
                 self.node -= msat;
-                Ok(true)
+                Arrival::Credited
             }
-            InvoiceIs::Paid => Ok(false),
-            InvoiceIs::Open | InvoiceIs::Cancelled => Err(()),
+            InvoiceIs::Open | InvoiceIs::Cancelled if self.nobodys.insert(index) => {
+                self.node -= msat;
+                self.suspense += msat;
+                Arrival::Nobodys
+            }
+            InvoiceIs::Paid | InvoiceIs::Open | InvoiceIs::Cancelled => Arrival::Known,
         }
     }
 }

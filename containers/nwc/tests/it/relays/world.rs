@@ -12,7 +12,7 @@ use nostr::nips::{nip04, nip44};
 use nwc::app::App;
 use nwc::config::Config;
 use nwc::service::Wallet;
-use nwc::transport::{Parts, Transport};
+use nwc::transport::{Host, Parts, Transport};
 use protocol::event::{CheckedEvent, sign, tag_value};
 use protocol::kinds::{NWC_NOTIFICATION, NWC_NOTIFICATION_NIP04, NWC_REPLY, NWC_REQUEST};
 use protocol::nwc::*;
@@ -20,6 +20,7 @@ use protocol::tag;
 use relay::{LocalRelayLimits, LocalRelayServer, Pool, Subscription};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use transport::GuestClient;
 use units::{Clock, Msat, SystemClock};
 
 /// Longest wait for anything on loopback.
@@ -92,6 +93,7 @@ impl Served {
             ("NWC_BACKEND".to_owned(), "internal".to_owned()),
             ("NWC_FAUCET_PUBKEY".to_owned(), rich.public_key().to_hex()),
             ("NWC_FAUCET_MSAT".to_owned(), "1000000000".to_owned()),
+            ("NWC_MIN_FIRST_MSAT".to_owned(), "1".to_owned()),
         ];
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self::open(Arc::new(TempDir::new().unwrap()), rich, relays, all).await
@@ -114,7 +116,10 @@ impl Served {
             wallet: Arc::clone(&wallet),
             keys: keys.clone(),
             relays: config.relays.clone(),
-            host: None,
+            host: config.host.as_ref().map(|host| Host {
+                guest: GuestClient::new(host.endpoint.clone(), host.token.to_string()),
+                internal_relay: host.internal_relay.to_string(),
+            }),
             guard: AddressGuard::with_exceptions(Vec::new()),
             clock,
         };

@@ -1,12 +1,12 @@
 //! A Lightning node that does what a test says, with every fault that a real one has.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, MutexGuard};
 
 use nwc::lightning::{
-    Bolt11, CannotPay, CreateInvoiceError, Dispatch, HtlcClaims, InternalBackend, InvoiceTerms,
-    LightningBackend, Network, NodeId, OutgoingPayment, Purpose,
+    Assets, AttemptId, Bolt11, CannotPay, CreateInvoiceError, Dispatch, Fate, HtlcClaims, InternalBackend,
+    InvoiceTerms, LightningBackend, Network, NodeId, OutgoingPayment, Purpose,
 };
 use protocol::nwc::{PaymentHash, Preimage};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,9 @@ struct State {
     claimed: Vec<PaymentHash>,
     rejected: Vec<PaymentHash>,
     /// What the node says that it could pay; plenty if nothing is said.
-    assets: Option<Msat>,
+    assets: Option<Assets>,
+    /// What it says became of payments; `Unknown` where nothing is said.
+    fates: BTreeMap<PaymentHash, Fate>,
     height: u32,
     /// Calls that a real node may answer late.
     asked: u32,
@@ -67,8 +69,26 @@ impl ScriptedNode {
         self.state().handed_over.iter().map(short).collect()
     }
 
-    pub(crate) fn has(&self, assets: i64) {
-        self.state().assets = Some(Msat::new(assets));
+    /// The newest attempt at a payment that was handed over.
+    pub(crate) fn attempt(&self, hash: PaymentHash) -> AttemptId {
+        let state = self.state();
+        let mut attempts = state.handed_over.iter().rev().filter(|one| one.invoice.payment_hash() == hash);
+        attempts.next().map_or(AttemptId::new(0, 0), |one| one.attempt)
+    }
+
+    pub(crate) fn has(&self, spendable: i64) {
+        self.has_besides(spendable, 0);
+    }
+
+    /// So much to pay with, and so much that has left for payments on their way.
+    pub(crate) fn has_besides(&self, spendable: i64, in_flight: i64) {
+        let assets = Assets { spendable: Msat::new(spendable), in_flight: Msat::new(in_flight) };
+        self.state().assets = Some(assets);
+    }
+
+    /// What it says at the next start became of this payment.
+    pub(crate) fn remembers(&self, hash: PaymentHash, fate: Fate) {
+        self.state().fates.insert(hash, fate);
     }
 
     pub(crate) fn is_at(&self, height: u32) {
@@ -108,9 +128,14 @@ impl LightningBackend for ScriptedNode {
         self.state().unreachable.clone().map_or(Ok(()), Err)
     }
 
-    fn assets(&self) -> Option<Msat> {
+    fn assets(&self) -> Option<Assets> {
         self.state().asked += 1;
-        Some(self.state().assets.unwrap_or(Msat::new(1_000_000_000_000_000)))
+        let plenty = Assets { spendable: Msat::new(1_000_000_000_000_000), in_flight: Msat::ZERO };
+        Some(self.state().assets.unwrap_or(plenty))
+    }
+
+    fn fate(&self, payment_hash: PaymentHash, _attempt: AttemptId) -> Fate {
+        self.state().fates.get(&payment_hash).cloned().unwrap_or(Fate::Unknown)
     }
 
     fn block_height(&self) -> Option<u32> {

@@ -36,12 +36,49 @@ fn attack_29_receipts_that_wait_are_bounded_and_payments_are_not() {
         let bolt11 = world.zap(to, &raw).unwrap();
         world.pay_text(person(0), bolt11.text(), LATER);
     };
-    (0..1_005).for_each(|n| pay(spammer, n));
-    assert_eq!(world.wallet().receipts_waiting().unwrap(), 1_000);
-    assert_eq!(world.balance(spammer), 1_005 * 21_000);
-    pay(honest, 0);
-    assert_eq!(world.wallet().receipts_waiting().unwrap(), 1_001, "others are not crowded out");
+    (0..105).for_each(|n| pay(spammer, n));
+    assert_eq!(world.wallet().receipts_waiting().unwrap(), 100);
+    assert_eq!(world.balance(spammer), 105 * 21_000);
+    // Its oldest were given up, its newest are there.
+    let newest = format!("{:064x}", 104);
+    assert!(world.receipts(LATER).iter().any(|receipt| receipt.request.contains(&newest)));
+    assert!(!world.receipts(LATER).iter().any(|receipt| receipt.request.contains(&format!("{:064x}", 4))));
+    // Others are not crowded out: of the first two that are published one is the honest payee's, although a hundred
+    // waited before it, and again when its second one comes.
+    for n in 0..2 {
+        pay(honest, n);
+        let next = world.wallet().due_receipts(LATER, 2).unwrap();
+        let payees: Vec<_> = next.iter().map(|receipt| receipt.payee).collect();
+        assert_eq!(payees, [spammer, honest]);
+    }
+    let next = world.wallet().due_receipts(LATER, 5).unwrap();
+    assert_eq!(next.iter().filter(|receipt| receipt.payee == honest).count(), 2);
     world.audit();
+}
+
+#[test]
+fn attack_29_many_payees_crowd_out_only_whoever_has_most() {
+    let world = World::new();
+    let (honest, late) = (person(3), person(4));
+    let pay = |to| world.pay_text(person(0), world.zap(to, &plain_zap(to)).unwrap().text(), LATER);
+    pay(honest);
+    // Fifty keys of one spammer fill the outbox, a hundred receipts each.
+    let raw = rusqlite::Connection::open(world.dir.path().join("wallet.db")).unwrap();
+    raw.execute_batch(
+        "INSERT INTO zap_receipt (invoice_id, request_id, payee, next_at)
+         WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 4999)
+         SELECT 1000000 + n, 'r' || n, CAST(printf('%032d', n % 50) AS BLOB), 1 FROM n",
+    )
+    .unwrap();
+    pay(late);
+    let left = "SELECT count(*) FROM zap_receipt WHERE next_at IS NOT NULL AND invoice_id >= 1000000";
+    assert_eq!(
+        raw.query_row(left, [], |row| row.get::<_, u32>(0)).unwrap(),
+        4_999,
+        "the spammer's gives way"
+    );
+    let payees: Vec<_> = world.receipts(LATER).iter().map(|receipt| receipt.payee).collect();
+    assert_eq!(payees, [honest, late], "the oldest of all and the newest are there");
 }
 
 #[test]
@@ -107,7 +144,7 @@ fn receipt_survives_a_crash_and_stays_the_same() {
     assert_eq!(before, after);
     // Published, but the program ended before it was written down: the same event again.
     assert_eq!(before[0].tags(), after[0].tags());
-    world.wallet().receipt_tried(&after[0], after[0].relays.clone(), LATER).unwrap();
+    world.wallet().receipt_tried(&after[0], after[0].relays.clone()).unwrap();
     world.crash_at(LATER).unwrap();
     assert_eq!(world.receipts(UnixSecs(u64::MAX / 2)), [], "what is done stays done");
     world.audit();
@@ -121,14 +158,16 @@ fn receipt_is_tried_again_at_the_relays_that_lack_it_and_given_up_in_the_end() {
     world.pay_text(person(0), world.zap(bob, &raw).unwrap().text(), NOW);
     let [first] = world.receipts(NOW).try_into().unwrap();
     let a = first.relays[0].clone();
-    world.wallet().receipt_tried(&first, vec![a], NOW).unwrap();
+    world.wallet().receipt_begun(&first, NOW).unwrap();
+    world.wallet().receipt_tried(&first, vec![a]).unwrap();
     assert_eq!(world.receipts(NOW.plus_secs(4)), []);
     assert_eq!(world.wallet().next_receipt_at().unwrap(), Some(NOW.plus_secs(5)));
     let mut now = NOW.plus_secs(5);
     let mut waits = Vec::new();
     while let Some(receipt) = world.receipts(now).pop() {
         assert_eq!(receipt.relays, first.relays[1..], "the other one has it");
-        world.wallet().receipt_tried(&receipt, Vec::new(), now).unwrap();
+        world.wallet().receipt_begun(&receipt, now).unwrap();
+        world.wallet().receipt_tried(&receipt, Vec::new()).unwrap();
         let Some(next) = world.wallet().next_receipt_at().unwrap() else { break };
         waits.push(next.secs_since(now));
         now = next;
@@ -151,4 +190,16 @@ fn receipt_goes_to_ten_relays_at_most_each_once() {
     let expected: Vec<_> =
         (0..10).map(|n| RelayUrl::parse(&format!("wss://r{n}.example")).unwrap()).collect();
     assert_eq!(relays, expected);
+}
+
+#[test]
+fn attempt_that_ends_with_the_program_counts() {
+    let mut world = World::new();
+    let bob = person(2);
+    world.pay_text(person(0), world.zap(bob, &plain_zap(bob)).unwrap().text(), NOW);
+    let [receipt] = world.receipts(NOW).try_into().unwrap();
+    world.wallet().receipt_begun(&receipt, NOW).unwrap();
+    world.crash_at(NOW).unwrap();
+    assert_eq!(world.receipts(NOW.plus_secs(4)), [], "it is not dialled again at once");
+    assert_eq!(world.receipts(NOW.plus_secs(5)), [receipt]);
 }

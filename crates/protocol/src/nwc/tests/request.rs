@@ -236,10 +236,10 @@ fn metadata_that_is_too_long_is_dropped() {
                 .to_string(),
         )
     };
-    // The object itself takes eight characters: {"t":""}.
-    let Ok(Request::PayInvoice(kept)) = with(METADATA_CHARS_MAX - 8) else { panic!("refused") };
-    assert_eq!(kept.metadata.unwrap().to_json().chars().count(), METADATA_CHARS_MAX);
-    let Ok(Request::PayInvoice(dropped)) = with(METADATA_CHARS_MAX - 7) else { panic!("refused") };
+    // The object itself takes eight bytes: {"t":""}; each letter takes two.
+    let Ok(Request::PayInvoice(kept)) = with((METADATA_BYTES_MAX - 8) / 2) else { panic!("refused") };
+    assert_eq!(kept.metadata.unwrap().to_json().len(), METADATA_BYTES_MAX);
+    let Ok(Request::PayInvoice(dropped)) = with((METADATA_BYTES_MAX - 8) / 2 + 1) else { panic!("refused") };
     assert_eq!(dropped.metadata, None);
 }
 

@@ -4,7 +4,7 @@ use nwc::lightning::{CannotPay, Dispatch, NodeEvent};
 use protocol::nwc::*;
 use units::Msat;
 
-use super::super::node::Knows;
+use super::super::node::{Knows, ROUTING};
 use super::super::pencil::{PEOPLE, Says};
 use super::{Made, Step, Walk};
 use crate::support::node::hash_of;
@@ -81,10 +81,12 @@ impl Walk {
         let before = self.pencil.clone();
         let request = Request::PayInvoice(PayInvoice::of(text));
         self.ask(who, request, move |pencil| pencil.pay_foreign(who, index, refused));
-        // A refusal that a crash kept from being heard is no refusal: the money stays on hold.
-        if refused && self.crashes > crashes && self.is_on_hold(hash) {
+        // A crash kept the node from hearing of it, or the wallet from hearing that it was refused. The node says
+        // at the next start that nothing left: the payment is given up, and nobody has to decide about it.
+        let began = before != self.pencil;
+        if began && self.crashes > crashes && !self.is_on_hold(hash) {
             self.pencil = before;
-            self.pencil.pay_foreign(who, index, false);
+            self.pencil.pay_foreign(who, index, true);
         }
     }
 
@@ -94,41 +96,50 @@ impl Walk {
             == 1
     }
 
-    /// The node comes to an end with a payment, or an operator with one that it never got.
+    /// The node comes to an end with a payment; rarely it finds that one arrived which it had given up.
     fn node_decides(&mut self) {
         let index = self.dice.index(self.foreign.len());
-        let (_, hash, _) = self.foreign[index];
-        let arrives = self.dice.below(2) == 0;
-        match self.node.knows(hash) {
-            Some(Knows::UnderWay) => {
-                self.node.decide(hash, if arrives { Knows::Arrived } else { Knows::Failed });
-                self.report(index, arrives);
-            }
-            None if self.is_on_hold(hash) => self.report(index, false),
-            // Given up and handed over to nobody since: a report of the attempt before is still allowed.
-            Some(Knows::Failed | Knows::Arrived) | None => {}
-        }
+        let (_, hash, preimage) = self.foreign[index].clone();
+        let dice = self.dice.below(8);
+        let arrives = match self.node.knows(hash) {
+            Some((_, Knows::UnderWay)) => dice < 2,
+            Some((_, Knows::Failed)) if dice == 0 => true,
+            Some((_, Knows::Failed | Knows::Arrived(_))) | None => return,
+        };
+        self.node.decide(hash, if arrives { Knows::Arrived(preimage) } else { Knows::Failed });
+        self.report(index, arrives);
     }
 
-    /// A report comes again, late, or in the wrong order: also that an arrived payment failed.
+    /// Any report comes again, however late: also the failure of an attempt while the next one is on its way,
+    /// and after the payment arrived. It must change nothing.
     fn report_again(&mut self) {
-        let index = self.dice.index(self.foreign.len());
-        let arrives = self.dice.below(2) == 0;
-        if self.node.knows(self.foreign[index].1) == Some(Knows::Arrived) {
-            self.report(index, arrives);
+        if self.reported.is_empty() {
+            return;
         }
+        let report = self.reported[self.dice.index(self.reported.len())].clone();
+        if let NodeEvent::PaymentFailed { payment_hash, attempt, .. } = &report
+            && self
+                .node
+                .knows(*payment_hash)
+                .is_some_and(|(newest, knows)| newest != *attempt && knows == Knows::UnderWay)
+        {
+            self.stale += 1;
+        }
+        self.step(Step::Report(report), |_| Says::Done);
     }
 
     fn report(&mut self, index: usize, arrives: bool) {
         let (_, payment_hash, preimage) = self.foreign[index].clone();
         let event = if arrives {
-            NodeEvent::PaymentSettled { payment_hash, preimage, fee: Msat::new(7) }
+            NodeEvent::PaymentSettled { payment_hash, preimage, fee: Msat::new(ROUTING) }
         } else {
-            NodeEvent::PaymentFailed { payment_hash, reason: "no route".to_owned() }
+            let (attempt, _) = self.node.knows(payment_hash).unwrap();
+            NodeEvent::PaymentFailed { payment_hash, attempt, reason: "no route".to_owned() }
         };
+        self.reported.push(event.clone());
         self.step(Step::Report(event), move |pencil| {
             if arrives {
-                pencil.arrived(index, 7)
+                pencil.arrived(index, ROUTING)
             } else {
                 pencil.failed(index)
             }
