@@ -86,7 +86,7 @@ impl Failure {
     }
 
     /// The same as a fault of the command line.
-    pub(crate) fn as_usage(self) -> Self {
+    pub(crate) fn into_usage(self) -> Self {
         Self { exit: Exit::Usage, ..self }
     }
 

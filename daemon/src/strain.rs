@@ -1,7 +1,8 @@
 //! Containers that press against their limits are named in the log: what keeps them from their neighbours is
 //! the kernel's, but the operator should know who it was.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,12 +96,14 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 
 async fn look(ctx: &Context, known: &mut HashMap<PublicKey, Known>, container: &Container) {
     let pubkey = container.pubkey();
-    if !known.contains_key(&pubkey) {
-        // One that is only about to run is looked at the next time.
-        let Ok(Some(groups)) = ctx.runtime.groups(container).await else { return };
-        known.insert(pubkey, Known { groups, last: Pressure::default(), told_ms: HashMap::new() });
-    }
-    let Some(one) = known.get_mut(&pubkey) else { return };
+    let one = match known.entry(pubkey) {
+        Entry::Occupied(one) => one.into_mut(),
+        Entry::Vacant(place) => {
+            // One that is only about to run is looked at the next time.
+            let Ok(Some(groups)) = ctx.runtime.groups(container).await else { return };
+            place.insert(Known { groups, last: Pressure::default(), told_ms: HashMap::new() })
+        }
+    };
     let Some(now) = one.groups.pressure() else {
         // Its process ended, or was started anew.
         known.remove(&pubkey);

@@ -187,10 +187,13 @@ mod tests {
         refused(Some(&format!("Nostr {}", STANDARD.encode(other))), "not believed");
     }
 
+    /// The key, or a part of the refusal.
+    type Expected<'c> = Result<Option<&'c str>, &'c str>;
+
     #[test]
     fn idempotency_key_is_what_was_signed() {
         let long = "x".repeat(ID_BYTES_MAX + 1);
-        let cases: [(&[&str], Option<&str>, Result<Option<&str>, &str>); 8] = [
+        let cases: [(&[&str], Option<&str>, Expected<'_>); 8] = [
             (&[], None, Ok(None)),
             (&["one"], Some("one"), Ok(Some("one"))),
             (&["one"], None, Ok(Some("one"))),

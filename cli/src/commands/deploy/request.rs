@@ -38,7 +38,7 @@ pub(super) fn params(args: &Deploy) -> Result<LaunchParams, Failure> {
     if !args.args.is_empty() {
         fields["args"] = Value::from(args.args.clone());
     }
-    LaunchParams::parse(&fields).map_err(|failure| Failure::from(failure).as_usage())
+    LaunchParams::parse(&fields).map_err(|failure| Failure::from(failure).into_usage())
 }
 
 /// A number if it is one; the launch's rules say what is wrong with anything else.
