@@ -160,9 +160,7 @@ impl Api {
 
 fn exec_failure(error: &ExecError, params: &ExecParams) -> Failure {
     match error {
-        ExecError::NotAllowed => {
-            Failure::new(Code::NotOwner, "the container belongs to another key by now")
-        }
+        ExecError::NotAllowed => Failure::new(Code::NotOwner, "the container belongs to another key by now"),
         ExecError::Busy => {
             Failure::new(Code::ServerBusy, "another command is under way; try again when it has ended")
         }
