@@ -285,7 +285,9 @@ impl World {
         let left = match state.phase {
             Phase::Deployed => Some(i128::from(state.paid_until.0) - i128::from(self.now.0)),
             Phase::Paused { since } => Some(i128::from(state.paid_until.0) - i128::from(since.0)),
-            _ => None,
+            Phase::Waiting { .. } | Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => {
+                None
+            }
         };
         if let Some(left) = left {
             let bought = state.next_period * POLICY.period_secs + self.readmitted;
