@@ -3,9 +3,11 @@
 mod attestation;
 mod container;
 mod deploy;
+mod image;
 mod instance;
 mod key;
 mod keycrux;
+mod observe;
 mod options;
 mod sign;
 pub(crate) mod values;
@@ -18,9 +20,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use attestation::{AttestationCommand, AttestationVerify};
 pub(crate) use container::{
-    ContainerCommand, ContainerTopup, ContainerVerify, ContainerVerifyAnswer, ContainerWithdraw, OneContainer,
+    ContainerCommand, ContainerReceipts, ContainerSetEnv, ContainerTopup, ContainerUpgrade, ContainerVerify,
+    ContainerVerifyAnswer, ContainerWithdraw, OneContainer, StatementCommand, StatementVerify,
 };
 pub(crate) use deploy::Deploy;
+pub(crate) use image::{ImageCommand, ImagePublishRelease, ImageSignRelease};
 pub(crate) use instance::{
     InstanceCommand, InstanceGenesis, InstanceInspect, InstanceLs, InstanceSign, InstanceVerify,
 };
@@ -29,7 +33,8 @@ pub(crate) use keycrux::{
     Genesis, KeycruxApprove, KeycruxAsked, KeycruxCheck, KeycruxCommand, KeycruxHas, KeycruxLs, Launchers,
     Machine,
 };
-pub(crate) use options::Options;
+pub(crate) use observe::{ContainerEvents, ContainerExec, ContainerLogs, ContainerTransfer};
+pub(crate) use options::{Options, Unseen};
 pub(crate) use sign::{BuildCommand, BuildSign, ReleaseCommand, ReleaseSign, ReleaseVerify, Signing};
 pub(crate) use wallet::{WalletChoice, WalletCommand, WalletCreate, WalletHistory, WalletInvoice, WalletPay};
 
@@ -112,6 +117,14 @@ pub(crate) enum Command {
         after_help = "Example:\n  encli release verify release.json --maintainer npub1…"
     )]
     Release(ReleaseCommand),
+    /// Releases of container images, which their signers sign.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  encli image sign-release registry.example/app@sha256:9fc1… \\\n      \
+            --ref https://example.com/app --version 1.4.0 --key file:key"
+    )]
+    Image(ImageCommand),
     /// Builds of a server's image, which builders sign.
     #[command(
         subcommand,

@@ -4,6 +4,7 @@ mod attestation;
 mod build;
 mod container;
 mod deploy;
+mod image;
 mod instance;
 mod key;
 mod keycrux;
@@ -13,8 +14,8 @@ mod signed;
 mod wallet;
 
 use crate::args::{
-    AttestationCommand, BuildCommand, Command, ContainerCommand, InstanceCommand, KeyCommand, KeycruxCommand,
-    Options, ReleaseCommand, WalletCommand,
+    AttestationCommand, BuildCommand, Command, ContainerCommand, ImageCommand, InstanceCommand, KeyCommand,
+    KeycruxCommand, Options, ReleaseCommand, StatementCommand, WalletCommand,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -40,6 +41,16 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
         Command::Container(command) => match command {
             ContainerCommand::Ls { instance } => ctx.render(&container::ls(ctx, instance).await?),
             ContainerCommand::Status(args) => ctx.render(&container::status(ctx, &args).await?),
+            ContainerCommand::Logs(args) => {
+                ctx.render(&container::logs(ctx, &args, ctx.settings.json).await?)
+            }
+            ContainerCommand::Stats(args) => ctx.render(&container::stats(ctx, &args).await?),
+            ContainerCommand::Events(args) => ctx.render(&container::events(ctx, &args).await?),
+            ContainerCommand::Exec(args) => ctx.render(&container::exec(ctx, &args).await?),
+            ContainerCommand::Transfer(args) => ctx.render(&container::transfer(ctx, &args).await?),
+            ContainerCommand::Accept(args) => {
+                ctx.render(&container::command(ctx, &args, "accept_transfer").await?)
+            }
             ContainerCommand::Topup(args) => ctx.render(&container::topup(ctx, &args).await?),
             ContainerCommand::Pause(args) => ctx.render(&container::command(ctx, &args, "pause").await?),
             ContainerCommand::Resume(args) => ctx.render(&container::command(ctx, &args, "resume").await?),
@@ -47,7 +58,18 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
                 ctx.render(&container::command(ctx, &args, "terminate").await?)
             }
             ContainerCommand::Withdraw(args) => ctx.render(&container::withdraw(ctx, &args).await?),
+            ContainerCommand::Upgrade(args) => ctx.render(&container::upgrade(ctx, &args).await?),
+            ContainerCommand::Upgrades(args) => {
+                ctx.render(&container::upgrades(ctx, &args, "upgrades").await?)
+            }
+            ContainerCommand::Pin(args) => ctx.render(&container::upgrades(ctx, &args, "pin").await?),
+            ContainerCommand::Unpin(args) => ctx.render(&container::upgrades(ctx, &args, "unpin").await?),
             ContainerCommand::Verify(args) => ctx.render(&container::verify(ctx, &args).await?),
+            ContainerCommand::SetEnv(args) => ctx.render(&container::set_env(ctx, &args).await?),
+            ContainerCommand::Receipts(args) => ctx.render(&container::receipts(ctx, &args).await?),
+            ContainerCommand::Statement(StatementCommand::Verify(args)) => {
+                ctx.render(&container::verify_statement(ctx, &args)?)
+            }
             ContainerCommand::VerifyAnswer(args) => ctx.render(&container::verify_answer(ctx, &args).await?),
         },
         Command::Wallet(command) => match command {
@@ -69,6 +91,12 @@ pub(crate) async fn run(ctx: &Context, command: Command, given: &Options) -> Res
         Command::Release(command) => match command {
             ReleaseCommand::Sign(args) => ctx.render(&release::sign(ctx, &args, given).await?),
             ReleaseCommand::Verify(args) => ctx.render(&release::verify(ctx, &args, given)?),
+        },
+        Command::Image(command) => match command {
+            ImageCommand::SignRelease(args) => ctx.render(&image::sign_release(ctx, &args, given).await?),
+            ImageCommand::PublishRelease(args) => {
+                ctx.render(&image::publish_release(ctx, &args, given).await?)
+            }
         },
         Command::Build(BuildCommand::Sign(args)) => ctx.render(&build::sign(ctx, &args, given).await?),
     }

@@ -85,6 +85,11 @@ impl Failure {
         self
     }
 
+    /// The same as a fault of the command line.
+    pub(crate) fn into_usage(self) -> Self {
+        Self { exit: Exit::Usage, ..self }
+    }
+
     /// The same with a page of help before it, for people.
     pub(crate) fn with_help(self, help: String) -> Self {
         Self { help: Some(help), ..self }
@@ -165,6 +170,8 @@ impl From<NecError> for Failure {
             | NecError::Launcher(_)
             | NecError::Release(_)
             | NecError::ReleaseMissing { .. }
+            | NecError::Statement(_)
+            | NecError::Receipt(_)
             | NecError::Key(_)) => Self::refused(other.code(), other.to_string()),
         }
     }

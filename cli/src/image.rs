@@ -2,7 +2,7 @@
 //! check them whole.
 
 /// What Docker calls its own registry; a reference without a registry means it.
-const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 
 /// A reference, taken apart and written out.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +38,11 @@ impl ImageName {
         let last = name.rfind('/').map_or(0, |slash| slash + 1);
         let end = name.get(last..).and_then(|part| part.find(':')).map_or(name.len(), |colon| last + colon);
         Self { repository: complete(name.get(..end).unwrap_or(name)), digest }
+    }
+
+    /// The registry, `host` or `host:port`.
+    pub(crate) fn registry(&self) -> &str {
+        self.repository.split('/').next().unwrap_or(DOCKER_HUB)
     }
 
     /// How `resolved`, a complete reference with a digest, answers this one; none if it does not.

@@ -4,7 +4,6 @@ pub(crate) mod page;
 pub(crate) mod qr;
 pub(crate) mod safe;
 pub(crate) mod table;
-pub(crate) mod time;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use units::UnixSecs;
 
 pub(crate) use page::{Page, Style};
 pub(crate) use table::Table;
+pub(crate) use units::calendar as time;
 
 use crate::error::Failure;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use nostr::key::{Keys, PublicKey};
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::nec::VerifiedInstance;
-use protocol::rpc::enclaved::{ContainerInfo, ContainerParams};
+use protocol::rpc::enclaved::{ContainerInfo, ContainerParams, NoParams, Terms};
 use relay::rpc::{RpcClient, RpcError};
+use relay::work::WORK_BITS_MAX;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,6 +24,10 @@ const PASSING: [&str; 4] = ["wallet_unavailable", "rate_limited", "payment_pendi
 const ID_BYTES: usize = 16;
 /// How often such a command is given.
 const TRIES_MAX: u32 = 4;
+/// The refusal that proof of work lifts.
+const QUOTA_USED: &str = "quota_used";
+/// What the work may take: most bits on a slow machine, and luck.
+const WORK_WAIT: Duration = Duration::from_secs(120);
 /// How long to wait before it is given again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -81,6 +86,35 @@ impl Remote {
             }
         }
         Ok(self.rpc.call_as(&id, method, params, wait).await?)
+    }
+
+    /// Gives a command that asks a registry something, which is free only so often: if the server says that it
+    /// was asked often enough, this works for it (NIP-13) and asks once more.
+    ///
+    /// # Errors
+    /// [`Failure`]; the refusal, if work lifts it for nobody or takes too long.
+    pub(crate) async fn working_command<T: DeserializeOwned>(
+        &self,
+        ctx: &Context,
+        method: &str,
+        params: &(impl Serialize + Sync),
+        wait: Duration,
+    ) -> Result<T, Failure> {
+        let refused = match self.command(method, params, wait).await {
+            Err(failure) if failure.code() == QUOTA_USED => failure,
+            answered => return answered,
+        };
+        let terms: Terms = self.ask("price", &NoParams {}).await?;
+        let bits = terms.free_work_bits;
+        if bits == 0 || bits > WORK_BITS_MAX {
+            return Err(refused);
+        }
+        let _doing = ctx.progress.begin(format!(
+            "the server's free quotes are used up: working for one ({bits} bits of proof of work)"
+        ));
+        // Nothing came of the first, so this is a command of its own.
+        let id = hex::encode(key::random::<ID_BYTES>()?);
+        Ok(self.rpc.call_with_work(&id, method, params, wait + WORK_WAIT, bits).await?)
     }
 
     /// How long an answer is waited for.

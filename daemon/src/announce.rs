@@ -4,8 +4,10 @@ pub(crate) mod containers;
 mod instance;
 mod lists;
 mod outbox;
+mod pace;
+mod profiles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,22 +16,20 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use nostr::key::PublicKey;
 use outbox::Outbox;
+use pace::{AGAIN_SECS, Pace, Told};
+use protocol::event::CheckedEvent;
 use relay::Pool;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use units::UnixSecs;
 
 use crate::context::Context;
-use crate::store::StoreError;
+use crate::store::{Container, StoreError};
 
 /// Changes that come together are told together.
 const GATHER: Duration = Duration::from_secs(1);
-/// Containers are told of so often without a change, so that clients can check them before paying.
-const CONTAINER_EVERY_SECS: u64 = 600;
-/// An announcement that failed is made again after this.
-const AGAIN_SECS: u64 = 30;
-/// A container's relay list changes with the configuration only; relays forget.
-const LIST_EVERY_SECS: u64 = 3_600;
+/// Longest sleep if nothing is due.
+const IDLE_SECS: u64 = 600;
 
 /// Something could not be told.
 #[derive(Debug, Error)]
@@ -67,6 +67,8 @@ pub struct Changes(Arc<Gathered>);
 struct Gathered {
     containers: Mutex<BTreeSet<PublicKey>>,
     some: Notify,
+    /// Counts what happened, for those who watch a container.
+    stirs: watch::Sender<u64>,
 }
 
 impl Changes {
@@ -74,6 +76,18 @@ impl Changes {
     pub fn container(&self, pubkey: PublicKey) {
         self.0.containers.lock().unwrap_or_else(PoisonError::into_inner).insert(pubkey);
         self.0.some.notify_one();
+        self.stir();
+    }
+
+    /// A container changed in a way that is not announced.
+    pub fn stir(&self) {
+        self.0.stirs.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Hears of every change from now on, without saying of what.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.0.stirs.subscribe()
     }
 
     /// The server changed: it has a wallet now.
@@ -92,6 +106,7 @@ pub struct Announcer {
     ctx: Arc<Context>,
     outbox: Outbox,
     vouchers: Vouchers,
+    profiles: profiles::Profiles,
 }
 
 impl Announcer {
@@ -103,71 +118,58 @@ impl Announcer {
     pub async fn new(ctx: Arc<Context>, pool: Pool, vouchers: Vouchers) -> Result<Self, AnnounceError> {
         let evidence = ctx.attestor.current().await?;
         let vouchers = instance::keep_valid(&ctx, &evidence, vouchers)?;
-        Ok(Self { ctx, outbox: Outbox::new(pool), vouchers })
+        // What verifies here was checked; statements show it, too.
+        let releases = vouchers.releases.iter().cloned().filter_map(|event| CheckedEvent::check(event).ok());
+        ctx.releases.get_or_init(|| releases.collect());
+        Ok(Self { ctx, outbox: Outbox::new(pool), vouchers, profiles: profiles::Profiles::default() })
     }
 
     /// Announces until the future is dropped.
     pub async fn run(self) {
         let changes = self.ctx.changes.clone();
-        let mut instance_due = UnixSecs(0);
-        let mut containers_due = UnixSecs(0);
-        let mut lists_due = BTreeMap::new();
-        let mut told = None;
+        let (mut instance, mut pace) = (instance::Turn::default(), Pace::default());
+        pace.extend(self.living());
         loop {
             self.ctx.hold.held().await;
             let now = self.ctx.clock.now();
             // The server first: a container is checked against it.
             let tells = instance::told(&self.ctx);
-            if now >= instance_due || told.as_ref() != Some(&tells) {
-                instance_due = now.plus_secs(match self.announce_instance().await {
-                    Ok(next_secs) => {
-                        told = Some(tells);
-                        next_secs
-                    }
+            if instance.is_due(&tells, now) {
+                match self.announce_instance(&mut instance).await {
+                    Ok(next_secs) => instance.told(tells, now.plus_secs(next_secs)),
                     Err(e) => {
                         tracing::warn!("server not announced: {e}");
-                        told = None;
-                        AGAIN_SECS
+                        instance.failed(now.plus_secs(AGAIN_SECS));
                     }
-                });
+                }
             }
-            let mut changed = changes.take();
-            if now >= containers_due {
-                changed.extend(self.living());
-                containers_due = now.plus_secs(CONTAINER_EVERY_SECS);
-            }
-            self.announce_containers(changed, &mut lists_due, now).await;
+            changes.take().into_iter().for_each(|one| pace.want(one, now));
+            self.announce_containers(&mut pace, now).await;
             if self.ctx.hold.may_act() {
                 self.outbox.repeat(self.ctx.clock.now()).await;
             }
             tokio::time::sleep(GATHER).await;
-            let due = self.outbox.repeat_due().into_iter().chain([instance_due, containers_due]).min();
-            let wait_secs = due.unwrap_or(containers_due).secs_since(self.ctx.clock.now());
+            let now = self.ctx.clock.now();
+            let dues = [self.outbox.repeat_due(), pace.next_due(now), Some(instance.due())];
+            let due = dues.into_iter().flatten().min();
+            let wait_secs = due.map_or(IDLE_SECS, |due| due.secs_since(now).min(IDLE_SECS));
             // Something that changed while we slept is found without waiting.
             drop(tokio::time::timeout(Duration::from_secs(wait_secs), changes.0.some.notified()).await);
         }
     }
 
-    /// Tells of these containers, several at once: one relay that hangs must not hold up all.
-    async fn announce_containers(
-        &self,
-        changed: BTreeSet<PublicKey>,
-        lists_due: &mut BTreeMap<PublicKey, UnixSecs>,
-        now: UnixSecs,
-    ) {
-        lists_due.retain(|_, due| *due > now);
-        let listed: BTreeSet<PublicKey> = lists_due.keys().copied().collect();
-        let telling = changed.into_iter().map(|pubkey| {
-            let with_list = !listed.contains(&pubkey);
-            async move { (pubkey, self.announce_container(&pubkey, with_list).await) }
+    /// Tells of the containers whose turn it is, several at once: one relay that hangs must not hold up all.
+    async fn announce_containers(&self, pace: &mut Pace, now: UnixSecs) {
+        let telling = pace.take(now).into_iter().map(|(pubkey, with_list)| async move {
+            (pubkey, self.announce_container(&pubkey, with_list).await)
         });
         let told: Vec<_> = stream::iter(telling).buffer_unordered(outbox::AT_ONCE).collect().await;
         for (pubkey, outcome) in told {
-            match outcome {
-                Ok(true) => drop(lists_due.entry(pubkey).or_insert(now.plus_secs(LIST_EVERY_SECS))),
-                Ok(false) => {}
-                Err(e) => tracing::warn!(container = %pubkey, "container not announced: {e}"),
-            }
+            let outcome = outcome.unwrap_or_else(|e| {
+                tracing::warn!(container = %pubkey, "container not announced: {e}");
+                Told::Failed
+            });
+            pace.note(pubkey, outcome, now);
         }
     }
 
@@ -176,9 +178,14 @@ impl Announcer {
             tracing::error!("containers not read: {e}");
             Vec::new()
         });
-        let living = containers.iter().filter(|c| matches!(c.state.name(), "deployed" | "paused"));
-        living.map(crate::store::Container::pubkey).collect()
+        let living = containers.iter().filter(|container| lives(container));
+        living.map(Container::pubkey).collect()
     }
+}
+
+/// True for one that is told of again and again, without a change.
+fn lives(container: &Container) -> bool {
+    matches!(container.state.name(), "deployed" | "upgrading" | "paused")
 }
 
 /// Refuses to tell anything while another may have this server's state.

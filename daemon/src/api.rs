@@ -1,25 +1,33 @@
 //! The use cases: what may be asked of this server, whoever carries the question.
 
+mod env;
 mod launch;
+pub(crate) mod methods;
 mod money;
+mod observe;
+mod owners;
 mod reports;
+pub(crate) mod secrets;
+mod upgrades;
 
 use std::sync::Arc;
 
 use lifecycle::Event;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, Quote, TopupParams, TopupReply,
-    WithdrawParams, Withdrawal,
+    ContainerInfo, ContainerList, ContainerStatus, LaunchParams, LaunchReply, ListParams, Quote, ReceiptPage,
+    ReceiptParams, TopupParams, TopupReply, WithdrawParams, Withdrawal,
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 
 pub(crate) use launch::room;
 pub use reports::endpoints;
 
+use crate::admission::{Asking, InFlight};
 use crate::context::Context;
-use crate::deploy::{CommandError, Fleet};
+use crate::deploy::{CommandError, Fleet, OwnerOrder};
 use crate::store::{Container, StoreError};
 
 /// Rows of one `list`, so that the answer fits into an event.
@@ -38,6 +46,12 @@ impl Api {
         Self { fleet }
     }
 
+    /// What every part of the daemon has in common.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        self.ctx()
+    }
+
     fn ctx(&self) -> &Arc<Context> {
         self.fleet.context()
     }
@@ -54,8 +68,8 @@ impl Api {
     ///
     /// # Errors
     /// [`Failure`] with the code of what is wrong.
-    pub async fn quote(&self, params: LaunchParams) -> Result<Quote, Failure> {
-        launch::quote(self.ctx(), params).await
+    pub async fn quote(&self, caller: &Caller, params: LaunchParams) -> Result<Quote, Failure> {
+        launch::quote(self.ctx(), caller, params).await
     }
 
     /// Reserves units for a launch and returns the invoice that pays for it.
@@ -64,11 +78,11 @@ impl Api {
     /// [`Failure`] with the code of what is wrong; nothing is reserved then.
     pub async fn launch(
         &self,
-        owner: PublicKey,
+        caller: &Caller,
         key: RequestKey,
         params: LaunchParams,
     ) -> Result<LaunchReply, Failure> {
-        launch::launch(&self.fleet, owner, key, params).await
+        launch::launch(&self.fleet, caller, key, params).await
     }
 
     /// The public facts of a container.
@@ -87,13 +101,21 @@ impl Api {
         reports::status(self.ctx(), &self.find_owned(caller, pubkey)?)
     }
 
-    /// The caller's containers, newest first.
+    /// The caller's containers, newest first, in pages.
     ///
     /// # Errors
-    /// [`Failure`] if the store fails.
-    pub fn list(&self, caller: &PublicKey) -> Result<ContainerList, Failure> {
-        let containers = self.ctx().store.owned_by(caller, LIST_MAX).map_err(|e| store_failure(&e))?;
-        Ok(reports::list(self.ctx(), &containers))
+    /// [`Failure`] if the page is to begin behind what is no container of the caller's.
+    pub fn list(&self, caller: &PublicKey, params: &ListParams) -> Result<ContainerList, Failure> {
+        // One more than a page tells whether there is another.
+        let found = self.ctx().store.owned_by(caller, params.after.as_ref(), LIST_MAX + 1);
+        let mut containers = found.map_err(|e| store_failure(&e))?.ok_or_else(|| {
+            Failure::new(Code::ParamsInvalid, "after: you have no such container; begin the list anew")
+        })?;
+        let page = usize::try_from(LIST_MAX).unwrap_or(usize::MAX);
+        let has_more = containers.len() > page;
+        containers.truncate(page);
+        let next = containers.last().map(Container::pubkey).filter(|_| has_more);
+        Ok(reports::list(self.ctx(), &containers, next))
     }
 
     /// Stops a container's process. It pays for its units all the same.
@@ -131,16 +153,18 @@ impl Api {
         event: Event,
     ) -> Result<ContainerStatus, Failure> {
         self.find_owned(caller, pubkey)?;
-        self.fleet.command(pubkey, event).await.map_err(|e| command_failure(&e))?;
+        let order = OwnerOrder::Event(event);
+        self.fleet.order(pubkey, caller, order).await.map_err(|e| command_failure(&e))?;
         self.status(caller, pubkey)
     }
 
-    /// An invoice that pays into a container's balance. Anybody may pay for anybody's container.
+    /// An invoice that pays into a container's balance. Anybody may pay for anybody's container; who asks
+    /// for the same again gets the same invoice.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub async fn topup(&self, params: TopupParams) -> Result<TopupReply, Failure> {
-        money::topup(self.ctx(), &self.find(&params.pubkey)?, params.amount_msat).await
+    /// [`Failure`]; [`Code::QuotaUsed`] and [`Code::ServerBusy`] for who asks for too many.
+    pub async fn topup(&self, caller: &PublicKey, params: TopupParams) -> Result<TopupReply, Failure> {
+        money::topup(self.ctx(), caller, &self.find(&params.pubkey)?, params.amount_msat).await
     }
 
     /// Pays an invoice from a container's balance.
@@ -155,6 +179,31 @@ impl Api {
     ) -> Result<Withdrawal, Failure> {
         let container = self.find_owned(caller, &params.pubkey)?;
         money::withdraw(self.ctx(), &container, key, &params.invoice).await
+    }
+
+    /// The receipts of a container of the caller's.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn receipts(&self, caller: &PublicKey, params: &ReceiptParams) -> Result<ReceiptPage, Failure> {
+        let container = self.find_owned(caller, &params.pubkey)?;
+        crate::receipts::page(self.ctx(), &container, params.from).await
+    }
+
+    /// Takes one of the places that a key has for requests that may wait for something.
+    ///
+    /// # Errors
+    /// [`Code::ServerBusy`].
+    pub(crate) fn begin(&self, caller: &PublicKey, method: &str) -> Result<InFlight<'_>, Failure> {
+        self.ctx().admission.begin(caller, method)
+    }
+
+    /// Lets the caller have a registry asked.
+    ///
+    /// # Errors
+    /// [`Code::QuotaUsed`], [`Code::ServerBusy`].
+    pub(crate) fn ask_registry(&self, caller: &Caller) -> Result<Asking<'_>, Failure> {
+        ask_registry(self.ctx(), caller)
     }
 
     fn find(&self, pubkey: &PublicKey) -> Result<Container, Failure> {
@@ -180,6 +229,10 @@ impl Api {
     }
 }
 
+fn ask_registry<'c>(ctx: &'c Context, caller: &Caller) -> Result<Asking<'c>, Failure> {
+    ctx.admission.ask_registry(&ctx.store, &ctx.config.messages, caller, ctx.clock.now())
+}
+
 fn store_failure(error: &StoreError) -> Failure {
     tracing::error!("store: {error}");
     Failure::new(Code::Internal, "a fault of the server; nothing was done; try again")
@@ -188,8 +241,13 @@ fn store_failure(error: &StoreError) -> Failure {
 fn command_failure(error: &CommandError) -> Failure {
     match error {
         CommandError::Refused(refused) => Failure::new(Code::StateRefused, refused.to_string()),
+        CommandError::NotNow { code, message } => Failure::new(*code, message.clone()),
         CommandError::NotFound => Failure::new(Code::StateRefused, "the container is over"),
         CommandError::Store(e) => store_failure(e),
+        CommandError::Busy => Failure::new(
+            Code::ServerBusy,
+            "the container has too much to do to take another command; nothing was done; ask again in a moment",
+        ),
         CommandError::ShuttingDown => {
             Failure::new(Code::Internal, "the server is shutting down; ask again when it is back")
         }

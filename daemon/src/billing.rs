@@ -6,6 +6,7 @@ use hmac::digest::Key;
 use hmac::{Hmac, KeyInit, Mac};
 use lifecycle::{Event, Phase};
 use nostr::key::{Keys, PublicKey};
+use protocol::event::SignError;
 use protocol::nwc::ErrorCode;
 use sha2::Sha256;
 use units::Msat;
@@ -13,6 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::checkpoint::Step;
 use crate::context::Context;
+use crate::receipts::{self, ReceiptError};
 use crate::store::{Charge, Container, StoreError};
 use crate::wallet::{InvoiceState, WalletError};
 
@@ -30,6 +32,10 @@ pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event 
             tracing::error!(container = %container.pubkey(), "a charge could not be recorded: {e}");
             Event::ChargeUnknown
         }
+        Err(ChargeFailure::Sign(e)) => {
+            tracing::error!(container = %container.pubkey(), "a receipt could not be signed: {e}");
+            Event::ChargeUnknown
+        }
         Err(ChargeFailure::Wallet(e)) => {
             tracing::warn!(container = %container.pubkey(), period, "charge: {e}");
             Event::ChargeUnknown
@@ -42,12 +48,22 @@ pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event 
 
 enum ChargeFailure {
     Store(StoreError),
+    Sign(SignError),
     Wallet(WalletError),
 }
 
 impl From<StoreError> for ChargeFailure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ReceiptError> for ChargeFailure {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Store(e) => Self::Store(e),
+            ReceiptError::Sign(e) => Self::Sign(e),
+        }
     }
 }
 
@@ -70,13 +86,14 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         return Ok(Event::ChargePaid { period });
     }
     if !amount.is_positive() {
-        ctx.store.save_charge_paid(&pubkey, period, "free", ctx.clock.now())?;
+        let receipt = receipts::make(ctx, container, period, &charge)?;
+        ctx.store.save_charge_paid(&pubkey, period, "free", ctx.clock.now(), &receipt)?;
         return Ok(Event::ChargePaid { period });
     }
     // A paused container comes back only into units that are free; they are its own from here on.
     let paused = matches!(container.state.phase, Phase::Paused { .. });
     let units = container.spec.units.get();
-    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.units)? {
+    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.sold_units())? {
         return Ok(Event::NoUnits);
     }
     ctx.checkpoints.reach(Step::ChargeIntended, &subject).await;
@@ -84,28 +101,43 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         Some(invoice) => invoice,
         None => match make_invoice(ctx, &pubkey, period, &charge).await? {
             Invoice::Open(invoice) => invoice,
-            Invoice::Settled => return record_paid(ctx, &pubkey, period, "settled").await,
+            Invoice::Settled => {
+                // It was told before the restore, and nobody tells it again.
+                if let Ok(balance) = ctx.wallet.balance(&container.keys).await {
+                    ctx.store.save_balance(&pubkey, balance)?;
+                }
+                return record_paid(ctx, container, period, "settled").await;
+            }
         },
     };
     ctx.checkpoints.reach(Step::ChargeInvoiced, &subject).await;
     match ctx.wallet.pay(&container.keys, &invoice).await {
         Ok((preimage, _)) => {
             ctx.checkpoints.reach(Step::ChargePaid, &subject).await;
-            record_paid(ctx, &pubkey, period, &preimage).await
+            record_paid(ctx, container, period, &preimage).await
         }
         Err(WalletError::Refused { code: ErrorCode::InsufficientBalance, .. }) => Ok(Event::ChargeRefused),
-        Err(error @ WalletError::Refused { .. }) => replace_dead_invoice(ctx, &pubkey, period, error).await,
+        Err(error @ WalletError::Refused { .. }) => replace_dead_invoice(ctx, container, period, error).await,
         Err(error @ WalletError::Silent(_)) => Err(error.into()),
     }
 }
 
 async fn record_paid(
     ctx: &Context,
-    pubkey: &PublicKey,
+    container: &Container,
     period: u64,
     preimage: &str,
 ) -> Result<Event, ChargeFailure> {
-    ctx.store.save_charge_paid(pubkey, period, preimage, ctx.clock.now())?;
+    let pubkey = container.pubkey();
+    // Its receipt is signed. The payment is found again when this server may act.
+    if !ctx.hold.may_act() {
+        return Ok(Event::ChargeUnknown);
+    }
+    // On record as it was paid: with its amount, and the hash of its payment.
+    let charge =
+        ctx.store.intend_charge(&pubkey, period, container.spec.price_per_period, ctx.clock.now())?;
+    let receipt = receipts::make(ctx, container, period, &charge)?;
+    ctx.store.save_charge_paid(&pubkey, period, preimage, ctx.clock.now(), &receipt)?;
     ctx.checkpoints.reach(Step::ChargeRecorded, &pubkey.to_hex()).await;
     Ok(Event::ChargePaid { period })
 }
@@ -117,7 +149,9 @@ async fn make_invoice(
     charge: &Charge,
 ) -> Result<Invoice, ChargeFailure> {
     let description = describe(&ctx.keys, pubkey, period);
-    if settled_before_recovery(ctx, charge.amount, &description).await? {
+    if let Some(hash) = settled_before_recovery(ctx, charge.amount, &description).await? {
+        // Its receipt names the payment.
+        ctx.store.save_charge_hash(pubkey, period, &hash)?;
         tracing::info!(container = %pubkey, period, "a charge that the restored books do not know was paid");
         return Ok(Invoice::Settled);
     }
@@ -140,8 +174,8 @@ async fn settled_before_recovery(
     ctx: &Context,
     amount: Msat,
     description: &str,
-) -> Result<bool, WalletError> {
-    let Some(recovered) = ctx.recovered else { return Ok(false) };
+) -> Result<Option<String>, WalletError> {
+    let Some(recovered) = ctx.recovered else { return Ok(None) };
     let from = recovered.snapshot_made.minus_secs(CHARGE_INVOICE_SECS.into());
     ctx.wallet.find_settled(&ctx.keys, (amount, description), from, recovered.at).await
 }
@@ -166,14 +200,15 @@ fn describe(keys: &Keys, pubkey: &PublicKey, period: u64) -> String {
 /// it was not paid: two invoices for one period must never both be paid.
 async fn replace_dead_invoice(
     ctx: &Context,
-    pubkey: &PublicKey,
+    container: &Container,
     period: u64,
     refusal: WalletError,
 ) -> Result<Event, ChargeFailure> {
+    let pubkey = &container.pubkey();
     let charge = ctx.store.intend_charge(pubkey, period, Msat::ZERO, ctx.clock.now())?;
     let Some(hash) = charge.payment_hash else { return Err(refusal.into()) };
     match ctx.wallet.invoice_state(&ctx.keys, &hash).await? {
-        InvoiceState::Paid(_) => record_paid(ctx, pubkey, period, "settled").await,
+        InvoiceState::Paid(_) => record_paid(ctx, container, period, "settled").await,
         InvoiceState::Dead => {
             ctx.store.save_charge_invoice(pubkey, period, None)?;
             Err(refusal.into())

@@ -60,6 +60,7 @@ fn spec(builtin: &Builtin, config_digest: String, image_volumes: Vec<String>) ->
         config_digest,
         args: None,
         env: builtin.env.clone(),
+        secrets: None,
         units: builtin.units,
         volume_bytes: builtin.volume_bytes(),
         ports: Vec::new(),

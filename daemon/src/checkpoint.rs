@@ -60,6 +60,25 @@ steps! {
         /// A container's process is stopped.
         PauseStopped = "pause.stopped",
     }
+    /// The steps of an upgrade of a container.
+    UPGRADE {
+        /// An upgrade is on record; nothing is fetched.
+        UpgradeIntended = "upgrade.intended",
+        /// The new image is in the engine; the old one runs.
+        UpgradeFetched = "upgrade.fetched",
+        /// The old process is stopped and its volume copied; the old image is on record.
+        UpgradeSaved = "upgrade.saved",
+        /// The new image is on record; nothing runs.
+        UpgradeSwitched = "upgrade.switched",
+        /// The new image runs on trial.
+        UpgradeStarted = "upgrade.started",
+        /// The new image is healthy; the record does not say so.
+        UpgradeHealthy = "upgrade.healthy",
+        /// An upgrade goes back on record; nothing is undone.
+        UpgradeFailed = "upgrade.failed",
+        /// The old volume is back in its place; the new image is on record.
+        UpgradeRestored = "upgrade.restored",
+    }
     /// The steps of a snapshot.
     SNAPSHOT {
         /// A snapshot is due; nothing is copied.
@@ -130,7 +149,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let all = || Step::LIFE.iter().chain(Step::SNAPSHOT).chain(Step::RESTORE);
+        let all = || Step::LIFE.iter().chain(Step::UPGRADE).chain(Step::SNAPSHOT).chain(Step::RESTORE);
         let mut names: Vec<_> = all().map(|step| step.name()).collect();
         names.sort_unstable();
         names.dedup();

@@ -2,7 +2,10 @@
 
 mod builtin;
 mod development;
+mod doors;
+mod guest;
 mod sealing;
+mod upgrade;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -16,7 +19,10 @@ use units::{Price, UnitSize};
 
 pub use builtin::Builtin;
 pub use development::Development;
+pub use doors::{Http, Messages};
+pub use guest::Guest;
 pub use sealing::{Backup, Founders, Keycrux, Release};
+pub use upgrade::UpgradeRules;
 
 /// The configuration of a server. What is left out has the default that its field names.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -60,9 +66,21 @@ pub struct Config {
     /// How containers are connected.
     #[serde(default)]
     pub network: Network,
+    /// What containers may ask.
+    #[serde(default)]
+    pub guest: Guest,
+    /// How images are upgraded.
+    #[serde(default)]
+    pub upgrade: UpgradeRules,
     /// How often one key may ask.
     #[serde(default)]
     pub rate: RateLimit,
+    /// Direct messages and public mentions.
+    #[serde(default)]
+    pub messages: Messages,
+    /// The HTTP API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
     /// Containers that belong to the server.
     #[serde(default)]
     pub builtin: Vec<Builtin>,
@@ -87,15 +105,29 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capacity {
-    /// Units in all, built-ins included.
+    /// Units that the machine has, built-ins included.
     pub units: u32,
+    /// Units that are sold for each hundred of them. Above 100 some are sold twice: containers that all
+    /// work at once then share the CPU, and memory may run short.
+    pub overcommit_percent: u32,
     /// What a unit is worth.
     pub unit_size: UnitSize,
 }
 
+/// The most that a machine may promise: four times what it has.
+const OVERCOMMIT_PERCENT: std::ops::RangeInclusive<u32> = 100..=400;
+
+impl Capacity {
+    /// Units that are sold in all.
+    #[must_use]
+    pub const fn sold_units(&self) -> u32 {
+        self.units.saturating_mul(self.overcommit_percent) / 100
+    }
+}
+
 impl Default for Capacity {
     fn default() -> Self {
-        Self { units: 100, unit_size: UnitSize::default() }
+        Self { units: 100, overcommit_percent: 100, unit_size: UnitSize::default() }
     }
 }
 
@@ -138,11 +170,14 @@ pub struct LaunchRules {
     pub invoice_secs: u32,
     /// Unpaid launches in all. One owner has at most one.
     pub unpaid_max: u32,
+    /// How long before an end that the parent announces no new containers are taken, and owners are told;
+    /// at most a third of what the parent gives.
+    pub drain_secs: u64,
 }
 
 impl Default for LaunchRules {
     fn default() -> Self {
-        Self { open: true, invoice_secs: 600, unpaid_max: 32 }
+        Self { open: true, invoice_secs: 600, unpaid_max: 32, drain_secs: 60 }
     }
 }
 
@@ -172,6 +207,9 @@ impl Default for Network {
     }
 }
 
+/// The value of `trust_root` that names AWS's own.
+pub(crate) const AWS: &str = "aws";
+
 mod defaults {
     use std::path::PathBuf;
 
@@ -184,7 +222,7 @@ mod defaults {
     }
 
     pub(super) fn trust_root() -> String {
-        "aws".into()
+        super::AWS.into()
     }
 
     pub(super) fn docker_socket() -> PathBuf {
@@ -223,9 +261,18 @@ impl Configuration for Config {
         if from == 0 || from > to || (from..=to).contains(&self.network.guest_port) {
             return refuse("network.published_ports", "must be a range of ports without guest_port");
         }
+        if !OVERCOMMIT_PERCENT.contains(&self.capacity.overcommit_percent) {
+            return refuse("capacity.overcommit_percent", "must be from 100 to 400");
+        }
+        if let Some(http) = &self.http {
+            http.check()?;
+        }
+        self.guest.check()?;
+        self.upgrade.check()?;
         self.check_builtins()?;
         self.check_sealing()?;
-        self.check_root()
+        // The file that a root is read from is looked at when the server starts.
+        self.check_root(self.trust_root == AWS)
     }
 
     /// Values of the built-ins' environment are masked.
@@ -243,7 +290,7 @@ impl Config {
     fn check_sealing(&self) -> Result<(), ConfigError> {
         match (&self.keycrux, &self.backup) {
             (Some(keycrux), Some(backup)) => {
-                keycrux.check(self.trust_root == "aws")?;
+                keycrux.check(self.trust_root == AWS)?;
                 backup.check()?;
                 backup.check_room(&self.capacity, &self.builtin)?;
             }
@@ -283,10 +330,19 @@ impl Config {
 
     /// Under AWS's root people's money is at stake: no state in clear, no exceptions, no money from
     /// nowhere. The field to name is the first of them.
-    fn check_root(&self) -> Result<(), ConfigError> {
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub(crate) fn check_root(&self, is_aws: bool) -> Result<(), ConfigError> {
         let refuse = |field, problem: &str| Err(ConfigError::field(field, problem));
-        if self.trust_root != "aws" {
+        if !is_aws {
             return Ok(());
+        }
+        if let Some(keycrux) = &self.keycrux {
+            keycrux.check(is_aws)?;
+        }
+        if let Some(http) = &self.http {
+            http.check_private()?;
         }
         if self.development.is_some() {
             return refuse("development", "is refused when trust_root is aws");

@@ -1,23 +1,29 @@
 //! What every part of the daemon has in common.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use instance::Attestor;
 use nostr::key::Keys;
+use protocol::event::CheckedEvent;
 use protocol::nec::announcement::History;
 use units::Clock;
 
+use crate::admission::Admission;
 use crate::announce::Changes;
 use crate::checkpoint::Checkpoints;
 use crate::config::Config;
 use crate::hold::Hold;
 use crate::image::ImageStore;
+use crate::notices::Notices;
 use crate::parent::ParentLog;
 use crate::runtime::Runtime;
 use crate::sealed::standing::Recovered;
 use crate::snapshots::Snapshots;
+use crate::statements::Statements;
 use crate::store::Store;
+use crate::topups::Topups;
+use crate::upgrade::Stages;
 use crate::wallet::Wallet;
 
 /// The parts of the daemon that others use.
@@ -27,6 +33,8 @@ pub struct Context {
     pub config: Config,
     /// The service key.
     pub keys: Keys,
+    /// Who is let in when many ask.
+    pub admission: Admission,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The memory.
@@ -35,14 +43,24 @@ pub struct Context {
     pub runtime: Runtime,
     /// Images.
     pub images: ImageStore,
+    /// Keeps upgrades where they are while they are copied.
+    pub stages: Stages,
     /// The wallet.
     pub wallet: Wallet,
+    /// Who has invoices made of it.
+    pub topups: Topups,
     /// The evidence.
     pub attestor: Attestor,
+    /// Where statements about containers are asked for.
+    pub statements: Statements,
+    /// The maintainers' signatures of this build, once they were looked at.
+    pub releases: OnceLock<Vec<CheckedEvent>>,
     /// What is to be announced.
     pub changes: Changes,
     /// Named steps for tests.
     pub checkpoints: Checkpoints,
+    /// What owners are told unasked.
+    pub notices: Notices,
     /// The operator's log.
     pub parent_log: ParentLog,
     /// Whether this server may act now.

@@ -1,7 +1,8 @@
 //! One driver per container: it alone changes the container's state and carries out what follows.
 
 mod driver;
-mod launch;
+mod inbox;
+pub(crate) mod launch;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,17 +12,23 @@ use std::time::Duration;
 
 use lifecycle::Event;
 use nostr::key::PublicKey;
+use protocol::manifest::Salt;
 use protocol::nwc::Notification;
+use protocol::rpc::Code;
 use relay::nwc::WalletNews;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use units::{Msat, UnixSecs};
 
 use crate::context::Context;
 use crate::runtime::Exits;
-use crate::store::{Container, StoreError};
+use crate::store::{Container, EnvPart, StoreError};
+use crate::upgrade::Order;
+use crate::upgrade::swap::SwapError;
 use driver::Driver;
+pub(crate) use driver::NO_ROOM;
+use inbox::{INPUTS_MAX, Inbox, News};
 
 /// How long a launch that was never paid is remembered: longer than its invoice can be paid late, and
 /// than its owner can be expected to ask what became of it.
@@ -30,9 +37,6 @@ const UNPAID_KEPT_SECS: u64 = 30 * 24 * 3_600;
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// Of how many the wallet is asked each time: more than an hour can leave behind, as configured by default.
 const UNPAID_ASKED_MAX: u32 = 512;
-/// Inputs that wait for one container. Events are a handful; whoever sends commands waits for answers.
-const INPUTS_MAX: usize = 64;
-
 /// A command was not carried out.
 #[derive(Debug, Error)]
 pub enum CommandError {
@@ -42,9 +46,20 @@ pub enum CommandError {
     /// There is no such container.
     #[error("there is no such container")]
     NotFound,
+    /// It is not the time, or not the caller's to ask.
+    #[error("{message}")]
+    NotNow {
+        /// For programs.
+        code: Code,
+        /// For people.
+        message: String,
+    },
     /// The store failed; nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// More waits for its driver than it can take.
+    #[error("the container has too much to do")]
+    Busy,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -57,12 +72,39 @@ pub(crate) enum Input {
     Event(Event),
     /// The launch came to an end; an error says why it failed.
     LaunchEnded(Result<(), launch::LaunchFailure>),
-    /// The owner wants something.
-    Command(Event, oneshot::Sender<Result<(), CommandError>>),
+    /// This key, as the owner, wants something.
+    Owner(PublicKey, OwnerOrder, oneshot::Sender<Result<(), CommandError>>),
     /// Look whether the process runs.
     Look,
+    /// Another image is to take the place of the one that runs.
+    Upgrade(Box<Order>, oneshot::Sender<Result<(), CommandError>>),
+    /// The image of an upgrade is fetched, or cannot be.
+    ImageFetched(Result<(), launch::LaunchFailure>),
+    /// An upgrade is over, or cannot go on for now.
+    Swapped(Result<(), SwapError>),
     /// End, and stop the process.
     Shutdown,
+}
+
+/// What only the owner may have done, or whom it offers the container to.
+#[derive(Debug)]
+pub(crate) enum OwnerOrder {
+    /// The state is to change.
+    Event(Event),
+    /// Another environment is to take the place of the one that is.
+    SetEnv(Box<EnvPart>),
+    /// The container is offered to another key.
+    Offer {
+        /// Which.
+        to: PublicKey,
+    },
+    /// It is offered no more.
+    CancelOffer,
+    /// It is to belong to the key that orders this, if it is offered to that.
+    Accept {
+        /// The salt is the owner's: who was it before must not test guesses of what the next one sets.
+        salt: Salt,
+    },
 }
 
 /// All drivers.
@@ -72,12 +114,14 @@ pub struct Fleet {
     drivers: Mutex<HashMap<PublicKey, Handle>>,
     /// How often the wallet has told its key.
     greetings: AtomicU64,
+    /// Releases are to be looked for at once.
+    releases_wanted: Notify,
 }
 
 #[derive(Debug)]
 struct Handle {
     is_builtin: bool,
-    inputs: mpsc::Sender<Input>,
+    inbox: Inbox,
     task: JoinHandle<()>,
 }
 
@@ -85,7 +129,12 @@ impl Fleet {
     /// A fleet with no driver.
     #[must_use]
     pub fn new(ctx: Arc<Context>) -> Arc<Self> {
-        Arc::new(Self { ctx, drivers: Mutex::default(), greetings: AtomicU64::new(0) })
+        Arc::new(Self {
+            ctx,
+            drivers: Mutex::default(),
+            greetings: AtomicU64::new(0),
+            releases_wanted: Notify::new(),
+        })
     }
 
     /// What all drivers have in common.
@@ -103,24 +152,57 @@ impl Fleet {
         let driver = Driver::new(Arc::clone(&self.ctx), container, inputs.clone());
         let (preparing, prepared) = oneshot::channel();
         let task = tokio::spawn(driver.run(inputs_rx, events, preparing));
-        self.lock().insert(pubkey, Handle { is_builtin, inputs, task });
+        self.lock().insert(pubkey, Handle { is_builtin, inbox: Inbox::new(inputs), task });
         prepared
     }
 
-    /// Tells a driver that something happened. Nobody waits; a container without a driver is over.
-    pub async fn tell(&self, pubkey: &PublicKey, event: Event) {
-        self.send(pubkey, Input::Event(event)).await;
+    /// Tells a driver that its container's balance rose. Nobody waits; a container without one is over.
+    pub fn balance_rose(&self, pubkey: &PublicKey) {
+        self.tell(pubkey, News::BalanceRose);
     }
 
-    /// Carries out an owner's command and waits until it is done.
+    fn tell(&self, pubkey: &PublicKey, news: News) {
+        if let Some(handle) = self.lock().get(pubkey) {
+            handle.inbox.tell(news);
+        }
+    }
+
+    fn command(&self, pubkey: &PublicKey, input: Input) -> Result<(), CommandError> {
+        self.lock().get(pubkey).ok_or(CommandError::NotFound)?.inbox.command(input)
+    }
+
+    /// Has another image take the place of the one that runs; it is on record when this returns.
     ///
     /// # Errors
     /// [`CommandError`]; nothing changed then.
-    pub async fn command(&self, pubkey: &PublicKey, event: Event) -> Result<(), CommandError> {
+    pub(crate) async fn upgrade(&self, pubkey: &PublicKey, order: Order) -> Result<(), CommandError> {
         let (answer, answered) = oneshot::channel();
-        if !self.send(pubkey, Input::Command(event, answer)).await {
-            return Err(CommandError::NotFound);
-        }
+        self.command(pubkey, Input::Upgrade(Box::new(order), answer))?;
+        answered.await.map_err(|_| CommandError::ShuttingDown)?
+    }
+
+    /// Has releases looked for now.
+    pub(crate) fn look_for_releases(&self) {
+        self.releases_wanted.notify_one();
+    }
+
+    /// Waits until releases are to be looked for before their time.
+    pub(crate) async fn releases_wanted(&self) {
+        self.releases_wanted.notified().await;
+    }
+
+    /// Carries out the order of a container's owner, and waits until it is done.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub(crate) async fn order(
+        &self,
+        pubkey: &PublicKey,
+        by: &PublicKey,
+        order: OwnerOrder,
+    ) -> Result<(), CommandError> {
+        let (answer, answered) = oneshot::channel();
+        self.command(pubkey, Input::Owner(*by, order, answer))?;
         answered.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
@@ -164,11 +246,11 @@ impl Fleet {
     pub async fn follow_exits(&self, mut exits: mpsc::Receiver<Exits>) {
         while let Some(exit) = exits.recv().await {
             match exit {
-                Exits::One(pubkey) => drop(self.send(&pubkey, Input::Look).await),
+                Exits::One(pubkey) => self.tell(&pubkey, News::Exited),
                 Exits::Unknown => {
                     let all: Vec<_> = self.lock().keys().copied().collect();
                     for pubkey in all {
-                        self.send(&pubkey, Input::Look).await;
+                        self.tell(&pubkey, News::Exited);
                     }
                 }
             }
@@ -208,8 +290,9 @@ impl Fleet {
     /// Follows what the wallet tells of containers' accounts until it ends.
     pub async fn follow_wallet(self: Arc<Self>, mut news: mpsc::Receiver<WalletNews>) {
         while let Some(WalletNews { client, notification }) = news.recv().await {
-            if matches!(notification, Notification::PaymentReceived(_)) {
-                self.tell(&client, Event::BalanceRose).await;
+            if let Notification::PaymentReceived(paid) = &notification {
+                self.ctx.topups.paid(&paid.payment_hash.to_hex());
+                self.balance_rose(&client);
             }
             let fleet = Arc::clone(&self);
             tokio::spawn(async move { fleet.refresh_balance(&client).await });
@@ -238,19 +321,11 @@ impl Fleet {
         for handles in [launched, builtins] {
             for handle in &handles {
                 // A driver that is gone has nothing to stop.
-                drop(handle.inputs.send(Input::Shutdown).await);
+                handle.inbox.shut().await;
             }
             for handle in handles {
                 drop(handle.task.await);
             }
-        }
-    }
-
-    async fn send(&self, pubkey: &PublicKey, input: Input) -> bool {
-        let inputs = self.lock().get(pubkey).map(|handle| handle.inputs.clone());
-        match inputs {
-            Some(inputs) => inputs.send(input).await.is_ok(),
-            None => false,
         }
     }
 

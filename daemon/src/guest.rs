@@ -1,14 +1,27 @@
-//! The guest API: one port on every container's gateway, admitted by source address *and* token.
+//! The guest API: what containers ask of the daemon, by two doors.
 //!
-//! `/` is the reference's WebSocket API; `/relay` is the internal relay, for built-ins only.
+//! One port on every container's gateway, admitted by source address *and* token: `/` is the reference's
+//! WebSocket API; `/relay` is the internal relay, for built-ins only. And a Unix socket for each
+//! container, mounted there and nowhere else, with HTTP.
 
+mod derive;
+mod fetch;
+mod floods;
+mod http;
+mod limits;
 mod methods;
+mod refusal;
 mod session;
+mod sockets;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nostr::key::PublicKey;
+use refusal::Refusal;
 use relay::LocalRelayServer;
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +35,10 @@ use crate::deploy::Fleet;
 use crate::store::Container;
 use protocol::guest::TOKEN_HEADER;
 
+pub use fetch::{Fetcher, FetcherError};
+use floods::Floods;
+use limits::{Cost, Limits};
+
 /// Connections of all containers; each has a handful.
 const CONNECTIONS_MAX: usize = 1_024;
 /// How long a guest may take over the handshake.
@@ -29,17 +46,36 @@ const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Longest message on either door, in bytes; a session of the API refuses shorter ones already.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
+/// What both doors have in common.
+#[derive(Debug)]
+struct Guests {
+    fleet: Arc<Fleet>,
+    limits: Limits,
+    floods: Floods<PublicKey>,
+    /// Networks from which too much is knocked.
+    knocks: Floods<u16>,
+    fetcher: Fetcher,
+}
+
 /// Serves the guest API.
 #[derive(Debug)]
 pub struct GuestServer {
-    fleet: Arc<Fleet>,
+    guests: Arc<Guests>,
     relay: LocalRelayServer,
     places: Arc<Semaphore>,
 }
 
+impl Guests {
+    /// Counts one request of a container, before it is read: what cannot be read costs as much.
+    fn admit(&self, pubkey: PublicKey) -> Result<(), Refusal> {
+        let now_ms = self.fleet.context().clock.now_ms();
+        self.limits.take(&pubkey, Cost::Call, now_ms).inspect_err(|_| self.floods.tell(pubkey, now_ms))
+    }
+}
+
 /// What a guest asked to be connected to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Door {
+enum Target {
     Api,
     Relay,
 }
@@ -47,11 +83,14 @@ enum Door {
 impl GuestServer {
     /// A server that is not yet listening.
     #[must_use]
-    pub fn new(fleet: Arc<Fleet>, relay: LocalRelayServer) -> Arc<Self> {
-        Arc::new(Self { fleet, relay, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
+    pub fn new(fleet: Arc<Fleet>, relay: LocalRelayServer, fetcher: Fetcher) -> Arc<Self> {
+        let limits = Limits::new(&fleet.context().config.guest);
+        let guests =
+            Arc::new(Guests { fleet, limits, floods: Floods::default(), knocks: Floods::default(), fetcher });
+        Arc::new(Self { guests, relay, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
     }
 
-    /// Takes guests until the listener breaks.
+    /// Takes guests at their gateways until the listener breaks.
     ///
     /// # Errors
     /// What `accept` says.
@@ -59,7 +98,8 @@ impl GuestServer {
         loop {
             let (stream, from) = listener.accept().await?;
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                tracing::warn!(%from, "guest API: more than {CONNECTIONS_MAX} connections; one was refused");
+                metrics::counter!("guest_connections_refused_total").increment(1);
+                tracing::debug!(%from, "guest API: more than {CONNECTIONS_MAX} connections; one was refused");
                 continue;
             };
             let server = Arc::clone(&self);
@@ -71,39 +111,57 @@ impl GuestServer {
     }
 
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {
-        // Whoever is not a container's address gets no answer at all.
-        let Some(container) = self.container_at(from.ip()) else {
-            tracing::warn!(%from, "guest API: a stranger was refused");
-            return;
+        let now_ms = self.guests.fleet.context().clock.now_ms();
+        // Whoever is not a container's address gets no answer at all. Who it is costs a look into the
+        // database: it is looked for those who have not knocked too often.
+        let Some(slot) = self.slot_at(from.ip()) else { return stranger(from) };
+        let may = self.guests.limits.arrives(slot, now_ms);
+        if !may && !self.guests.knocks.is_news(slot, now_ms) {
+            return metrics::counter!("guest_connections_refused_total").increment(1);
+        }
+        let Some(container) = self.container_in(slot) else { return stranger(from) };
+        if !may {
+            return self.guests.floods.tell(container.pubkey(), now_ms);
+        }
+        let Some(_place) = self.guests.limits.connection(container.pubkey()) else {
+            return self.guests.floods.tell(container.pubkey(), now_ms);
         };
         if let Err(e) = stream.set_nodelay(true) {
             tracing::debug!("guest API: {e}");
             return;
         }
-        let mut door = None;
+        let mut target = None;
         #[expect(clippy::result_large_err, reason = "the WebSocket library wants the whole response")]
-        let admit = |request: &Request, response: Response| admit(&container, request, response, &mut door);
+        let admit = |request: &Request, response: Response| admit(&container, request, response, &mut target);
         let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX));
         let handshake = accept_hdr_async_with_config(stream, admit, Some(config));
         let socket = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
             Ok(Ok(socket)) => socket,
-            Ok(Err(e)) => return tracing::debug!(%from, "guest API: {e}"),
+            Ok(Err(e)) => {
+                return self.guests.floods.tell_refused(container.pubkey(), &e, now_ms);
+            }
             Err(_) => return tracing::debug!(%from, "guest API: the handshake took too long"),
         };
-        match door {
-            Some(Door::Api) => session::run(&self.fleet, container.pubkey(), socket).await,
-            Some(Door::Relay) => self.relay.serve(socket.into_inner(), from).await,
+        match target {
+            Some(Target::Api) => session::run(&self.guests, container.pubkey(), socket).await,
+            Some(Target::Relay) => self.relay.serve(socket.into_inner(), from).await,
             None => {}
         }
     }
 
-    fn container_at(&self, address: IpAddr) -> Option<Container> {
-        let ctx = self.fleet.context();
-        let containers = ctx.store.containers().ok()?;
-        containers.into_iter().find(|container| {
-            ctx.runtime.addresses(container).is_some_and(|at| IpAddr::V4(at.container) == address)
-        })
+    fn slot_at(&self, address: IpAddr) -> Option<u16> {
+        let IpAddr::V4(address) = address else { return None };
+        self.guests.fleet.context().runtime.slot_of(address)
     }
+
+    fn container_in(&self, slot: u16) -> Option<Container> {
+        self.guests.fleet.context().store.in_slot(slot).ok().flatten()
+    }
+}
+
+fn stranger(from: SocketAddr) {
+    metrics::counter!("guest_connections_refused_total").increment(1);
+    tracing::debug!(%from, "guest API: a stranger was refused");
 }
 
 /// The callback's shape is the library's.
@@ -112,7 +170,7 @@ fn admit(
     container: &Container,
     request: &Request,
     response: Response,
-    door: &mut Option<Door>,
+    target: &mut Option<Target>,
 ) -> Result<Response, ErrorResponse> {
     let refuse = |status: StatusCode| {
         let mut response = ErrorResponse::new(None);
@@ -123,9 +181,9 @@ fn admit(
     if !bool::from(token.ct_eq(container.token.expose().as_bytes())) {
         return refuse(StatusCode::UNAUTHORIZED);
     }
-    *door = match request.uri().path() {
-        "/" => Some(Door::Api),
-        "/relay" if container.is_builtin() => Some(Door::Relay),
+    *target = match request.uri().path() {
+        "/" => Some(Target::Api),
+        "/relay" if container.is_builtin() => Some(Target::Relay),
         _ => return refuse(StatusCode::NOT_FOUND),
     };
     Ok(response)

@@ -20,6 +20,7 @@
 mod digest;
 mod error;
 mod fetch;
+mod labels;
 mod limits;
 mod load;
 mod manifest;
@@ -33,8 +34,9 @@ mod strict_json;
 pub use self::digest::{Digest, DigestError};
 pub use self::error::{EnsureError, FetchError, LoadError, RegistryError, ResolveError};
 pub use self::fetch::{ImageArchive, fetch};
+pub use self::labels::labels;
 pub use self::limits::{ImageLimits, Platform};
-pub use self::load::{LoadedImage, Removal, find_loaded, load, remove_unused};
+pub use self::load::{LoadedImage, Removal, all_loaded, find_loaded, load, remove_unused};
 pub use self::reference::{REFERENCE_CHARS_MAX, Reference, ReferenceError};
 pub use self::registry::{RegistryClient, RegistrySettings, RegistrySetupError};
 pub use self::resolve::{PinnedImage, resolve};

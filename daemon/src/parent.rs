@@ -26,7 +26,8 @@ impl ParentLog {
                     continue;
                 }
                 // Whoever reads the log knows that it has a gap, and where.
-                if lost > 0 && parent.log(format!("{lost} lines before this one were lost")).await.is_ok() {
+                if lost > 0 && parent.log(format!("{lost} lines before the last one were lost")).await.is_ok()
+                {
                     lost = 0;
                 }
             }

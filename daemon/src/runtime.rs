@@ -7,40 +7,54 @@
 mod engine;
 mod error;
 mod events;
+mod exec;
 mod firewall;
 mod freeze;
+mod groups;
+mod guest_dir;
 mod leftovers;
 mod network;
+mod output;
 mod plan;
+mod replace;
+mod usage;
 mod volume;
 
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::ContainerUpdateBody;
+use bollard::models::{ContainerCreateBody, ContainerUpdateBody};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     StartContainerOptions, StopContainerOptionsBuilder,
 };
-use protocol::manifest::Egress;
-use tokio::sync::RwLock;
+use nostr::key::Keys;
+use protocol::secrets::Secrets;
+use tokio::sync::{RwLock, mpsc};
 use units::UnitSize;
 
 pub use engine::EngineFacts;
+pub(crate) use engine::check_limits;
 pub use error::RuntimeError;
 pub use events::{Exits, watch_exits};
+pub use exec::{ExecError, ExecPlace};
 pub use firewall::{Firewall, FirewallError};
 pub use freeze::Why;
+pub use groups::{Groups, Pressure};
+pub use guest_dir::Door;
 pub use leftovers::Leftovers;
 pub use network::{Addresses, NetworkPlan};
-pub(crate) use volume::file_name as volume_file_name;
 pub use volume::{VOLUMES_DIR, VolumeError, Volumes};
+pub(crate) use volume::{file_name as volume_file_name, saved_name as saved_file_name};
 
 use crate::config::Config;
 use crate::hold::Hold;
 use crate::store::Container;
 use error::missing;
 use freeze::Freezer;
+use guest_dir::GuestDirs;
 use volume::VolumeMount;
 
 /// How long a process may take to end by itself when it is told to; then it is killed.
@@ -62,6 +76,9 @@ pub struct Runtime {
     networks: NetworkPlan,
     volumes: Volumes,
     firewall: Firewall,
+    guests: GuestDirs,
+    doors: Mutex<Option<mpsc::Receiver<Door>>>,
+    keys: Keys,
     unit_size: UnitSize,
     dns: Vec<String>,
     guest_port: u16,
@@ -69,22 +86,32 @@ pub struct Runtime {
     hold: Hold,
     /// Who starts or wipes something reads; who must have it still writes.
     comings_and_goings: RwLock<()>,
+    execs: exec::UnderWay,
 }
 
 impl Runtime {
     /// Connects to the engine, checks that it isolates containers as this server promises, and sets up
-    /// the firewall with no container in it. Nothing is started while `hold` says that this server may not
-    /// act.
+    /// the firewall with no container in it. Nothing is started while `hold` says that it may not act.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub async fn open(config: &Config, hold: Hold) -> Result<Self, RuntimeError> {
+    pub async fn open(
+        config: &Config,
+        keys: &Keys,
+        hold: Hold,
+        is_production: bool,
+    ) -> Result<Self, RuntimeError> {
         let docker = engine::connect(&config.docker_socket).await?;
-        let facts = EngineFacts::ask(&docker).await?;
+        let mut facts = EngineFacts::ask(&docker).await?;
         let networks = NetworkPlan::new(&config.network);
         let exceptions = config.development.as_ref().map(|d| d.addresses.clone()).unwrap_or_default();
         let firewall = Firewall::set_up(config.network.guest_port, &exceptions).await?;
+        if !firewall.limits_rates() {
+            facts.not_enforced.push("network".to_owned());
+        }
+        engine::check_enforced(&facts, is_production)?;
         let volumes = Volumes::open(&config.data_dir().join(VOLUMES_DIR), facts.root_uid)?;
+        let (guests, doors) = GuestDirs::set_up(&config.guest.dir, facts.root_uid, networks.slots()).await?;
         let dns = config.network.dns.iter().map(ToString::to_string).collect();
         let unit_size = config.capacity.unit_size;
         Ok(Self {
@@ -93,12 +120,16 @@ impl Runtime {
             networks,
             volumes,
             firewall,
+            guests,
+            doors: Mutex::new(Some(doors)),
+            keys: keys.clone(),
             unit_size,
             dns,
             guest_port: config.network.guest_port,
             freezer: Freezer::default(),
             hold,
             comings_and_goings: RwLock::default(),
+            execs: exec::UnderWay::default(),
         })
     }
 
@@ -126,12 +157,25 @@ impl Runtime {
         container.slot.map(|slot| self.networks.addresses(slot))
     }
 
+    /// The number of the network whose container has this address.
+    #[must_use]
+    pub fn slot_of(&self, address: Ipv4Addr) -> Option<u16> {
+        self.networks.slot_of(address)
+    }
+
+    /// The containers' sockets as they open, for the one who serves them; none the second time.
+    #[must_use]
+    pub fn doors(&self) -> Option<mpsc::Receiver<Door>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Lets a container of before a restart reach what it may, at once and whether or not it runs.
     ///
     /// # Errors
     /// [`RuntimeError::Firewall`].
-    pub async fn readmit(&self, addresses: &Addresses, egress: Egress) -> Result<(), RuntimeError> {
-        Ok(self.firewall.admit(addresses, egress).await?)
+    pub async fn readmit(&self, container: &Container) -> Result<(), RuntimeError> {
+        let Some(addresses) = self.addresses(container) else { return Ok(()) };
+        Ok(self.firewall.admit(&addresses, container.spec.egress, self.rate(container)).await?)
     }
 
     /// Makes network, firewall entries, volume and container, all but the process.
@@ -142,20 +186,49 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn prepare(&self, container: &Container) -> Result<(), RuntimeError> {
         let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
-        let limits = self.unit_size.times(container.spec.units);
         let mounts = self.attach(container).await?;
-        self.firewall.admit(&addresses, container.spec.egress).await?;
+        let secrets = self.open_door(container).await?;
+        self.firewall.admit(&addresses, container.spec.egress, self.rate(container)).await?;
         network::ensure(&self.docker, &addresses, &container.pubkey()).await?;
-        let body = plan::container_body(&plan::Inputs {
+        let body = self.body(container, &addresses, &mounts, &secrets);
+        self.ensure_created(container, body).await
+    }
+
+    /// What the engine is told.
+    fn body(
+        &self,
+        container: &Container,
+        addresses: &Addresses,
+        mounts: &[VolumeMount],
+        secrets: &Secrets,
+    ) -> ContainerCreateBody {
+        plan::container_body(&plan::Inputs {
             container,
-            addresses: &addresses,
-            limits: &limits,
-            mounts: &mounts,
+            addresses,
+            limits: &self.unit_size.times(container.spec.units),
+            mounts,
+            guest_dir: &self.guests.of(&container.pubkey()),
+            secrets,
             dns: &self.dns,
             facts: &self.facts,
             guest_port: self.guest_port,
-        });
-        self.ensure_created(container, body).await
+        })
+    }
+
+    /// True if the engine has the container, made from this very plan: not from one of before its
+    /// environment was changed.
+    async fn is_made_from(&self, container: &Container, hash: &str) -> Result<bool, RuntimeError> {
+        let name = plan::container_name(&container.pubkey());
+        let inspected = self.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
+        let labels = missing(inspected)?.and_then(|found| found.config).and_then(|config| config.labels);
+        Ok(labels.is_some_and(|labels| labels.get(LABEL_PLAN).is_some_and(|label| label == hash)))
+    }
+
+    /// What it may send and receive, in bytes a second. The server's own containers are as fast as the
+    /// server: everybody waits for the wallet.
+    fn rate(&self, container: &Container) -> Option<u64> {
+        let limits = self.unit_size.times(container.spec.units);
+        Some(limits.network_bytes_per_sec).filter(|_| !container.is_builtin())
     }
 
     /// Makes sure that the container's volume is there and mounted.
@@ -166,23 +239,32 @@ impl Runtime {
         Ok(self.volumes.ensure(&container.pubkey(), bytes, &paths).await?)
     }
 
+    /// Makes sure that the container's folder is there, with its socket open and its secrets in it.
+    async fn open_door(&self, container: &Container) -> Result<Secrets, RuntimeError> {
+        let secrets = match &container.spec.secrets {
+            Some(sealed) => {
+                let opened = sealed.open(self.keys.secret_key(), &self.keys.public_key());
+                opened.map_err(RuntimeError::Secrets)?
+            }
+            None => Secrets::default(),
+        };
+        self.guests.ensure(&container.pubkey(), &secrets).await?;
+        Ok(secrets)
+    }
+
     /// Creates the container, or replaces one that was made from another plan.
     async fn ensure_created(
         &self,
         container: &Container,
-        mut body: bollard::models::ContainerCreateBody,
+        mut body: ContainerCreateBody,
     ) -> Result<(), RuntimeError> {
         let name = plan::container_name(&container.pubkey());
         let hash = plan::hash(&body, container);
         body.labels.get_or_insert_default().insert(LABEL_PLAN.to_owned(), hash.clone());
-        let inspected = self.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
-        if let Some(existing) = missing(inspected)? {
-            let labels = existing.config.and_then(|config| config.labels).unwrap_or_default();
-            if labels.get(LABEL_PLAN) == Some(&hash) {
-                return Ok(());
-            }
-            self.remove_container(&name).await?;
+        if self.is_made_from(container, &hash).await? {
+            return Ok(());
         }
+        self.remove_container(&name).await?;
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         self.docker.create_container(Some(options), body).await?;
         Ok(())
@@ -196,7 +278,13 @@ impl Runtime {
     /// server may not act, others if it cannot be started.
     pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
         let _no_copy = self.comings_and_goings.read().await;
-        self.attach(container).await?;
+        let mounts = self.attach(container).await?;
+        let secrets = self.open_door(container).await?;
+        let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
+        let body = self.body(container, &addresses, &mounts, &secrets);
+        if !self.is_made_from(container, &plan::hash(&body, container)).await? {
+            return Err(RuntimeError::NotPrepared);
+        }
         let name = plan::container_name(&container.pubkey());
         // Whoever is to be held still waits for the start, and whoever starts looks who is.
         let reasons = self.freezer.reasons(&container.pubkey());
@@ -269,6 +357,7 @@ impl Runtime {
             network::remove(&self.docker, &container.pubkey()).await?;
             self.firewall.dismiss(&addresses).await?;
         }
+        self.guests.remove(&container.pubkey())?;
         self.volumes.remove(&container.pubkey()).await?;
         self.freezer.forget(&container.pubkey());
         Ok(())

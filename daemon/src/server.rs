@@ -3,7 +3,8 @@
 mod end;
 mod ground;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use attestation::TrustRoot;
@@ -14,27 +15,37 @@ use protocol::parent::Meta;
 use relay::request_log::RequestLog;
 use relay::rpc::{RpcServer, ServerOptions};
 use relay::{LocalRelayLimits, LocalRelayServer, Pool};
+use rustls::RootCertStore;
 use service::{Readiness, Termination};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use units::{Clock, SystemClock};
 
+use crate::admission::Admission;
 use crate::announce::{Announcer, Changes};
 use crate::api::Api;
 use crate::builtin;
+use crate::capacity;
 use crate::checkpoint::Checkpoints;
-use crate::config::Config;
+use crate::config::{self, Config, Development};
 use crate::context::Context;
 use crate::deploy::Fleet;
-use crate::guest::GuestServer;
+use crate::doors::Doors;
+use crate::guest::{Fetcher, GuestServer};
+use crate::guest_wallets;
 use crate::heartbeat;
 use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
 use crate::lapse;
+use crate::notices::Notices;
 use crate::parent::ParentLog;
 use crate::rpc::RpcAdapter;
-use crate::runtime::{Runtime, watch_exits};
-use crate::snapshots::{REQUESTS_DB, STATE_DB};
+use crate::runtime::{Runtime, check_limits, watch_exits};
+use crate::snapshots::{MESSAGES_DB, REQUESTS_DB, STATE_DB};
+use crate::statements::Statements;
 use crate::store::{Origin, Store};
+use crate::strain;
+use crate::topups::Topups;
+use crate::upgrade::{self, Stages};
 use crate::upgrades;
 use crate::wallet::Wallet;
 use end::{End, asked_to_end, settled, wait_for_end};
@@ -46,6 +57,9 @@ use ground::Ground;
 /// What kept it from starting.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut termination = Termination::listen()?;
+    let trust_root = trust_root(&config)?;
+    // Whichever way it was named.
+    config.check_root(trust_root.is_aws())?;
     let readiness = Readiness::default();
     if let Some(address) = config.metrics {
         service::serve_health(address, readiness.clone()).await?;
@@ -53,9 +67,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state_dir {}", config.state_dir.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if trust_root.is_aws() {
+        check_limits(&config.docker_socket).await?;
+    }
     let (parent, mut pushes) = connect_parent(&config.parent).await?;
     let parent_log = ParentLog::start(parent.clone());
-    let trust_root = trust_root(&config)?;
     let ground = tokio::select! {
         ground = Ground::open(&config, &trust_root, &clock, &parent, &parent_log) => ground?,
         end = asked_to_end(&mut termination, &mut pushes) => {
@@ -75,21 +91,30 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let own_relay = internal.clone();
     tasks.spawn(async move { own_relay.listen(internal_listener).await.context("internal relay") });
 
-    let runtime = Runtime::open(&config, hold.clone()).await?;
+    let runtime = Runtime::open(&config, &keys, hold.clone(), attestor.trust_root().is_aws()).await?;
     let images = image_store(&config, &runtime)?;
     let (wallet, news) = Wallet::new(Pool::connect([internal_url]).await?, Arc::clone(&clock), hold.clone());
     let development = config.development.clone().unwrap_or_default();
+    let fetcher = fetcher(&development)?;
+    let (statements, statement_queue) = Statements::new();
     let store = Store::open(&config.data_dir().join(STATE_DB))?;
+    let (notices, notice_queue) = Notices::new(config.policy());
     let ctx = Arc::new(Context {
         keys: keys.clone(),
+        admission: Admission::default(),
         clock: Arc::clone(&clock),
         store,
         runtime,
         images,
+        stages: Stages::default(),
         wallet,
+        topups: Topups::default(),
         attestor,
+        statements,
+        releases: OnceLock::new(),
         changes: Changes::default(),
         checkpoints: Checkpoints::new(development.checkpoints),
+        notices,
         parent_log,
         hold,
         snapshots,
@@ -109,10 +134,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let fleet = Fleet::new(Arc::clone(&ctx));
     let guest_listener = TcpListener::bind(("0.0.0.0", ctx.config.network.guest_port)).await;
     let guest_listener = guest_listener.context("network.guest_port")?;
-    let guests = GuestServer::new(Arc::clone(&fleet), internal);
+    let guests = GuestServer::new(Arc::clone(&fleet), internal, fetcher);
+    let doors = ctx.runtime.doors().context("the guests' sockets are served twice")?;
+    let (stating, serving) = (Arc::clone(&ctx), Arc::clone(&guests));
+    tasks.spawn(async move {
+        statement_queue.run(stating).await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        serving.serve_doors(doors).await;
+        Ok(())
+    });
     tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
 
     start_containers(&ctx, &fleet).await?;
+    let clearing = Arc::clone(&ctx);
+    tokio::spawn(async move { upgrade::images::forget_leftovers(&clearing).await });
     let exits = watch_exits(ctx.runtime.docker().clone());
     let (followers, news_fleet) = (Arc::clone(&fleet), Arc::clone(&fleet));
     tasks.spawn(async move {
@@ -129,6 +166,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
+    let straining = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        strain::watch(straining).await;
+        Ok(())
+    });
+    let telling = Arc::clone(&ctx);
+    tasks.spawn(async move {
+        guest_wallets::tell_ends(&telling).await;
+        Ok(())
+    });
     let sweeping = Arc::clone(&fleet);
     tasks.spawn(async move {
         sweeping.sweep().await;
@@ -137,6 +184,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let pool = Pool::connect(ctx.config.relays.clone()).await?;
     let server = rpc_server(&ctx, &fleet, pool.clone())?;
+    // There before the first snapshot, which has it in it.
+    let messages = RequestLog::open(&ctx.config.data_dir().join(MESSAGES_DB)).context(MESSAGES_DB)?;
     if let Some(end) = settled(&ctx, &mut termination, &mut pushes).await {
         return end.carry_out(&ctx, &fleet, async {}, tasks).await;
     }
@@ -147,12 +196,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         });
     }
+    let upgrading = Arc::clone(&fleet);
+    tasks.spawn(async move {
+        upgrade::watch(upgrading).await;
+        Ok(())
+    });
     let snapshotting = ctx.snapshots.clone().map(|snapshots| {
         let ctx = Arc::clone(&ctx);
         tokio::spawn(async move { snapshots.run(&ctx).await })
     });
     let requests = server.subscribe().await?;
     let answering = tokio::spawn(Arc::clone(&server).run(requests));
+    let more_doors = Doors::open(&Api::new(Arc::clone(&fleet)), messages, pool.clone(), notice_queue).await?;
     let announce_pool = announce_pool(&meta, &pool).await?;
     let vouchers = Vouchers { build: meta.build, instance: meta.instance, releases: meta.releases };
     let announcer = Announcer::new(Arc::clone(&ctx), announce_pool, vouchers).await?;
@@ -165,9 +220,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         loss = ctx.hold.lost() => End::Lost(loss),
     };
     readiness.set(false);
+    if let End::Asked { deadline_secs, .. } = &end {
+        more_doors.announce_end(Duration::from_secs(deadline_secs.unwrap_or(0))).await;
+    }
     answering.abort();
     announcing.abort();
-    let ended = end.carry_out(&ctx, &fleet, server.drain(), tasks).await;
+    more_doors.shut();
+    let drain = async {
+        tokio::join!(more_doors.drain(), server.drain());
+    };
+    let ended = end.carry_out(&ctx, &fleet, drain, tasks).await;
     if let Some(snapshotting) = snapshotting {
         snapshotting.abort();
     }
@@ -175,7 +237,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 fn trust_root(config: &Config) -> anyhow::Result<TrustRoot> {
-    if config.trust_root == "aws" {
+    if config.trust_root == config::AWS {
         return Ok(TrustRoot::aws());
     }
     let der =
@@ -203,6 +265,17 @@ fn image_store(config: &Config, runtime: &Runtime) -> anyhow::Result<ImageStore>
     Ok(ImageStore::new(registry, runtime.docker().clone(), Platform::default(), temp_dir))
 }
 
+fn fetcher(development: &Development) -> anyhow::Result<Fetcher> {
+    let guard = AddressGuard::with_exceptions(development.addresses.clone());
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = &development.fetch_root {
+        let der =
+            std::fs::read(path).with_context(|| format!("development.fetch_root {}", path.display()))?;
+        roots.add(der.into()).context("development.fetch_root")?;
+    }
+    Ok(Fetcher::new(guard, roots)?)
+}
+
 /// Built-ins first: the wallet must be there before anybody is charged.
 async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
     let at_start = heartbeat::events_at_start(ctx)?;
@@ -216,7 +289,10 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
         tracing::info!(container = %stale.pubkey(), "a built-in that is no longer configured stays stopped");
         ctx.runtime.stop(stale).await?;
     }
-    for container in builtins.into_iter().chain(launched) {
+    let units = ctx.config.capacity.sold_units();
+    let all: Vec<_> = builtins.into_iter().chain(launched).collect();
+    let aside = capacity::stand_aside(&all, units, ctx.config.price.period_secs);
+    for container in all {
         ctx.runtime.thaw_leftover(&container.pubkey()).await?;
         // A launch that a crash kept from its invoice is one that nobody heard of.
         if container.invoice.is_none() && !container.is_builtin() {
@@ -228,9 +304,7 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
             continue;
         }
         // The firewall forgot everything when it was set up; running containers must be known at once.
-        if let Some(addresses) = ctx.runtime.addresses(&container) {
-            ctx.runtime.readmit(&addresses, container.spec.egress).await?;
-        }
+        ctx.runtime.readmit(&container).await?;
         // A wallet that lived through our restart has told its key already.
         if let (Origin::Builtin(name), Some(app)) = (&container.origin, container.app)
             && *name == ctx.config.wallet
@@ -239,7 +313,13 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
             tokio::spawn(async move { fleet.wallet_appeared(app).await });
         }
         // Nobody waits for what is prepared ahead.
-        drop(fleet.start(container, at_start.clone()));
+        let mut events = at_start.clone();
+        if aside.contains(&container.pubkey()) {
+            tracing::warn!(container = %container.pubkey(), units, "stands aside: there are too few units");
+            // Before it would be started.
+            events.insert(events.len().saturating_sub(1), lifecycle::Event::CapacityLost);
+        }
+        drop(fleet.start(container, events));
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ use crate::runtime::RuntimeError;
 use crate::sealed::standing::Standing;
 use crate::sealed::{Placed, kept};
 use crate::store::StoreError as DatabaseError;
-pub(crate) use copies::{REQUESTS_DB, STATE_DB};
+pub(crate) use copies::{MESSAGES_DB, REQUESTS_DB, STATE_DB};
 pub(crate) use watched::Watched;
 
 /// How often the age of the newest snapshot is told.

@@ -6,9 +6,18 @@
 
 mod charges;
 mod containers;
+mod env_part;
 mod facts;
+mod guest_wallets;
+mod history;
+mod image_part;
+mod owners;
 mod progress;
+mod quotas;
+mod receipts;
 mod record;
+mod releases;
+mod upgrades;
 mod withdrawals;
 
 use std::path::Path;
@@ -20,7 +29,14 @@ use thiserror::Error;
 
 pub use charges::Charge;
 pub use containers::{NewLaunch, ReserveError, Room};
+pub use env_part::EnvPart;
+pub use guest_wallets::GuestWallet;
+pub use image_part::ImagePart;
+pub use quotas::FreeQuota;
+pub use receipts::{NewReceipt, NextReceipt};
 pub use record::{Container, Origin, PortMapping, Spec, Token};
+pub use releases::Tried;
+pub use upgrades::{OpenUpgrade, Probe, ReleaseRef, UpgradeIntent};
 pub use withdrawals::WithdrawalRow;
 
 /// The store cannot be used.
@@ -68,7 +84,17 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
-        Migrations::new(vec![M::up(include_str!("store/schema.sql"))]).to_latest(&mut connection)?;
+        let steps = vec![
+            M::up(include_str!("store/schema.sql")),
+            M::up(include_str!("store/history.sql")),
+            M::up(include_str!("store/upgrades.sql")),
+            M::up(include_str!("store/receipts.sql")),
+            M::up(include_str!("store/quotas.sql")),
+            M::up(include_str!("store/guest_wallets.sql")),
+            M::up(include_str!("store/releases.sql")),
+            M::up(include_str!("store/offers.sql")),
+        ];
+        Migrations::new(steps).to_latest(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
@@ -79,4 +105,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! The built-in wallet, seen from its first client.
 
+mod connections;
+
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -215,8 +217,8 @@ impl Wallet {
         })
     }
 
-    /// True if an invoice of the account of `keys` for exactly this amount and with exactly this description,
-    /// made in this time, was settled.
+    /// The payment hash of an invoice of the account of `keys` for exactly this amount and with exactly this
+    /// description, made in this time, if one was settled.
     ///
     /// # Errors
     /// [`WalletError`].
@@ -226,7 +228,7 @@ impl Wallet {
         (amount, description): (Msat, &str),
         from: UnixSecs,
         until: UnixSecs,
-    ) -> Result<bool, WalletError> {
+    ) -> Result<Option<String>, WalletError> {
         let connection = self.connection()?;
         let mut offset = 0;
         for _ in 0..PAGES_MAX {
@@ -244,12 +246,12 @@ impl Wallet {
                     && one.amount == amount
                     && one.state == Some(TransactionState::Settled)
             };
-            if page.iter().any(|one| is_it(&one)) {
-                return Ok(true);
+            if let Some(found) = page.iter().find(is_it) {
+                return Ok(Some(found.payment_hash.to_hex()));
             }
             let count = u32::try_from(page.len()).unwrap_or(u32::MAX);
             if count == 0 {
-                return Ok(false);
+                return Ok(None);
             }
             offset += count;
         }

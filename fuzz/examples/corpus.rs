@@ -56,6 +56,7 @@ fn main() -> Result<()> {
     events(&put, &document, &pcr4)?;
     keycrux(&put)?;
     backup(&put)?;
+    dm(&put)?;
     rpc(&put)
 }
 
@@ -237,6 +238,29 @@ fn backup(put: &Put<'_>) -> Result<()> {
     let mac = "--- Vn+54jqiiUCE+WZcEVY3f1sqHjlu/z1LCQ/T7Xm7qI0\n";
     put("backup", "age", format!("age-encryption.org/v1\n{stanza}\n{mac}0123456789abcdef0123456789abcdef").as_bytes())?;
     put("backup", "age-headless", format!("{stanza}\n{mac}").as_bytes())
+}
+
+fn dm(put: &Put<'_>) -> Result<()> {
+    for (name, text) in [
+        ("help", "help"),
+        (
+            "deploy",
+            "deploy example.com/echo:1 units 2 name blog env K=V env TITLE=\"two words\" port 8080 volume /data egress none upgrade auto logs on exec off args /bin/sh -c 'echo a'",
+        ),
+        ("status", "/STATUS on blog"),
+        ("logs", "logs 20 npub1sg6plzptd64u62a878hep2kev88swjh3tw00gjsfl8f237lmu63q0uf63m"),
+        ("topup", "topup 500 sats blog"),
+        (
+            "upgrade",
+            "upgrade docker://example.com/echo@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 on blog",
+        ),
+        ("mention", "hello @Enclaved, deploy example.com/echo units 3"),
+        ("quotes", "deploy 'a\"b' name \"unclosed"),
+        ("number", "logs 99999999999999999999"),
+    ] {
+        put("dm", name, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn rpc(put: &Put<'_>) -> Result<()> {

@@ -83,6 +83,8 @@ impl Announcer {
             open: true,
             price: None,
             units_free: None,
+            overcommit_percent: None,
+            ends_at: None,
             wallet: None,
             limits_not_enforced: &[],
             build: vouchers.build.as_ref(),

@@ -75,11 +75,12 @@ impl Handler for Api {
 
     async fn handle(
         &self,
-        caller: PublicKey,
+        caller: relay::rpc::Caller,
         _key: RequestKey,
         method: &str,
         params: Value,
     ) -> Result<Value, Failure> {
+        let caller = caller.pubkey;
         match method {
             "ping" => Ok(Value::from("pong")),
             "status" => reply(self.status()),

@@ -68,6 +68,9 @@ pub struct Group {
     pub writes: usize,
 }
 
+/// The value of `trust_root` that names AWS's own.
+pub(crate) const AWS: &str = "aws";
+
 mod defaults {
     use std::path::PathBuf;
 
@@ -80,7 +83,7 @@ mod defaults {
     }
 
     pub(super) fn trust_root() -> String {
-        "aws".into()
+        super::AWS.into()
     }
 
     pub(super) const fn threshold() -> usize {
@@ -108,14 +111,8 @@ impl Configuration for Config {
         if self.group.members.len() > MEMBERS_MAX {
             return refuse("group.members", "a group has at most 15 members");
         }
-        let size = self.size()?;
-        if size.members() == 1 && self.trust_root == "aws" {
-            return refuse(
-                "group.members",
-                "one key store alone loses every key when it restarts: name three launchers or more; \
-                 a group of one is for development, and refused when trust_root is aws",
-            );
-        }
+        // The file that a root is read from is looked at when the key store starts.
+        self.check_root(self.trust_root == AWS)?;
         let Limits { max, per_instance_max, data_bytes_max, ttl_secs } = self.records;
         if max == 0 || per_instance_max == 0 || data_bytes_max == 0 || ttl_secs == 0 {
             return refuse("records", "every bound must be at least 1");
@@ -128,6 +125,21 @@ impl Configuration for Config {
 }
 
 impl Config {
+    /// Under AWS's root people's keys are at stake.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a group of one.
+    pub(crate) fn check_root(&self, is_aws: bool) -> Result<(), ConfigError> {
+        if self.size()?.members() == 1 && is_aws {
+            return Err(ConfigError::field(
+                "group.members",
+                "one key store alone loses every key when it restarts: name three launchers or more; \
+                 a group of one is for development, and refused when trust_root is aws",
+            ));
+        }
+        Ok(())
+    }
+
     /// How many members the group has, and how many must agree.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use units::{Clock, SystemClock};
 
 use crate::announce::Announcer;
 use crate::api::{Api, SharedStore};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::group::Joiner;
 use crate::store::Store;
 
@@ -45,6 +45,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Made anew at each start, and nowhere but here: who restarts is somebody else.
     let keys = Keys::generate();
     let root = trust_root(&config)?;
+    // Whichever way it was named.
+    config.check_root(root.is_aws())?;
     let size = config.size()?;
     let nsm = Nsm::open(&config.nsm).with_context(|| format!("nsm {}", config.nsm.display()))?;
     let attestor = Attestor::new(nsm, keys.clone(), root.clone(), Arc::clone(&clock));
@@ -101,7 +103,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 fn trust_root(config: &Config) -> anyhow::Result<TrustRoot> {
-    if config.trust_root == "aws" {
+    if config.trust_root == config::AWS {
         return Ok(TrustRoot::aws());
     }
     let der =

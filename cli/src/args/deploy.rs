@@ -14,6 +14,7 @@ use super::values;
 #[command(after_help = "Examples:\n  \
     encli deploy registry.example/app:1 --units 2 --port 8080 --maintainer npub1…\n  \
     encli deploy registry.example/app:1 --env MODE=fast --env TOKEN@token.txt --env KEY=env:KEY\n  \
+    encli deploy registry.example/app:1 --secret TOKEN@token.txt --secret-file tls.pem@key.pem\n  \
     encli deploy registry.example/app:1 --pay file:wallet --wait --json -- serve --verbose")]
 pub(crate) struct Deploy {
     /// The image: `[registry/]name[:tag][@sha256:…]`.
@@ -32,11 +33,29 @@ pub(crate) struct Deploy {
     /// variable of yours. May be given several times.
     #[arg(long, value_name = "K=V|K@FILE|K=env:NAME")]
     pub(crate) env: Vec<Unseen>,
+    /// A secret that only the container sees, as the file that its variable K_FILE names: K@FILE for a
+    /// file's content, K=env:NAME for a variable of yours. May be given several times.
+    #[arg(long, value_name = "K@FILE|K=env:NAME")]
+    pub(crate) secret: Vec<Unseen>,
+    /// A file that only the container sees, in /run/enclaved/secrets. May be given several times.
+    #[arg(long, value_name = "NAME@FILE")]
+    pub(crate) secret_file: Vec<Unseen>,
+    /// Your account at the registry of a private image; the container does not see it.
+    #[arg(long, value_name = "NAME", value_parser = values::text, requires = "registry_password")]
+    pub(crate) registry_user: Option<String>,
+    /// Its password or token: env:NAME or file:PATH.
+    #[arg(long, value_name = "WHERE", requires = "registry_user")]
+    pub(crate) registry_password: Option<Unseen>,
+    /// The host that hands out the registry's tokens and may be told the password, where that is not the
+    /// registry itself; auth.docker.io for images of docker.io.
+    #[arg(long, value_name = "HOST", value_parser = values::text, requires = "registry_user")]
+    pub(crate) registry_realm: Option<String>,
     /// What the container may reach: none or all.
     #[arg(long, value_name = "POLICY", value_parser = values::text, default_value = "all")]
     pub(crate) egress: String,
-    /// Who may change the running image: none (nobody) or auto.
-    #[arg(long, value_name = "none|auto", value_parser = values::text, default_value = "none")]
+    /// Who may change the running image: none (nobody), owner (you) or signed (all signers that it names,
+    /// together; auto means the same).
+    #[arg(long, value_name = "none|owner|signed", value_parser = values::text, default_value = "none")]
     pub(crate) upgrade: String,
     /// Pay at once: env:NAME or file:PATH of a wallet's connection string.
     #[arg(long, value_name = "WHERE")]
@@ -47,6 +66,9 @@ pub(crate) struct Deploy {
     /// Where in the container its volume is mounted; may be given several times.
     #[arg(long, value_name = "PATH", value_parser = values::text)]
     pub(crate) volume: Vec<String>,
+    /// Let yourself run commands in it with `container exec`; its certificate says so to everybody.
+    #[arg(long)]
+    pub(crate) exec: bool,
     /// Wait until it runs, verify it, and say where it is reached.
     #[arg(long)]
     pub(crate) wait: bool,

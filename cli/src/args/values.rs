@@ -7,6 +7,7 @@ use attestation::{PCR_COUNT, Pcr};
 use nostr::key::PublicKey;
 use nostr::types::RelayUrl;
 use protocol::nec::{Env, Version, VersionFormatError};
+use protocol::statement::merkle::Hash;
 use units::UnixSecs;
 
 /// A moment of verification.
@@ -64,6 +65,13 @@ pub(crate) fn bytes(value: &str) -> Result<HexBytes, String> {
         Ok(bytes) if !bytes.is_empty() => Ok(HexBytes(bytes)),
         Ok(_) | Err(_) => Err("give at least one byte, in pairs of hex digits".to_owned()),
     }
+}
+
+/// A SHA-256 in hex.
+pub(crate) fn sha256(value: &str) -> Result<Hash, String> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(value, &mut hash).map_err(|_| "give 64 hex digits".to_owned())?;
+    Ok(Hash(hash))
 }
 
 /// Bytes that were given in hex. A type of its own, because clap takes a `Vec` for many values.

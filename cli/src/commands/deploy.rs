@@ -7,7 +7,7 @@
 
 mod agree;
 mod choose;
-mod request;
+pub(crate) mod request;
 mod wait;
 
 use nostr::key::PublicKey;
@@ -59,15 +59,20 @@ pub(crate) struct Deployed {
 /// [`Failure`]. What fails after the launch names the container.
 pub(crate) async fn deploy(ctx: &Context, args: &Deploy) -> Result<Deployed, Failure> {
     let payer = args.pay.as_ref().map(|place| secrets::connection("--pay", &place.0)).transpose()?;
+    let mut asked = request::params(args)?;
+    let hidden = request::hidden_of_launch(args)?;
     let keys = ctx.keys()?;
-    let asked = request::params(args)?;
+    protocol::secrets::check_beside(&hidden, &asked.env)?;
     let chosen = choose::server(ctx, args, asked.units).await?;
+    if !hidden.is_empty() {
+        asked.secrets = Some(hidden.seal(keys.secret_key(), &chosen.service())?);
+    }
     let remote = Remote::connect(ctx, chosen.service(), keys.clone(), &chosen.relays()).await?;
     let reply: LaunchReply = {
         let _doing = ctx.progress.begin("launching: the server looks up the image");
-        remote.command("launch", &asked, ctx.settings.launch_wait()).await?
+        remote.working_command(ctx, "launch", &asked, ctx.settings.launch_wait()).await?
     };
-    let agreed = agree::check(&asked, &keys.public_key(), &reply, &chosen.offer()?, ctx.now())?;
+    let agreed = agree::check(&asked, &hidden, &keys.public_key(), &reply, &chosen.offer()?, ctx.now())?;
     let mut deployed = Deployed::new(&reply, &agreed, &chosen);
     finish(ctx, args, payer.as_ref(), &chosen, &remote, &agreed, &mut deployed).await.map_err(|e| {
         e.with_hint(format!("`encli container status {}` shows how it stands", deployed.npub))

@@ -25,6 +25,13 @@ fn usage_errors_are_64_in_both_languages() {
         &["instance", "verify", "f", "--maintainer", ""],
         &["instance", "verify", "f", "--threshold", "1"],
         &["wallet", "pay"],
+        &["container", "exec", NPUB],
+        &["container", "transfer", NPUB],
+        &["container", "transfer", NPUB, "--cancel", "--to", NPUB],
+        &["container", "accept"],
+        &["container", "logs", NPUB, "--lines", "many"],
+        &["deploy", "app", "--registry-user", "me"],
+        &["deploy", "app", "--registry-user", "me", "--registry-password", "hunter2"],
     ] {
         let plain = home.run(line);
         assert_eq!((plain.code, plain.stdout.as_str()), (64, ""), "{line:?}");
@@ -126,7 +133,7 @@ fn nothing_pinned_is_refused_before_anything_is_sent() {
     assert!(message.contains("--maintainer") && message.contains("--unpinned"), "{message}");
     home.run(&["deploy", "image", "--json", "--key", "file:key", "--unpinned"]).refused("relay_missing", 64);
     home.run(&["deploy", "image", "--units", "51", "--json", "--key", "file:key"])
-        .refused("units_invalid", 1);
+        .refused("units_invalid", 64);
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn good_container_is_shown_whole() {
         "app_pubkey",
         "container_pubkey",
         "endpoints",
+        "exec",
         "expires_at",
         "image",
         "instance",
@@ -53,6 +54,7 @@ fn good_container_is_shown_whole() {
     assert_eq!((&value["state"], &value["expires_at"]), (&json!("deployed"), &json!(NOW.0 + 600)));
     assert_eq!(value["endpoints"], json!([{"container_port": 8080, "host": "203.0.113.7", "port": 20001}]));
     assert_eq!((&value["ok"], &value["pinned"]), (&json!(true), &json!(true)));
+    assert_eq!(value["exec"], json!(false));
     let instance = &value["instance"];
     let golden = ["builder", "env", "expires_at", "launcher", "pcrs", "releasers", "service_pubkey"];
     assert_eq!(keys(instance), golden);
@@ -76,7 +78,7 @@ fn chain_must_hold_link_by_link() {
     check(&stage.container_event(&certificate, &other_image), &[], "event_invalid");
     let of_other = Stage { container: Keys::generate(), ..Stage::at(NOW) };
     let other_certificate = {
-        let claims = ContainerClaims { image: &stage.image(), manifest_sha256: None };
+        let claims = ContainerClaims { image: &stage.image(), manifest_sha256: None, exec: false };
         let (to, until) = (of_other.container.public_key(), NOW.plus_secs(600));
         for_container(&stage.service, &to, claims, until, NOW).unwrap()
     };

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use nostr::key::{Keys, PublicKey};
+use nostr::key::Keys;
 use nostr::nips::nip19::ToBech32;
 use protocol::kinds::{GENESIS, KEYCRUX_RPC};
 use protocol::nec::{Env, approval, genesis, release};
 use protocol::rpc::keycrux::{CheckParams, Policy};
 use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog};
-use relay::rpc::{Handler, RateLimit, RpcServer, ServerOptions};
+use relay::rpc::{Caller, Handler, RateLimit, RpcServer, ServerOptions};
 use serde_json::{Value, json};
 use units::{Clock, SystemClock};
 
@@ -41,7 +41,7 @@ impl Handler for KeyStore {
 
     async fn handle(
         &self,
-        _caller: PublicKey,
+        _caller: Caller,
         _key: RequestKey,
         method: &str,
         params: Value,

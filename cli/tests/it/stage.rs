@@ -138,6 +138,8 @@ impl Stage {
             open: parts.open,
             price: Some(PriceTag { unit_hour_msat: Msat::new(5_000), period_secs: 3_600 }),
             units_free: Some((98, 100)),
+            overcommit_percent: None,
+            ends_at: None,
             wallet: parts.wallet.then_some(wallet),
             limits_not_enforced: &[],
             build: parts.build.as_ref(),
@@ -160,7 +162,7 @@ impl Stage {
     pub(crate) fn certificate(&self, until: UnixSecs) -> CheckedEvent {
         let image = self.image();
         let manifest = "ab".repeat(32);
-        let claims = ContainerClaims { image: &image, manifest_sha256: Some(&manifest) };
+        let claims = ContainerClaims { image: &image, manifest_sha256: Some(&manifest), exec: false };
         for_container(&self.service, &self.container.public_key(), claims, until, self.now).unwrap()
     }
 
@@ -174,6 +176,7 @@ impl Stage {
         let parts = self.parts_of(document, Env::Dev);
         let event = ContainerEvent {
             name: Some("mine"),
+            data_kept_until: None,
             state: "deployed",
             balance: Msat::new(7_000),
             units: ComputeUnits::new(2).unwrap(),

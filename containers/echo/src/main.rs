@@ -2,8 +2,11 @@
 //!
 //! - `GET /sign?nonce=…` signs the nonce with the app's key and shows the chain from AWS down to it: an
 //!   event that `encli` and the reference's validator verify.
+//! - `GET /attest?digest=…` and `GET /fetch?url=…` have the daemon state something, with a proof that
+//!   `encli` verifies; `GET /key?path=…` shows the public half of a derived key, `GET /info` what we are.
 //! - `GET /note` and `PUT /note` read and write a text in `/data`, to see that a volume lives on.
 
+mod ask;
 mod guest;
 mod note;
 mod sign;
@@ -38,12 +41,19 @@ async fn run() -> anyhow::Result<()> {
     let mut termination = service::Termination::listen()?;
     // A new key for each start: what it signs is worth what its certificate says, and that is made anew.
     let keys = Keys::generate();
-    let guest = guest::from_environment()?;
+    let (guest, socket) = guest::from_environment()?;
+    let asking = Router::new()
+        .route("/info", get(ask::info))
+        .route("/attest", get(ask::attest))
+        .route("/fetch", get(ask::fetch))
+        .route("/key", get(ask::key))
+        .with_state(Arc::new(socket));
     let signer = Arc::new(Signer::new(keys, guest).await?);
     let router = Router::new()
-        .route("/", get(|| async { "echo: GET /sign?nonce=…, GET or PUT /note\n" }))
+        .route("/", get(|| async { "echo: GET /sign?nonce=…, /attest?digest=…, /fetch?url=…, /key?path=…, /info, GET or PUT /note\n" }))
         .route("/sign", get(sign::sign))
         .with_state(signer)
+        .merge(asking)
         .route("/note", get(note::read).put(note::write));
     let address = SocketAddr::from(([0, 0, 0, 0], PORT));
     let listener = TcpListener::bind(address).await.with_context(|| address.to_string())?;

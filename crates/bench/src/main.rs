@@ -2,6 +2,7 @@
 //! ratio. Results go to `target/bench/summary.json` and into a table.
 
 mod backup;
+mod density;
 mod deploy;
 mod echo;
 mod keycrux;
@@ -40,6 +41,8 @@ struct Args {
 enum Name {
     /// Snapshots and restores, against `tar | zstd | age`.
     Backup,
+    /// What a hundred idle containers cost, against an engine alone.
+    Density,
     /// From paid to serving, against `docker run`.
     Deploy,
     /// Keys from a key store with ten thousand records, through a relay, against a bare echo.
@@ -63,6 +66,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut summary = Summary::read(&args.out)?;
     if wanted(Name::Backup) {
         summary.add(backup::measure().await?);
+    }
+    if wanted(Name::Density) {
+        summary.add(density::measure(&HelperBinary::find()?).await?);
     }
     if wanted(Name::Deploy) {
         summary.add(deploy::measure(&HelperBinary::find()?).await?);

@@ -175,6 +175,12 @@ impl World {
         format!("ws://{}:{RELAY_PORT}", self.enclave.host_address())
     }
 
+    /// What addresses of the server's HTTP API begin with.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        format!("http://{}:{}", self.enclave.box_address(), configs::HTTP_PORT)
+    }
+
     /// The simulated root's certificate.
     #[must_use]
     pub fn trust_root(&self) -> PathBuf {
@@ -289,6 +295,14 @@ impl World {
     /// When it does not, with the last lines of the daemon's log.
     pub async fn wait_for_wallet(&mut self) -> Result<()> {
         self.wait_for_line(WALLET_READY, DAEMON_DEADLINE).await
+    }
+
+    /// Tells the parent to end, which tells the daemon first and gives it a while.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn end_parent(&mut self) -> Result<()> {
+        self.host.parent.as_mut().context("the parent does not run")?.kill(Signal::SIGTERM)
     }
 
     /// Kills the daemon as a crash would, and nothing else.

@@ -108,17 +108,30 @@ impl Attestor {
         if let Some(evidence) = current.as_ref().filter(is_fresh) {
             return Ok(Arc::clone(evidence));
         }
-        let evidence = Arc::new(self.obtain(now).await?);
+        let evidence = Arc::new(self.obtain(now, None).await?);
         *current = Some(Arc::clone(&evidence));
         Ok(evidence)
     }
 
-    async fn obtain(&self, now: UnixSecs) -> Result<Evidence, EvidenceError> {
+    /// New evidence with `user_data` in it, for those who want to see that we said this.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub async fn over(&self, user_data: &[u8]) -> Result<Evidence, EvidenceError> {
+        self.obtain(self.clock.now(), Some(user_data)).await
+    }
+
+    async fn obtain(&self, now: UnixSecs, user_data: Option<&[u8]>) -> Result<Evidence, EvidenceError> {
         let (nsm, key) = (self.nsm.clone(), self.keys.public_key().to_bytes());
+        let carried = user_data.map(<[u8]>::to_vec);
         // The device blocks.
-        let raw = tokio::task::spawn_blocking(move || nsm.attest(Some(&key), None, None)).await??;
+        let asked = tokio::task::spawn_blocking(move || nsm.attest(Some(&key), carried.as_deref(), None));
+        let raw = asked.await??;
         // Debug mode is nothing to hide from ourselves; others refuse it.
-        let expectations = Expectations::none().allow_debug(true).public_key(&key)?;
+        let mut expectations = Expectations::none().allow_debug(true).public_key(&key)?;
+        if let Some(user_data) = user_data {
+            expectations = expectations.user_data(user_data)?;
+        }
         let document = verify(&raw, &expectations, &self.trust_root, VerifyAt::now(self.clock.as_ref()))?;
         let env = match (document.is_debug(), self.production) {
             (true, _) => Env::Debug,

@@ -42,10 +42,18 @@ pub enum Event {
     ChargeUnknown,
     /// The server has no units left to let a paused container back in.
     NoUnits,
+    /// The server has fewer units than it sold, and this container's are among those that are missing.
+    CapacityLost,
+    /// Units are free for a container that stands aside with paid time left, and are its own again.
+    Readmitted,
     /// The process was started, or was found running.
     Started,
     /// The process ended by itself or could not be started.
     Exited,
+    /// The image of an upgrade is at hand: it can take the place of the one that runs.
+    UpgradeReady,
+    /// The upgrade is over, one way or the other; one image or the other is in place, and stopped or not.
+    UpgradeEnded,
     /// The owner wants it stopped.
     PauseAsked,
     /// The owner wants it running.
@@ -66,8 +74,16 @@ pub enum Effect {
         /// Number of the period, unique in the container's life: a period is never paid twice.
         period: u64,
     },
+    /// Let a container back in that stands aside with paid time left: nothing is charged for that; answers
+    /// `Readmitted` or `NoUnits`.
+    Readmit,
     /// Make sure that the process runs; answers `Started` or `Exited`.
     Start,
+    /// Go on with the upgrade on record, wherever it is; answers `UpgradeEnded`.
+    Upgrade,
+    /// Give up an upgrade that has begun to replace the process, if there is one: afterwards the old image
+    /// and its data are in place, and nothing runs. One that still fetches its image goes on.
+    AbandonUpgrade,
     /// Make sure that the process does not run; its data stays.
     Stop,
     /// Remove the process, its network and its data.

@@ -53,6 +53,9 @@ pub struct State {
     pub restart_at: Option<UnixSecs>,
     /// Since when its process runs.
     pub running_since: Option<UnixSecs>,
+    /// Its process belongs to an upgrade, which stops, replaces and starts it.
+    #[serde(default)]
+    pub upgrading: bool,
 }
 
 impl State {
@@ -69,6 +72,7 @@ impl State {
             exits: 0,
             restart_at: None,
             running_since: None,
+            upgrading: false,
         }
     }
 
@@ -86,6 +90,7 @@ impl State {
             Phase::Expired => "expired",
             Phase::Launching => "launching",
             Phase::Failed => "failed",
+            Phase::Deployed if self.upgrading => "upgrading",
             Phase::Deployed if self.owner_paused => "paused",
             Phase::Deployed => "deployed",
             Phase::Paused { .. } => "paused",
@@ -117,10 +122,18 @@ impl State {
         }
     }
 
+    /// True if it stands aside for want of units with paid time left. It gets that time before anything is
+    /// charged, however long it takes until units are free.
+    #[must_use]
+    pub fn is_owed_time(&self) -> bool {
+        matches!(self.phase, Phase::Paused { since } if self.paid_until > since)
+    }
+
     /// When an unpaid container's data is wiped, if it is unpaid.
     #[must_use]
     pub fn data_kept_until(&self, policy: &Policy) -> Option<UnixSecs> {
         match self.phase {
+            Phase::Paused { .. } if self.is_owed_time() => None,
             Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs)),
             Phase::Waiting { .. }
             | Phase::Expired

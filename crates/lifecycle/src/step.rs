@@ -1,5 +1,8 @@
 //! The transitions.
 
+mod aside;
+mod upgrade;
+
 use units::UnixSecs;
 
 use crate::{Effect, Event, Phase, Policy, Refused, State};
@@ -35,9 +38,13 @@ pub fn step(
         Event::ChargePaid { period } => on_charge_paid(&mut next, period, now, policy),
         Event::ChargeRefused => on_charge_refused(&mut next, now, policy),
         Event::ChargeUnknown => on_charge_unknown(&mut next, now, policy),
-        Event::NoUnits => on_no_units(&mut next, now, policy),
+        Event::NoUnits => aside::on_no_units(&mut next, now, policy),
+        Event::CapacityLost => aside::on_capacity_lost(&mut next, now, policy),
+        Event::Readmitted => aside::on_readmitted(&mut next, now),
         Event::Started => on_started(&mut next, now),
         Event::Exited => on_exited(&mut next, now, policy),
+        Event::UpgradeReady => upgrade::on_ready(&mut next)?,
+        Event::UpgradeEnded => upgrade::on_ended(&mut next),
         Event::PauseAsked => on_pause_asked(&mut next)?,
         Event::ResumeAsked => on_resume_asked(&mut next, now, policy)?,
         Event::TerminateAsked => on_terminate_asked(&mut next)?,
@@ -49,15 +56,22 @@ pub fn step(
 #[must_use]
 pub fn next_wakeup(state: &State, policy: &Policy) -> Option<UnixSecs> {
     match state.phase {
-        Phase::Waiting { until } => Some(until.max(state.ask_at)),
+        Phase::Waiting { until } => Some(look_up_at(state, until)),
         Phase::Deployed => {
             let charge_at = state.paid_until.max(state.ask_at);
             let pause_at = state.wallet_silent_since.map(|_| state.paid_until.plus_secs(policy.grace_secs));
             [Some(charge_at), pause_at, state.restart_at].into_iter().flatten().min()
         }
+        Phase::Paused { .. } if state.is_owed_time() => Some(state.ask_at),
         Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs).min(state.ask_at)),
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => None,
     }
+}
+
+/// A wallet that tells of payments need not be asked before the invoice expires. One that was silent when it was
+/// asked, as after a restore, may have told already.
+fn look_up_at(state: &State, until: UnixSecs) -> UnixSecs {
+    if state.wallet_silent_since.is_some() { state.ask_at } else { until.max(state.ask_at) }
 }
 
 fn on_server_started(state: &mut State) -> Vec<Effect> {
@@ -66,9 +80,11 @@ fn on_server_started(state: &mut State) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { .. } => vec![Effect::LookUpInvoice],
         Phase::Launching => vec![Effect::Launch],
-        Phase::Deployed if state.owner_paused => vec![Effect::Stop],
-        Phase::Deployed => vec![Effect::Start],
-        Phase::Paused { .. } => vec![Effect::Stop],
+        Phase::Deployed if state.upgrading => vec![Effect::Upgrade],
+        // An upgrade that was given up may not have been undone.
+        Phase::Deployed if state.owner_paused => vec![Effect::AbandonUpgrade, Effect::Stop],
+        Phase::Deployed => vec![Effect::AbandonUpgrade, Effect::Start],
+        Phase::Paused { .. } => vec![Effect::AbandonUpgrade, Effect::Stop],
         Phase::Expired | Phase::Failed | Phase::Terminated => vec![Effect::Wipe],
     }
 }
@@ -90,7 +106,7 @@ fn on_server_was_down(state: &mut State, secs: u64) -> Vec<Effect> {
 fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { until } => {
-            if now < until.max(state.ask_at) {
+            if now < look_up_at(state, until) {
                 return Vec::new();
             }
             state.ask_at = now.plus_secs(policy.retry_secs);
@@ -101,7 +117,7 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
                 return effects;
             }
             let mut effects = Vec::new();
-            if state.restart_at.is_some_and(|at| at <= now) && !state.owner_paused {
+            if state.restart_at.is_some_and(|at| at <= now) && state.should_run() {
                 state.restart_at = None;
                 effects.push(Effect::Start);
             }
@@ -109,14 +125,14 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
             effects
         }
         Phase::Paused { since } => {
-            if now >= since.plus_secs(policy.retention_secs) {
+            if !state.is_owed_time() && now >= since.plus_secs(policy.retention_secs) {
                 state.phase = Phase::Terminated;
                 return vec![Effect::Wipe, Effect::Announce];
             }
             if now < state.ask_at {
                 return Vec::new();
             }
-            charge_now(state, now, policy)
+            aside::come_back(state, now, policy)
         }
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -143,9 +159,19 @@ fn pause_if_out_of_grace(state: &mut State, now: UnixSecs, policy: &Policy) -> O
 
 fn pause(state: &mut State, now: UnixSecs) -> Vec<Effect> {
     state.phase = Phase::Paused { since: now };
+    stop(state)
+}
+
+/// What stops a process stops its upgrade first: a container that is stopped is whole.
+fn stop(state: &mut State) -> Vec<Effect> {
     state.running_since = None;
     state.restart_at = None;
-    vec![Effect::Stop, Effect::Announce]
+    let mut effects = Vec::new();
+    if std::mem::take(&mut state.upgrading) {
+        effects.push(Effect::AbandonUpgrade);
+    }
+    effects.extend([Effect::Stop, Effect::Announce]);
+    effects
 }
 
 /// The wallet's own time of settlement decides whether a payment was late, not when we hear of it.
@@ -187,7 +213,7 @@ fn on_invoice_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<
 fn on_balance_rose(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
     match state.phase {
         Phase::Waiting { .. } => vec![Effect::LookUpInvoice],
-        Phase::Paused { .. } => charge_now(state, now, policy),
+        Phase::Paused { .. } => aside::come_back(state, now, policy),
         Phase::Deployed => vec![Effect::Announce],
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
@@ -279,14 +305,10 @@ fn on_charge_unknown(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<E
     }
 }
 
-fn on_no_units(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if matches!(state.phase, Phase::Paused { .. }) {
-        state.ask_at = now.plus_secs(policy.poll_secs);
-    }
-    Vec::new()
-}
-
 fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
+    if state.upgrading {
+        return Vec::new();
+    }
     if !state.should_run() {
         return vec![Effect::Stop];
     }
@@ -297,7 +319,8 @@ fn on_started(state: &mut State, now: UnixSecs) -> Vec<Effect> {
 
 /// Starts it again after 1, 2, 4 … seconds. It stays deployed, and paid for.
 fn on_exited(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
-    if !state.should_run() {
+    // A process that ends on trial is the upgrade's to judge.
+    if !state.should_run() || state.upgrading {
         return Vec::new();
     }
     if state.running_since.take().is_some_and(|since| now.secs_since(since) >= RAN_WELL_SECS) {
@@ -314,9 +337,7 @@ fn on_pause_asked(state: &mut State) -> Result<Vec<Effect>, Refused> {
         Phase::Deployed if state.owner_paused => Ok(Vec::new()),
         Phase::Deployed => {
             state.owner_paused = true;
-            state.running_since = None;
-            state.restart_at = None;
-            Ok(vec![Effect::Stop, Effect::Announce])
+            Ok(stop(state))
         }
         Phase::Paused { .. } => {
             state.owner_paused = true;
@@ -336,7 +357,7 @@ fn on_resume_asked(state: &mut State, now: UnixSecs, policy: &Policy) -> Result<
         }
         Phase::Paused { .. } => {
             state.owner_paused = false;
-            Ok(charge_now(state, now, policy))
+            Ok(aside::come_back(state, now, policy))
         }
         Phase::Waiting { .. } | Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => {
             Err(Refused { state: state.name() })
@@ -350,6 +371,8 @@ fn on_terminate_asked(state: &mut State) -> Result<Vec<Effect>, Refused> {
             state.phase = Phase::Terminated;
             state.running_since = None;
             state.restart_at = None;
+            // Wiping takes the upgrade with it: no data is left to go back to.
+            state.upgrading = false;
             Ok(vec![Effect::Wipe, Effect::Announce])
         }
         Phase::Terminated => Ok(Vec::new()),

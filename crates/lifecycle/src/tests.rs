@@ -39,6 +39,41 @@ fn check(state: State, event: Event, now: u64, phase: Phase, effects: &[Effect])
 }
 
 #[test]
+fn lost_capacity_pauses_and_keeps_what_was_paid_ahead() {
+    let state = deployed(500);
+    let (aside, effects) = step(&state, Event::CapacityLost, at(100), &POLICY).unwrap();
+    assert_eq!((aside.phase, aside.holds_units()), (Phase::Paused { since: at(100) }, false));
+    assert_eq!(effects, [Effect::Stop, Effect::Announce]);
+    // Nothing is charged for what is paid, however long it takes; and its data is not wiped.
+    let mut waits = check(aside, Event::Tick, 120, aside.phase, &[Effect::Readmit]);
+    for now in [130, 5_000] {
+        waits = check(waits, Event::NoUnits, now, aside.phase, &[]);
+        assert_eq!((waits.paid_until, waits.data_kept_until(&POLICY)), (at(500), None));
+        let wakeup = next_wakeup(&waits, &POLICY).unwrap();
+        assert_eq!(wakeup, at(now + POLICY.poll_secs));
+        check(waits, Event::Tick, wakeup.0, aside.phase, &[Effect::Readmit]);
+        check(waits, Event::BalanceRose, now + 1, aside.phase, &[Effect::Readmit]);
+        check(waits, Event::ResumeAsked, now + 1, aside.phase, &[Effect::Readmit]);
+    }
+    // It comes back at 160 with the 400 seconds that were left, and one for those that were not whole.
+    let back = check(aside, Event::Readmitted, 160, Phase::Deployed, &[Effect::Start, Effect::Announce]);
+    assert_eq!((back.paid_until, back.next_period), (at(160 + 400 + 1), aside.next_period));
+    let held = State { owner_paused: true, ..aside };
+    check(held, Event::Readmitted, 160, Phase::Deployed, &[Effect::Announce]);
+    // Who has no time left comes back by paying.
+    let unpaid = paused(200, 230);
+    check(unpaid, Event::Tick, 240, unpaid.phase, &[Effect::Charge { period: 0 }]);
+    check(unpaid, Event::Readmitted, 240, unpaid.phase, &[]);
+    assert_eq!(unpaid.data_kept_until(&POLICY), Some(at(1_230)));
+    for phase in
+        [Phase::Waiting { until: at(9) }, Phase::Launching, Phase::Paused { since: at(5) }, Phase::Terminated]
+    {
+        let state = State { phase, ..deployed(500) };
+        assert_eq!(step(&state, Event::CapacityLost, at(100), &POLICY), Ok((state, vec![])));
+    }
+}
+
+#[test]
 fn launch_paid_in_time_starts_and_is_charged() {
     let state = check(
         State::waiting(at(50)),
@@ -72,6 +107,18 @@ fn launch_unpaid_is_asked_about_before_it_expires() {
     let silent = check(state, Event::InvoiceUnknown, 50, Phase::Waiting { until: at(50) }, &[]);
     assert_eq!(next_wakeup(&silent, &POLICY), Some(at(55)));
     check(silent, Event::InvoiceUnknown, 80, Phase::Expired, &[Effect::Wipe]);
+}
+
+#[test]
+fn launch_is_asked_about_again_soon_if_the_wallet_was_silent() {
+    let open = Phase::Waiting { until: at(50) };
+    let silent = check(State::waiting(at(50)), Event::InvoiceUnknown, 10, open, &[]);
+    assert_eq!(next_wakeup(&silent, &POLICY), Some(at(15)));
+    check(silent, Event::Tick, 14, open, &[]);
+    let asked = check(silent, Event::Tick, 15, open, &[Effect::LookUpInvoice]);
+    // Once it answers, it will tell.
+    let told = check(asked, Event::InvoiceOpen, 15, open, &[]);
+    assert_eq!(next_wakeup(&told, &POLICY), Some(at(50)));
 }
 
 #[test]
@@ -207,18 +254,76 @@ fn outage_of_the_server_is_given_back() {
 #[test]
 fn restart_resumes_every_phase() {
     let over = |phase| State { phase, ..deployed(0) };
-    for (state, effect) in [
-        (State::waiting(at(50)), Effect::LookUpInvoice),
-        (launching(), Effect::Launch),
-        (deployed(100), Effect::Start),
-        (State { owner_paused: true, ..deployed(100) }, Effect::Stop),
-        (paused(100, 110), Effect::Stop),
-        (over(Phase::Expired), Effect::Wipe),
-        (over(Phase::Failed), Effect::Wipe),
-        (over(Phase::Terminated), Effect::Wipe),
+    let abandon = Effect::AbandonUpgrade;
+    for (state, effects) in [
+        (State::waiting(at(50)), vec![Effect::LookUpInvoice]),
+        (launching(), vec![Effect::Launch]),
+        (deployed(100), vec![abandon, Effect::Start]),
+        (upgrading(100), vec![Effect::Upgrade]),
+        (State { owner_paused: true, ..deployed(100) }, vec![abandon, Effect::Stop]),
+        (paused(100, 110), vec![abandon, Effect::Stop]),
+        (over(Phase::Expired), vec![Effect::Wipe]),
+        (over(Phase::Failed), vec![Effect::Wipe]),
+        (over(Phase::Terminated), vec![Effect::Wipe]),
     ] {
-        check(state, Event::ServerStarted, 60, state.phase, &[effect]);
+        check(state, Event::ServerStarted, 60, state.phase, &effects);
     }
+}
+
+fn upgrading(paid_until: u64) -> State {
+    State { upgrading: true, ..deployed(paid_until) }
+}
+
+#[test]
+fn upgrade_has_the_process_until_it_ends() {
+    let start = [Effect::Announce, Effect::Upgrade];
+    let restarting = State { restart_at: Some(at(55)), exits: 3, ..deployed(100) };
+    let state = check(restarting, Event::UpgradeReady, 50, Phase::Deployed, &start);
+    assert_eq!((state.name(), state.restart_at, state.should_run()), ("upgrading", None, true));
+    // Nothing else starts, restarts or counts it meanwhile.
+    for event in [Event::UpgradeReady, Event::Exited, Event::Started, Event::Tick] {
+        assert_eq!(check(state, event, 60, Phase::Deployed, &[]), state);
+    }
+    // It is paid for all the same.
+    check(state, Event::Tick, 100, Phase::Deployed, &[Effect::Charge { period: 0 }]);
+    let state = check(state, Event::UpgradeEnded, 70, Phase::Deployed, &[Effect::Start, Effect::Announce]);
+    assert_eq!((state.name(), state.exits), ("deployed", 0));
+    assert_eq!(check(state, Event::UpgradeEnded, 71, Phase::Deployed, &[]), state);
+}
+
+#[test]
+fn upgrade_is_given_up_before_the_process_stops() {
+    let stop = [Effect::AbandonUpgrade, Effect::Stop, Effect::Announce];
+    let state = check(upgrading(100), Event::PauseAsked, 60, Phase::Deployed, &stop);
+    assert!(!state.upgrading && state.owner_paused);
+    let state = check(upgrading(100), Event::ChargeRefused, 100, Phase::Paused { since: at(100) }, &stop);
+    assert!(!state.upgrading);
+    let wiped = [Effect::Wipe, Effect::Announce];
+    let state = check(upgrading(100), Event::TerminateAsked, 60, Phase::Terminated, &wiped);
+    assert!(!state.upgrading);
+}
+
+#[test]
+fn what_does_not_run_is_not_upgraded() {
+    let over = State { phase: Phase::Terminated, ..deployed(0) };
+    for state in [
+        State::waiting(at(50)),
+        launching(),
+        State { owner_paused: true, ..deployed(100) },
+        paused(100, 110),
+        over,
+    ] {
+        let refused = step(&state, Event::UpgradeReady, at(60), &POLICY).unwrap_err();
+        assert_eq!(refused.state, state.name());
+    }
+}
+
+#[test]
+fn state_of_before_upgrades_is_read() {
+    let old = r#"{"phase":"deployed","owner_paused":false,"paid_until":9,"next_period":1,
+        "wallet_silent_since":null,"ask_at":0,"exits":0,"restart_at":null,"running_since":null}"#;
+    let state: State = serde_json::from_str(old).unwrap();
+    assert_eq!(state, State { next_period: 1, ..deployed(9) });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use nostr::event::{Event, EventBuilder, FinalizeEvent, Kind, Tag};
 use nostr::key::Keys;
 use nostr::types::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use units::UnixSecs;
 
@@ -84,6 +84,21 @@ impl CheckedEvent {
     }
 }
 
+/// As the event itself.
+impl Serialize for CheckedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Checks it: what is read from a file is checked like what comes from a relay.
+impl<'de> Deserialize<'de> for CheckedEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Self::parse(&value.to_string()).map_err(serde::de::Error::custom)
+    }
+}
+
 impl std::ops::Deref for CheckedEvent {
     type Target = Event;
 
@@ -126,6 +141,13 @@ impl<'a> Written<'a> {
 #[derive(Debug, Error)]
 #[error("the event could not be signed: {0}")]
 pub struct SignError(String);
+
+impl SignError {
+    /// What is to be signed cannot be written.
+    pub(crate) fn new(why: &dyn std::error::Error) -> Self {
+        Self(why.to_string())
+    }
+}
 
 /// Signs an event at `now`. Tags are plain lists of strings, `[name, value, …]`.
 ///

@@ -2,22 +2,41 @@
 //!
 //! The reference's methods over a WebSocket at `ENCLAVED_ENDPOINT`, with the header
 //! `token: $ENCLAVED_TOKEN`: requests `{"id", "method", "params"}`, replies `{"id", "result"}` or
-//! `{"id", "error"}`.
+//! `{"id", "error", "code"}`. The same methods and ours over HTTP on the Unix socket that
+//! `ENCLAVED_SOCKET` names: `POST /v1/METHOD` with the parameters as JSON, answered by the result, or by
+//! `{"error": {"code", "message"}}`.
+
+mod methods;
 
 use nostr::event::Event;
 use nostr::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use units::{ComputeUnits, Msat};
 
-/// Environment variable with the address of the guest API.
+pub use methods::{
+    Attest, AttestedFetch, DeriveKey, DerivedKey, Fetched, GuestInfo, ManifestReply, WalletReply,
+};
+
+/// Environment variable with the address of the guest API's WebSocket.
 pub const ENDPOINT_VARIABLE: &str = "ENCLAVED_ENDPOINT";
 /// Environment variable with the container's token.
 pub const TOKEN_VARIABLE: &str = "ENCLAVED_TOKEN";
+/// Environment variable with the path of the guest API's socket.
+pub const SOCKET_VARIABLE: &str = "ENCLAVED_SOCKET";
 /// Environment variable that a built-in gets besides: the daemon's internal relay.
 pub const INTERNAL_RELAY_VARIABLE: &str = "ENCLAVED_INTERNAL_RELAY";
+/// Where the daemon's folder is mounted in a container. The folder, not what is in it, so that a daemon
+/// that restarts finds its containers again.
+pub const DIR: &str = "/run/enclaved";
+/// The socket in that folder.
+pub const SOCKET_NAME: &str = "guest.sock";
+/// The folder of the launch's secrets in that folder.
+pub const SECRETS_NAME: &str = "secrets";
+/// Ends the name of the variable that says in which file a secret variable is.
+pub const SECRET_FILE_SUFFIX: &str = "_FILE";
 /// Header of the WebSocket request that carries the token.
 pub const TOKEN_HEADER: &str = "token";
-/// Longest message in either direction, in bytes.
+/// Longest message in either direction of the WebSocket, and longest request of the socket, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Longest line that `log` takes, in bytes; more is cut.
 pub const LOG_BYTES_MAX: usize = 4 * 1024;

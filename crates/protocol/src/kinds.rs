@@ -14,8 +14,16 @@ pub const LAUNCHER_SIGNATURE: Kind = Kind::Custom(23_795);
 pub const GENESIS: Kind = Kind::Custom(23_796);
 /// Certificate from a certified key to the next (service → container → app).
 pub const CERTIFICATE: Kind = Kind::Custom(23_797);
+/// Statement about a container, in a Merkle tree whose head an attestation document carries.
+pub const STATEMENT: Kind = Kind::Custom(23_798);
+/// Receipt for a period of a container's life.
+pub const RECEIPT: Kind = Kind::Custom(23_799);
 /// Maintainer's signature over a release, PCR0, 1, 2 (NEC-05).
 pub const RELEASE_SIGNATURE: Kind = Kind::Custom(63_794);
+/// Signature of a container image's release, by one of its signers (NEC-07).
+pub const IMAGE_RELEASE_SIGNATURE: Kind = Kind::Custom(63_795);
+/// Release of a container image, with the signatures of all its signers (NEC-07).
+pub const IMAGE_RELEASE: Kind = Kind::Custom(63_796);
 /// Public event of a container.
 pub const CONTAINER: Kind = Kind::Custom(63_797);
 /// RPC with an enclaved service, ephemeral.
@@ -40,3 +48,6 @@ pub const NWC_REPLY: Kind = Kind::Custom(23_195);
 pub const NWC_NOTIFICATION_NIP04: Kind = Kind::Custom(23_196);
 /// NIP-47 notification, NIP-44 encrypted.
 pub const NWC_NOTIFICATION: Kind = Kind::Custom(23_197);
+
+/// Gift wrap that relays do not keep; NIP-59's 1059 otherwise.
+pub const EPHEMERAL_GIFT_WRAP: Kind = Kind::Custom(21_059);

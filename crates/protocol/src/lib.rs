@@ -3,6 +3,7 @@
 //! I/O.
 
 pub mod canonical;
+pub mod dm;
 pub mod event;
 pub mod guest;
 pub mod kinds;
@@ -10,4 +11,7 @@ pub mod manifest;
 pub mod nec;
 pub mod nwc;
 pub mod parent;
+pub mod receipt;
 pub mod rpc;
+pub mod secrets;
+pub mod statement;

@@ -12,6 +12,7 @@ use nostr::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use units::ComputeUnits;
+use utoipa::ToSchema;
 
 use crate::canonical::{self, CanonicalError};
 
@@ -34,11 +35,17 @@ impl Salt {
     /// names do not show.
     #[must_use]
     pub fn hmac(&self, name: &str, value: &str) -> String {
+        self.hmac_bytes(name, value.as_bytes())
+    }
+
+    /// The same for a value that need not be text.
+    #[must_use]
+    pub fn hmac_bytes(&self, name: &str, value: &[u8]) -> String {
         // A 32-byte key is valid for HMAC whatever its content.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         mac.update(name.as_bytes());
         mac.update(b"=");
-        mac.update(value.as_bytes());
+        mac.update(value);
         hex::encode(mac.finalize().into_bytes())
     }
 }
@@ -50,7 +57,7 @@ impl fmt::Debug for Salt {
 }
 
 /// Which addresses outside a container may reach.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Egress {
     /// Nothing.
@@ -61,16 +68,32 @@ pub enum Egress {
 }
 
 /// Who may change the image of a running container.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Upgrade {
     /// Nobody: the digest never changes.
     #[default]
     None,
+    /// The owner.
+    Owner,
+    /// All signers that the running image names, together, and only to a higher version.
+    Signed,
+}
+
+impl Upgrade {
+    /// Its name in the manifest, and in the container's public event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Owner => "owner",
+            Self::Signed => "signed",
+        }
+    }
 }
 
 /// What was agreed to run.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LaunchManifest {
     /// [`MANIFEST_VERSION`].
@@ -81,7 +104,11 @@ pub struct LaunchManifest {
     pub args: Option<Vec<String>>,
     /// Name → [`Salt::hmac`] of its value.
     pub env: BTreeMap<String, String>,
+    /// Name → [`Salt::hmac_bytes`] of its content, of each secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Compute units.
+    #[schema(value_type = u32)]
     pub units: ComputeUnits,
     /// TCP ports of the container that are published, ascending.
     pub ports: Vec<u16>,
@@ -92,6 +119,7 @@ pub struct LaunchManifest {
     /// Who may change its image.
     pub upgrade: Upgrade,
     /// The key that commands it.
+    #[schema(value_type = String)]
     pub owner: PublicKey,
     /// The owner may read its output.
     pub logs: bool,
@@ -120,6 +148,7 @@ mod tests {
             image: format!("registry.example/echo@sha256:{}", "ab".repeat(32)),
             args: None,
             env: BTreeMap::from([("TOKEN".to_owned(), salt.hmac("TOKEN", "secret"))]),
+            secrets: BTreeMap::new(),
             units: ComputeUnits::new(2).unwrap(),
             ports: vec![8080],
             volumes: vec!["/data".into()],
@@ -137,6 +166,16 @@ mod tests {
         let text = String::from_utf8(canonical::to_bytes(&manifest()).unwrap()).unwrap();
         assert_eq!(text, include_str!("manifest/golden.json").trim_end());
         assert_eq!(manifest().sha256().unwrap(), include_str!("manifest/golden.sha256").trim_end());
+    }
+
+    #[test]
+    fn secrets_change_the_hash_and_none_leave_it_as_it_was() {
+        let mut with = manifest();
+        with.secrets.insert("KEY".into(), Salt::new([7; 32]).hmac("KEY", "a"));
+        let mut with_other = manifest();
+        with_other.secrets.insert("KEY".into(), Salt::new([7; 32]).hmac("KEY", "b"));
+        let hashes = [manifest(), with, with_other].map(|manifest| manifest.sha256().unwrap());
+        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
     }
 
     #[test]

@@ -18,10 +18,12 @@ pub mod container;
 mod draft;
 mod error;
 pub mod genesis;
+pub mod image_release;
 pub mod launcher;
 mod policy;
 pub mod release;
 pub mod root;
+pub mod statement;
 mod tags;
 mod version;
 
@@ -40,6 +42,7 @@ pub use error::NecError;
 pub use genesis::{GenesisError, VerifiedGenesis};
 pub use policy::Policy;
 pub use root::VerifiedRoot;
+pub use statement::VerifiedStatement;
 pub use version::{Version, VersionFormatError};
 
 use crate::event::{CheckedEvent, tags_named};

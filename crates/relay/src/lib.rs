@@ -6,6 +6,7 @@
 
 mod acks;
 mod dialer;
+pub mod dm;
 mod local;
 pub mod nwc;
 mod pool;
@@ -14,6 +15,7 @@ pub mod queue;
 pub mod request_log;
 pub mod rpc;
 mod subscription;
+pub mod work;
 
 pub use local::{LocalRelayLimits, LocalRelayServer};
 pub use pool::{Pool, PoolBuilder, PoolError, RelayStatus};

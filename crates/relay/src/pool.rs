@@ -284,12 +284,26 @@ impl Pool {
     /// # Errors
     /// [`PoolError`] if the pool has no relay.
     pub async fn fetch(&self, filter: Filter, wait: Duration) -> Result<Vec<CheckedEvent>, PoolError> {
+        self.fetch_at_most(filter, wait, FETCH_EVENTS_MAX).await
+    }
+
+    /// The same, and takes no more than `events_max` events whatever the relays send: for relays that a
+    /// stranger named.
+    ///
+    /// # Errors
+    /// [`PoolError`] if the pool has no relay.
+    pub async fn fetch_at_most(
+        &self,
+        filter: Filter,
+        wait: Duration,
+        events_max: usize,
+    ) -> Result<Vec<CheckedEvent>, PoolError> {
         let fetched = self
             .connections
             .client
             .fetch_events(filter.clone())
             .timeout(wait)
-            .max_events(FETCH_EVENTS_MAX)
+            .max_events(events_max)
             .await
             .map_err(PoolError::Library)?;
         let wanted =

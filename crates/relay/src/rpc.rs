@@ -1,11 +1,11 @@
 //! RPC over relays: NIP-44 of `{id, method, params}` in ephemeral events with one `p` tag.
 
 mod client;
-mod envelope;
+pub(crate) mod envelope;
 mod rate;
 mod server;
 
 pub use client::{RpcClient, RpcError};
 pub use envelope::{Envelope, OpenError, SealError};
 pub use rate::{RateLimit, RateLimiter};
-pub use server::{Handler, RpcServer, ServerOptions};
+pub use server::{Caller, Handler, RpcServer, ServerOptions};

@@ -7,6 +7,7 @@ mod backup;
 mod client;
 mod frame;
 mod guest;
+mod guest_socket;
 mod server;
 mod stream;
 
@@ -15,5 +16,6 @@ pub use backup::{BackupClient, BackupHost, BackupVault, Refusal, serve_backups};
 pub use client::{CallError, ParentClient};
 pub use frame::{FrameError, WRITE_BYTES_MAX, read_frame, write_frame};
 pub use guest::{GuestClient, GuestError};
+pub use guest_socket::{GuestSocket, GuestSocketError};
 pub use server::{ParentHandler, Pusher, serve};
 pub use stream::{Listener, Stream, connect};

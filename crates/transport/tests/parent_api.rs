@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::parent::backup::InstanceId;
-use protocol::parent::{BackupHint, Call, Outcome, Push};
+use protocol::parent::{BackupHint, Call, Message, Outcome, Push};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::{CallError, Listener, ParentClient, ParentHandler, Pusher, StreamAddress, connect, serve};
@@ -130,6 +130,27 @@ async fn parent_that_restarts_is_found_again_and_heard() {
     drop(pushes);
     until(async || (parent.pusher.connected() == 0).then_some(())).await;
     parent.end().await;
+}
+
+/// It says that this is the end, and goes, while we are about to tell it something.
+#[tokio::test]
+async fn last_word_of_the_parent_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("parent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let parent = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let push = Message::Push { event: Push::Shutdown { deadline_secs: 9 } };
+        let text = serde_json::to_vec(&push).unwrap();
+        let frame = [&u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_slice()].concat();
+        std::io::Write::write_all(&mut stream, &frame).unwrap();
+    });
+    let (client, mut pushes) = ParentClient::connect(&StreamAddress::Unix(path)).await.unwrap();
+    // On this thread alone: nothing was read yet when it has gone.
+    parent.join().unwrap();
+    drop(client.log("a line".into()).await.unwrap_err());
+    let push = tokio::time::timeout(Duration::from_secs(20), pushes.recv()).await.unwrap();
+    assert_eq!(push, Some(Push::Shutdown { deadline_secs: 9 }));
 }
 
 #[tokio::test]

@@ -66,10 +66,18 @@ pub struct UnitSize {
     pub image_disk_bytes: u64,
     /// Size of the container's volume.
     pub volume_bytes: u64,
+    /// What it sends, and what it receives, in bytes a second.
+    #[serde(default = "network_bytes_per_sec")]
+    pub network_bytes_per_sec: u64,
+}
+
+/// 2 Mbit/s.
+const fn network_bytes_per_sec() -> u64 {
+    250_000
 }
 
 impl Default for UnitSize {
-    /// 0.1 CPU, 50 MB of memory, 10 pids, 50 MB of image, 10 MB of volume.
+    /// 0.1 CPU, 50 MB of memory, 10 pids, 50 MB of image, 10 MB of volume, 2 Mbit/s each way.
     fn default() -> Self {
         const MEGABYTE: u64 = 1_000_000;
         Self {
@@ -78,6 +86,7 @@ impl Default for UnitSize {
             pids: 10,
             image_disk_bytes: 50 * MEGABYTE,
             volume_bytes: 10 * MEGABYTE,
+            network_bytes_per_sec: network_bytes_per_sec(),
         }
     }
 }
@@ -93,6 +102,7 @@ impl UnitSize {
             pids: u64::from(self.pids).saturating_mul(n),
             image_disk_bytes: self.image_disk_bytes.saturating_mul(n),
             volume_bytes: self.volume_bytes.saturating_mul(n),
+            network_bytes_per_sec: self.network_bytes_per_sec.saturating_mul(n),
         }
     }
 }
@@ -110,6 +120,8 @@ pub struct Resources {
     pub image_disk_bytes: u64,
     /// Size of the container's volume.
     pub volume_bytes: u64,
+    /// What it sends, and what it receives, in bytes a second.
+    pub network_bytes_per_sec: u64,
 }
 
 #[cfg(test)]

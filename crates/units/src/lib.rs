@@ -3,6 +3,7 @@
 //! The bottom layer: no I/O but the clock, no dependency on anything else of ours. Every amount of
 //! money is an integer number of millisatoshi ([`Msat`]), every size and duration names its unit.
 
+pub mod calendar;
 mod clock;
 mod compute;
 mod msat;

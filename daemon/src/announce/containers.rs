@@ -1,16 +1,14 @@
 //! Containers' public events, with their certificates.
 
 use instance::Evidence;
-use nostr::event::Kind;
 use nostr::key::PublicKey;
-use protocol::event::{CheckedEvent, SignError, sign};
+use protocol::event::{CheckedEvent, SignError};
 use protocol::nec::certificate::{ContainerClaims, for_container};
 use protocol::nec::container::{ContainerEvent, build};
-use protocol::tag;
-use units::UnixSecs;
 
 use super::lists::relay_list;
-use super::{AnnounceError, Announcer, certificate_until, may_tell};
+use super::pace::Told;
+use super::{AnnounceError, Announcer, certificate_until, lives, may_tell};
 use crate::api::endpoints;
 use crate::context::Context;
 use crate::store::Container;
@@ -27,22 +25,23 @@ pub(crate) fn certificate(
     let claims = ContainerClaims {
         image: &container.spec.image,
         manifest_sha256: container.spec.manifest_sha256.as_deref(),
+        exec: container.spec.manifest.as_ref().is_some_and(|manifest| manifest.exec),
     };
     for_container(&ctx.keys, &container.pubkey(), claims, certificate_until(evidence), ctx.clock.now())
 }
 
 impl Announcer {
-    /// Tells of one container, and where its events are found if `with_list` says so; returns whether
-    /// there was anything to tell. Of one that was never paid nobody hears.
+    /// Tells of one container, and where its events are found if `with_list` says so; returns whether it is
+    /// told of again without a change. Of one that was never paid nobody hears.
     pub(super) async fn announce_container(
         &self,
         pubkey: &PublicKey,
         with_list: bool,
-    ) -> Result<bool, AnnounceError> {
+    ) -> Result<Told, AnnounceError> {
         let ctx = &self.ctx;
-        let Some(container) = ctx.store.container(pubkey)? else { return Ok(false) };
+        let Some(container) = ctx.store.container(pubkey)? else { return Ok(Told::NothingMore) };
         if matches!(container.state.name(), "waiting" | "launching" | "expired") {
-            return Ok(false);
+            return Ok(Told::NothingMore);
         }
         let evidence = ctx.attestor.current().await?;
         let certificate = certificate(ctx, &evidence, &container)?;
@@ -50,10 +49,17 @@ impl Announcer {
         let event = ContainerEvent {
             name: container.spec.name.as_deref(),
             state: container.state.name(),
+            data_kept_until: container.state.data_kept_until(&ctx.config.policy()),
             balance: container.balance,
             units: container.spec.units,
             image: &container.spec.image,
-            upgrade: "none",
+            upgrade: container
+                .spec
+                .manifest
+                .as_ref()
+                .map(|manifest| manifest.upgrade)
+                .unwrap_or_default()
+                .as_str(),
             owner: container.owner(),
             app: container.app.as_ref(),
             endpoints: &endpoints,
@@ -66,41 +72,14 @@ impl Announcer {
         let now = ctx.clock.now();
         let event = build(&container.keys, &event, now)?;
         self.outbox.publish("container", &event, now).await?;
+        self.introduce(&container, with_list, now).await;
         if with_list {
             let list = relay_list(&container.keys, &ctx.config.relays, &self.outbox.relays().await, now)?;
             // As for the server: the event stands without it.
             if let Err(e) = self.outbox.publish("container's relay list", &list, now).await {
                 tracing::warn!(container = %pubkey, "{e}");
             }
-            self.announce_profile(&container).await;
         }
-        Ok(true)
+        Ok(if lives(&container) { Told::Lives } else { Told::NothingMore })
     }
-
-    /// Tells of a container's Lightning address, so that anybody can keep it running with a zap. Where the
-    /// wallet serves no addresses there is nothing to tell.
-    async fn announce_profile(&self, container: &Container) {
-        let address = match self.ctx.wallet.lightning_address(&container.keys).await {
-            Ok(Some(address)) => address,
-            Ok(None) => return,
-            Err(e) => return tracing::debug!(container = %container.pubkey(), "{e}"),
-        };
-        let told = profile(container, &address, self.ctx.clock.now());
-        let published = match told {
-            Ok(event) => self.outbox.publish("container's profile", &event, self.ctx.clock.now()).await,
-            Err(e) => Err(e.into()),
-        };
-        if let Err(e) = published {
-            tracing::warn!(container = %container.pubkey(), "{e}");
-        }
-    }
-}
-
-/// A container's profile (kind 0), with the address that pays for its next periods.
-fn profile(container: &Container, address: &str, now: UnixSecs) -> Result<CheckedEvent, SignError> {
-    let name = container.spec.name.as_deref().unwrap_or("container");
-    let about = "A container on an enclaved server. It runs for as long as its balance pays for it: a zap \
-                 adds to that.";
-    let content = serde_json::json!({"name": name, "about": about, "lud16": address, "bot": true});
-    sign(&container.keys, Kind::Metadata, now, vec![tag!["t", "enclaved"]], content.to_string())
 }

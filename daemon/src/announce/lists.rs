@@ -31,6 +31,15 @@ pub(super) fn relay_list(
     sign(keys, Kind::RelayList, now, tags.collect(), String::new())
 }
 
+/// Where messages to a key are read (NIP-17).
+///
+/// # Errors
+/// [`SignError`].
+pub(super) fn inbox_list(keys: &Keys, inbox: &[String], now: UnixSecs) -> Result<CheckedEvent, SignError> {
+    let tags = inbox.iter().map(|url| tag!["relay", url]).collect();
+    sign(keys, Kind::InboxRelays, now, tags, String::new())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

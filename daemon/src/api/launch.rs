@@ -9,26 +9,30 @@ use protocol::manifest::{LaunchManifest, MANIFEST_VERSION, Salt};
 use protocol::rpc::enclaved::{Invoice, LaunchParams, LaunchReply, Quote};
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
+use relay::rpc::Caller;
 use units::{ComputeUnits, Msat};
 
 use super::{reports, store_failure};
+use crate::admission::Asking;
 use crate::checkpoint::Step;
 use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::image::{ImageLimits, PinnedImage, Reference};
 use crate::store::{Container, NewLaunch, Origin, ReserveError, Room, Spec, Token};
+use crate::upgrade;
 
 const TOKEN_BYTES: usize = 16;
 /// How long the answer to a launch waits for what is prepared ahead.
 const PREPARE_WAIT: Duration = Duration::from_secs(2);
 
-pub(super) async fn quote(ctx: &Context, params: LaunchParams) -> Result<Quote, Failure> {
-    let image = resolve(ctx, &params.docker, params.units).await?;
+pub(super) async fn quote(ctx: &Context, caller: &Caller, params: LaunchParams) -> Result<Quote, Failure> {
+    let (image, _asking) = resolve(ctx, caller, &params).await?;
+    upgrade::check_launch(params.upgrade, image.spec())?;
     Ok(Quote {
         image: image.reference().to_string(),
         image_bytes: image.compressed_bytes(),
         units: params.units,
-        units_free: ctx.store.units_free(ctx.config.capacity.units).map_err(|e| store_failure(&e))?,
+        units_free: ctx.store.units_free(ctx.config.capacity.sold_units()).map_err(|e| store_failure(&e))?,
         price_msat_per_hour: ctx.config.price.per_hour(params.units).map_err(|_| price_failure())?,
         price_msat_per_period: price_per_period(ctx, params.units)?,
         period_secs: ctx.config.price.period_secs,
@@ -37,19 +41,29 @@ pub(super) async fn quote(ctx: &Context, params: LaunchParams) -> Result<Quote, 
 
 pub(super) async fn launch(
     fleet: &Arc<Fleet>,
-    owner: PublicKey,
+    caller: &Caller,
     key: RequestKey,
     params: LaunchParams,
 ) -> Result<LaunchReply, Failure> {
-    let ctx = fleet.context();
+    let (ctx, owner) = (fleet.context(), caller.pubkey);
     // The same command again, after a crash: the same answer, if it came as far as an invoice.
     if let Some(known) = ctx.store.launched_by(&key.to_hex()).map_err(|e| store_failure(&e))?
         && let Some(invoice) = known.invoice.clone()
     {
+        // It may have been given to another key since.
+        if known.owner() != Some(&owner) {
+            return Err(Failure::new(Code::NotOwner, "the container belongs to another key by now"));
+        }
         return reply(ctx, &known, invoice);
     }
     if !ctx.config.launch.open {
         return Err(Failure::new(Code::Closed, "this server takes no new containers; choose another"));
+    }
+    if ctx.notices.ends_at().is_some() {
+        return Err(Failure::new(
+            Code::Draining,
+            "this server is about to be replaced by another version; try again in a few minutes",
+        ));
     }
     if ctx.wallet.tag().is_none() {
         return Err(wallet_failure());
@@ -58,7 +72,9 @@ pub(super) async fn launch(
     if ctx.store.has_unpaid(&owner).map_err(|e| store_failure(&e))? {
         return Err(launch_open());
     }
-    let image = resolve(ctx, &params.docker, params.units).await?;
+    // To the end: an invoice costs us something, too.
+    let (image, _asking) = resolve(ctx, caller, &params).await?;
+    upgrade::check_launch(params.upgrade, image.spec())?;
     let new = plan(ctx, owner, key, params, &image)?;
     let container = reserve(ctx, new)?;
     let subject = container.pubkey().to_hex();
@@ -82,14 +98,29 @@ pub(super) async fn launch(
     }
 }
 
-async fn resolve(ctx: &Context, docker: &str, units: ComputeUnits) -> Result<PinnedImage, Failure> {
-    let reference: Reference = docker.parse().map_err(|e: crate::image::ReferenceError| {
+/// The image that is meant, and the right by which its registry was asked.
+async fn resolve<'c>(
+    ctx: &'c Context,
+    caller: &Caller,
+    params: &LaunchParams,
+) -> Result<(PinnedImage, Asking<'c>), Failure> {
+    let secrets = super::secrets::open(ctx, &caller.pubkey, params.secrets.as_ref(), &params.env)?;
+    let reference: Reference = params.docker.parse().map_err(|e: crate::image::ReferenceError| {
         Failure::new(Code::ImageReferenceInvalid, format!("docker: {e}"))
     })?;
-    let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(units));
-    ctx.images.resolve(&reference, &limits).await.map_err(|e| {
+    if let Some(login) = &secrets.registry
+        && !login.is_at(reference.registry())
+    {
+        let message = "secrets: registry: the account is at another registry than the image";
+        return Err(Failure::new(Code::SecretsInvalid, message));
+    }
+    let reference = reference.with_login(secrets.registry.clone());
+    let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(params.units));
+    let asking = super::ask_registry(ctx, caller)?;
+    let image = ctx.images.resolve(&reference, &limits).await.map_err(|e| {
         Failure::new(Code::from_text(e.code()).unwrap_or(Code::Internal), format!("docker: {e}"))
-    })
+    })?;
+    Ok((image, asking))
 }
 
 fn plan(
@@ -104,6 +135,8 @@ fn plan(
         Some(salt) => salt,
         None => Salt::new(random()?),
     };
+    let secrets = crate::api::secrets::open(ctx, &owner, params.secrets.as_ref(), &params.env)?;
+    let kept = crate::api::secrets::keep(ctx, &secrets)?;
     let (mut ports, mut volumes) = (params.ports, params.volumes);
     ports.sort_unstable();
     volumes.sort_unstable();
@@ -112,6 +145,7 @@ fn plan(
         image: image.reference().to_string(),
         args: params.args.clone(),
         env: params.env.iter().map(|(name, value)| (name.clone(), salt.hmac(name, value))).collect(),
+        secrets: secrets.hmacs(&salt),
         units: params.units,
         ports: ports.clone(),
         volumes: volumes.clone(),
@@ -119,7 +153,7 @@ fn plan(
         upgrade: params.upgrade,
         owner,
         logs: params.logs,
-        exec: false,
+        exec: params.exec,
     };
     let manifest_sha256 = manifest.sha256().map_err(|e| Failure::new(Code::ParamsInvalid, e.to_string()))?;
     Ok(NewLaunch {
@@ -132,6 +166,7 @@ fn plan(
             config_digest: image.config_digest().to_string(),
             args: params.args,
             env: params.env,
+            secrets: kept,
             units: params.units,
             volume_bytes: None,
             ports: Vec::new(),
@@ -152,7 +187,7 @@ fn plan(
 /// What a launch must fit into.
 pub(crate) fn room(ctx: &Context) -> Room {
     Room {
-        units: ctx.config.capacity.units,
+        units: ctx.config.capacity.sold_units(),
         unpaid_max: ctx.config.launch.unpaid_max,
         slots: ctx.runtime.slots(),
         ports: ctx.config.network.published_ports,
@@ -236,7 +271,7 @@ fn wallet_failure() -> Failure {
     Failure::new(Code::WalletUnavailable, "the server's wallet does not answer; try again in a minute")
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| {
         tracing::error!("no random bytes: {e}");

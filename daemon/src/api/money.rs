@@ -1,5 +1,6 @@
 //! Money into and out of a container's balance.
 
+use nostr::key::PublicKey;
 use protocol::nwc::ErrorCode;
 use protocol::rpc::enclaved::{TopupReply, Withdrawal};
 use protocol::rpc::{Code, Failure};
@@ -9,6 +10,7 @@ use units::Msat;
 use super::store_failure;
 use crate::context::Context;
 use crate::store::Container;
+use crate::topups::{Admission, Wish};
 use crate::wallet::WalletError;
 
 /// The wallet makes no invoice below a satoshi.
@@ -17,7 +19,12 @@ const TOPUP_MIN: Msat = Msat::new(1_000);
 const TOPUP_MAX: Msat = Msat::new(10_000_000_000);
 const TOPUP_INVOICE_SECS: u32 = 600;
 
-pub(super) async fn topup(ctx: &Context, container: &Container, amount: Msat) -> Result<TopupReply, Failure> {
+pub(super) async fn topup(
+    ctx: &Context,
+    payer: &PublicKey,
+    container: &Container,
+    amount: Msat,
+) -> Result<TopupReply, Failure> {
     if amount < TOPUP_MIN || amount > TOPUP_MAX {
         return Err(Failure::new(
             Code::AmountInvalid,
@@ -27,12 +34,19 @@ pub(super) async fn topup(ctx: &Context, container: &Container, amount: Msat) ->
     if container.state.is_over() {
         return Err(Failure::new(Code::StateRefused, "the container is over; launch another"));
     }
+    let is_owner = container.owner() == Some(payer);
+    let wish = Wish { payer: *payer, is_owner, container: container.pubkey(), amount };
+    let _turn = match ctx.topups.admit(&wish, ctx.clock.now())? {
+        Admission::Known(invoice) => return Ok(TopupReply { invoice: *invoice }),
+        Admission::New(turn) => turn,
+    };
     let description = format!("enclaved topup {}", container.pubkey());
     let invoice = ctx
         .wallet
         .make_invoice(&container.keys, amount, description, TOPUP_INVOICE_SECS)
         .await
         .map_err(|e| wallet_failure(&e))?;
+    ctx.topups.made(wish, invoice.clone(), ctx.clock.now());
     Ok(TopupReply { invoice })
 }
 

@@ -1,6 +1,7 @@
 //! Containers as the API shows them.
 
 use lifecycle::Phase;
+use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{
     ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Endpoint, StateReason,
 };
@@ -46,7 +47,7 @@ pub(super) fn info(ctx: &Context, container: &Container) -> ContainerInfo {
     }
 }
 
-fn paid_until(container: &Container) -> Option<UnixSecs> {
+pub(super) fn paid_until(container: &Container) -> Option<UnixSecs> {
     Some(container.state.paid_until).filter(|_| container.state.next_period > 0)
 }
 
@@ -55,6 +56,7 @@ pub(super) fn status(ctx: &Context, container: &Container) -> Result<ContainerSt
         return Err(Failure::new(Code::NotFound, "there is no such container on this server"));
     };
     let waiting = matches!(container.state.phase, Phase::Waiting { .. });
+    let offer = ctx.store.offer_of(&container.pubkey(), ctx.clock.now());
     Ok(ContainerStatus {
         info: info(ctx, container),
         balance_msat: container.balance,
@@ -65,6 +67,7 @@ pub(super) fn status(ctx: &Context, container: &Container) -> Result<ContainerSt
         reason: container.reason.clone().or_else(|| reason(container)),
         manifest,
         salt,
+        offer: offer.map_err(|e| super::store_failure(&e))?,
         invoice: container.invoice.clone().filter(|_| waiting),
         limits_not_enforced: ctx.runtime.facts().not_enforced.clone(),
     })
@@ -87,11 +90,11 @@ fn reason(container: &Container) -> Option<StateReason> {
     Some(StateReason { code: code.to_owned(), message: message.to_owned() })
 }
 
-pub(super) fn list(ctx: &Context, containers: &[Container]) -> ContainerList {
+pub(super) fn list(ctx: &Context, containers: &[Container], next: Option<PublicKey>) -> ContainerList {
     let summary = |container: &Container| ContainerSummary {
         info: info(ctx, container),
         balance_msat: container.balance,
         paid_until: paid_until(container),
     };
-    ContainerList { containers: containers.iter().map(summary).collect() }
+    ContainerList { containers: containers.iter().map(summary).collect(), next }
 }

@@ -14,6 +14,9 @@ pub struct Development {
     pub addresses: Vec<IpNet>,
     /// Registries that are spoken to without TLS.
     pub plain_http_registries: Vec<String>,
+    /// A certificate authority, in DER, that vouches for the hosts of attested fetches besides Mozilla's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetch_root: Option<PathBuf>,
     /// The version that is announced in place of the program's own: in a world, one program stands for all
     /// builds.
     pub version: Option<String>,

@@ -55,6 +55,16 @@ fn faults_name_their_field() {
     refused(|v| v["builtin"][0]["docker"] = json!("nwc:latest"), "builtin.docker");
     refused(|v| v["builtin"][0]["units"] = json!(51), "units must be");
     refused(|v| v["capacity"] = json!({"units": 1}), "capacity.units");
+    refused(|v| v["capacity"] = json!({"overcommit_percent": 99}), "capacity.overcommit_percent");
+    refused(|v| v["capacity"] = json!({"overcommit_percent": 401}), "capacity.overcommit_percent");
+    for url in
+        ["example.com", "ftp://example.com", "https://example.com/", "https://a@example.com", "https://x?y"]
+    {
+        refused(|v| v["http"] = json!({"listen": "0.0.0.0:8080", "url": url}), "http.url");
+    }
+    for (field, bad) in [("poll_secs", 0), ("settle_secs", 0), ("health_secs", 9)] {
+        refused(|v| v["upgrade"] = json!({field: bad}), "upgrade");
+    }
     refused(|v| v["parent"] = json!("http://x"), "is not an address");
     refused(|v| v["unknown"] = json!(1), "unknown field `unknown`");
 }
@@ -199,6 +209,39 @@ fn development_is_refused_under_the_root_of_aws() {
     );
 }
 
+/// What is refused under AWS's root is refused however that root is named: a file may hold it.
+#[test]
+fn root_of_aws_in_a_file_is_the_root_of_aws() {
+    let config = load(&sealed()).unwrap();
+    assert!(config.check_root(false).is_ok());
+    let refused = config.check_root(true).unwrap_err().to_string();
+    assert!(refused.contains("builtin.env"), "{refused}");
+    let mut alone = sealed();
+    alone["keycrux"]["launchers"] = json!([key(2)]);
+    alone["keycrux"]["writes"] = json!(1);
+    alone["builtin"][0]["env"] = json!({});
+    let refused = load(&alone).unwrap().check_root(true).unwrap_err().to_string();
+    assert!(refused.contains("keycrux"), "{refused}");
+}
+
+#[test]
+fn http_in_clear_is_refused_under_the_root_of_aws() {
+    let check = |http: Value| {
+        let mut value = for_aws(sealed());
+        value["http"] = http;
+        load(&value).map(drop)
+    };
+    check(json!({"listen": "127.0.0.1:8088", "url": "https://x.example"})).unwrap();
+    for (http, field) in [
+        (json!({"listen": "0.0.0.0:8088", "url": "https://x.example"}), "http.listen"),
+        (json!({"listen": "127.0.0.1:8088", "url": "http://x.example"}), "http.url"),
+        (json!({"listen": "127.0.0.1:8088"}), "http.url"),
+    ] {
+        let error = check(http).expect_err(field);
+        assert!(error.contains(field), "{error}");
+    }
+}
+
 #[test]
 fn printed_configuration_masks_the_environment() {
     let shown = serde_json::to_value(load(&minimal()).unwrap().masked()).unwrap();
@@ -212,9 +255,21 @@ fn documented_configuration_is_the_default_one() {
     let (_, rest) = page.split_once("```json\n").unwrap();
     let shown: Value = serde_json::from_str(rest.split("```").next().unwrap()).unwrap();
     let mut least = shown.clone();
-    for optional in
-        ["name", "nsm", "docker_socket", "capacity", "price", "life", "launch", "network", "rate", "wallet"]
-    {
+    for optional in [
+        "name",
+        "nsm",
+        "docker_socket",
+        "capacity",
+        "price",
+        "life",
+        "launch",
+        "network",
+        "guest",
+        "rate",
+        "upgrade",
+        "messages",
+        "wallet",
+    ] {
         assert!(least.as_object_mut().unwrap().remove(optional).is_some(), "{optional} is not shown");
     }
     assert_eq!(serde_json::to_value(load(&least).unwrap()).unwrap(), shown);

@@ -1,5 +1,10 @@
 //! The driver of one container.
 
+mod aside;
+mod env;
+mod owners;
+mod upgrading;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,6 +28,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Longest sleep without looking at the clock: it may have been set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
+/// Why a container that paid is paused.
+pub(crate) const NO_ROOM: &str = "no_room";
+
 /// Drives one container: takes inputs, steps the state machine, persists, acts.
 #[derive(Debug)]
 pub(super) struct Driver {
@@ -34,15 +42,26 @@ pub(super) struct Driver {
     launching: Option<JoinHandle<()>>,
     /// Tells a launch that was prepared ahead that it is paid for.
     paid: Option<oneshot::Sender<()>>,
-    /// What must happen and did not: the process must not run, or the data must go; or the process must
-    /// run, as soon as this server may act again.
-    owed: Option<Effect>,
+    /// The upgrade under way: its image is being fetched, or it has the process.
+    upgrading: Option<JoinHandle<()>>,
+    /// What must happen and did not: the process must not run, the data must go, an upgrade must go on or
+    /// be undone; or the process must run, or an upgrade begin, as soon as this server may act again.
+    owed: Vec<Effect>,
 }
 
 impl Driver {
     pub(super) fn new(ctx: Arc<Context>, container: Container, inputs: mpsc::Sender<Input>) -> Self {
         let policy = ctx.config.policy();
-        Self { ctx, container, policy, inputs, launching: None, paid: None, owed: None }
+        Self {
+            ctx,
+            container,
+            policy,
+            inputs,
+            launching: None,
+            paid: None,
+            upgrading: None,
+            owed: Vec::new(),
+        }
     }
 
     /// Drives it to its end. `preparing` is dropped once nothing more can be prepared before payment.
@@ -56,16 +75,18 @@ impl Driver {
             self.feed(event).await;
         }
         self.prepare_ahead(preparing);
+        self.resume_fetch();
         loop {
             let sleep = self.sleep();
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(Input::Event(event)) => self.feed(event).await,
                     Some(Input::LaunchEnded(outcome)) => self.launch_ended(outcome).await,
-                    Some(Input::Command(event, answer)) => {
-                        // Who asked may have stopped waiting.
-                        drop(answer.send(self.command(event).await));
-                    }
+                    // Who asked may have stopped waiting.
+                    Some(Input::Owner(by, order, answer)) => drop(answer.send(self.obey(&by, order).await)),
+                    Some(Input::Upgrade(order, answer)) => drop(answer.send(self.upgrade(&order).await)),
+                    Some(Input::ImageFetched(outcome)) => self.image_fetched(outcome).await,
+                    Some(Input::Swapped(outcome)) => self.swapped(outcome).await,
                     Some(Input::Look) => self.look().await,
                     Some(Input::Shutdown) | None => return self.shutdown().await,
                 },
@@ -76,7 +97,7 @@ impl Driver {
 
     /// Until the state machine wants its next tick, or something owed is due.
     fn sleep(&self) -> Duration {
-        let owed = self.owed.map(|_| AGAIN_AFTER);
+        let owed = (!self.owed.is_empty()).then_some(AGAIN_AFTER);
         let tick = next_wakeup(&self.container.state, &self.policy).map(|at| {
             let at_ms = at.0.saturating_mul(1_000);
             Duration::from_millis(at_ms.saturating_sub(self.ctx.clock.now_ms()))
@@ -85,11 +106,9 @@ impl Driver {
     }
 
     async fn wake(&mut self) {
-        if let Some(effect) = self.owed.take()
-            && let Some(event) = self.carry_out(effect).await
-        {
-            self.feed(event).await;
-        }
+        // What follows from them is fed like anything else.
+        let owed = std::mem::take(&mut self.owed);
+        self.carry_out_all(owed).await;
         let due = next_wakeup(&self.container.state, &self.policy);
         if due.is_some_and(|at| at <= self.ctx.clock.now()) {
             self.feed(Event::Tick).await;
@@ -105,6 +124,11 @@ impl Driver {
 
     async fn feed(&mut self, event: Event) {
         let now = self.ctx.clock.now();
+        if event == Event::CapacityLost {
+            let message = "the server has fewer units than before; it comes back when some are free";
+            self.container.reason =
+                Some(StateReason { code: NO_ROOM.to_owned(), message: message.to_owned() });
+        }
         match step(&self.container.state, event, now, &self.policy) {
             Ok((state, effects)) => {
                 if let Err(e) = self.persist(state) {
@@ -125,13 +149,32 @@ impl Driver {
         let (from, to) = (self.container.state.name(), state.name());
         if from != to {
             tracing::info!(container = %self.container.pubkey(), from, to, "state");
+            self.note("state", &format!("from {from} to {to}"));
+            self.ctx.notices.state(&self.container, from, &state);
             if to == "deployed" {
                 self.container.reason = None;
             }
         }
         self.ctx.store.save_state(&self.container.pubkey(), &state, self.container.reason.as_ref())?;
         self.container.state = state;
+        self.ctx.changes.stir();
         Ok(())
+    }
+
+    /// For the owner's history, which nothing else depends on.
+    fn note(&self, code: &str, message: &str) {
+        if let Err(e) = self.ctx.store.note(&self.container.pubkey(), self.ctx.clock.now(), code, message) {
+            tracing::error!("event not noted: {e}");
+        }
+    }
+
+    /// The store has what was agreed; the state is this driver's.
+    fn reread(&mut self) {
+        match self.ctx.store.container(&self.container.pubkey()) {
+            Ok(Some(read)) => self.container = Container { state: self.container.state, ..read },
+            Ok(None) => {}
+            Err(e) => tracing::error!(container = %self.container.pubkey(), "not read again: {e}"),
+        }
     }
 
     async fn carry_out_all(&mut self, effects: Vec<Effect>) {
@@ -157,7 +200,18 @@ impl Driver {
                 None
             }
             Effect::Charge { period } => Some(billing::charge(&self.ctx, &self.container, period).await),
+            Effect::Readmit => Some(self.readmit()),
             Effect::Start => self.start().await,
+            // Another may have this server's state, and run it already.
+            Effect::Upgrade if !self.ctx.hold.may_act() => {
+                self.owe(Effect::Upgrade);
+                None
+            }
+            Effect::Upgrade => self.swap().await,
+            Effect::AbandonUpgrade => {
+                self.abandon_upgrade().await;
+                None
+            }
             Effect::Stop => {
                 self.stop().await;
                 None
@@ -236,16 +290,24 @@ impl Driver {
     }
 
     async fn start(&mut self) -> Option<Event> {
-        self.owed = None;
-        // Another may have this server's state, and run it already.
-        if !self.ctx.hold.may_act() {
-            self.owed = Some(Effect::Start);
-            return None;
+        self.owed.retain(|effect| *effect != Effect::Stop);
+        // Never one image on the data of another; and nothing is put back without the lease.
+        if self.owed.contains(&Effect::AbandonUpgrade) {
+            if !self.ctx.hold.may_act() {
+                self.owe(Effect::Start);
+                return None;
+            }
+            self.owed.clear();
+            self.abandon_upgrade().await;
+            if !self.owed.is_empty() {
+                return Some(Event::Exited);
+            }
         }
         match launch::start(&self.ctx, &self.container).await {
             Ok(()) => Some(Event::Started),
+            // Another may have this server's state, and run it already.
             Err(failure) if failure.code == launch::NOT_HOLDING => {
-                self.owed = Some(Effect::Start);
+                self.owe(Effect::Start);
                 None
             }
             Err(failure) => {
@@ -256,15 +318,15 @@ impl Driver {
     }
 
     async fn stop(&mut self) {
+        // A start that was still owed is not wanted any more.
+        self.owed.retain(|effect| *effect != Effect::Start);
         let subject = self.container.pubkey().to_hex();
         self.ctx.checkpoints.reach(Step::PauseRecorded, &subject).await;
         if let Err(e) = self.ctx.runtime.stop(&self.container).await {
             tracing::error!(container = subject, "stop: {e}; trying again");
-            self.owed = Some(Effect::Stop);
+            self.owe(Effect::Stop);
             return;
         }
-        // A start that was still owed is not wanted any more.
-        self.owed = None;
         self.ctx.checkpoints.reach(Step::PauseStopped, &subject).await;
     }
 
@@ -278,6 +340,11 @@ impl Driver {
 
     async fn wipe(&mut self) {
         self.cancel_launch().await;
+        self.end_upgrade().await;
+        if let Err(e) = self.ctx.store.end_guest_wallet(&self.container.pubkey()) {
+            tracing::error!(container = %self.container.pubkey(), "its app's connection has not ended: {e}");
+        }
+        self.owed.clear();
         if self.container.slot.is_none() {
             return;
         }
@@ -290,14 +357,15 @@ impl Driver {
             Ok(()) => self.container.slot = None,
             Err(e) => {
                 tracing::error!(container = %pubkey, "wipe: {e}; trying again");
-                self.owed = Some(Effect::Wipe);
+                self.owe(Effect::Wipe);
             }
         }
     }
 
     /// The engine says that the process ended, or that it does not know.
     async fn look(&mut self) {
-        if !self.container.state.should_run() || self.container.state.restart_at.is_some() {
+        let state = &self.container.state;
+        if !state.should_run() || state.restart_at.is_some() || state.upgrading {
             return;
         }
         match self.ctx.runtime.is_running(&self.container).await {
@@ -305,6 +373,7 @@ impl Driver {
             Ok(false) => {
                 tracing::info!(container = %self.container.pubkey(), "its process ended");
                 metrics::counter!("container_exits_total").increment(1);
+                self.note("exited", "its process ended by itself");
                 self.feed(Event::Exited).await;
             }
             Err(e) => tracing::warn!(container = %self.container.pubkey(), "look: {e}"),
@@ -313,6 +382,7 @@ impl Driver {
 
     async fn shutdown(mut self) {
         self.cancel_launch().await;
+        self.cancel_upgrade().await;
         if self.container.slot.is_none() {
             return;
         }

@@ -8,15 +8,17 @@ use units::Stopwatch;
 
 use crate::checkpoint::Step;
 use crate::context::Context;
-use crate::image::{Digest, EnsureError, ImageLimits, LoadError, Reference, ResolveError};
-use crate::runtime::RuntimeError;
+use crate::image::{
+    Digest, EnsureError, FetchError, ImageLimits, LoadError, LoadedImage, Reference, ResolveError,
+};
+use crate::runtime::{RuntimeError, VolumeError};
 use crate::store::Container;
 
 /// How long a launch is tried again when it fails for a passing reason: the engine restarts, a registry
 /// has a bad minute.
 const TRY_WAIT: Duration = Duration::from_secs(180);
 /// The code of a start that waits until this server may act.
-pub(super) const NOT_HOLDING: &str = "not_holding";
+pub(crate) const NOT_HOLDING: &str = "not_holding";
 /// Between two tries.
 const TRY_EVERY: Duration = Duration::from_secs(2);
 
@@ -62,11 +64,22 @@ impl From<RuntimeError> for LaunchFailure {
             RuntimeError::ImageVolumes(_) => {
                 Self { code: "image_unsupported", message: error.to_string(), passing: false }
             }
+            RuntimeError::Volume(VolumeError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::StorageFull =>
+            {
+                tracing::error!("a container could not be prepared: {error}");
+                let message =
+                    "the server has no room left for the container's volume or secrets; try another";
+                Self { code: "server_full", message: message.to_owned(), passing: true }
+            }
             RuntimeError::Engine(_)
             | RuntimeError::Unsafe(_)
+            | RuntimeError::NotEnforced(_)
             | RuntimeError::Hangs
             | RuntimeError::NotPrepared
             | RuntimeError::NoNetwork
+            | RuntimeError::Secrets(_)
+            | RuntimeError::Ending
             | RuntimeError::Volume(_)
             | RuntimeError::Firewall(_) => {
                 tracing::error!("a container could not be prepared: {error}");
@@ -78,6 +91,11 @@ impl From<RuntimeError> for LaunchFailure {
 }
 
 impl LaunchFailure {
+    /// True for a reason that says nothing of the launch: the same may go well a little later.
+    pub(crate) const fn is_passing(&self) -> bool {
+        self.passing
+    }
+
     fn of(code: &'static str, message: String) -> Self {
         let passing = matches!(code, "registry_unreachable" | "internal" | "server_busy");
         Self { code, message, passing }
@@ -90,11 +108,10 @@ impl LaunchFailure {
 pub(super) async fn prepare_ahead(ctx: &Context, container: &Container) -> bool {
     let Ok(wanted) = Digest::from_str(&container.spec.config_digest) else { return false };
     let prepared = async {
-        let is_loaded = ctx.images.find_loaded(wanted).await?.is_some();
-        if is_loaded {
-            ctx.runtime.prepare(container).await?;
-        }
-        Ok::<_, LaunchFailure>(is_loaded)
+        let Some(loaded) = ctx.images.find_loaded(wanted).await? else { return Ok(false) };
+        check_size(&loaded, &limits(ctx, container))?;
+        ctx.runtime.prepare(container).await?;
+        Ok::<_, LaunchFailure>(true)
     };
     prepared.await.unwrap_or_else(|failure| {
         // The launch does it again, and tells the owner if it fails.
@@ -157,15 +174,30 @@ async fn try_launch(
     Ok(())
 }
 
+/// Fetches the image of an upgrade; tries again while the reason is a passing one.
+pub(super) async fn fetch_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+    let took = Stopwatch::start();
+    loop {
+        match ensure_image(ctx, container).await {
+            Err(failure) if failure.passing && took.elapsed() < TRY_WAIT => {
+                tracing::warn!(container = %container.pubkey(), "upgrade: {failure}; trying again");
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 /// Makes sure that the engine has the image, by the digests that were agreed.
-pub(super) async fn ensure_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+pub(crate) async fn ensure_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
     let malformed = || LaunchFailure::of("internal", "the launch on record is not understood".into());
     let wanted = Digest::from_str(&container.spec.config_digest).map_err(|_| malformed())?;
-    if ctx.images.find_loaded(wanted).await?.is_some() {
-        return Ok(());
+    let limits = limits(ctx, container);
+    if let Some(loaded) = ctx.images.find_loaded(wanted).await? {
+        return check_size(&loaded, &limits);
     }
-    let limits = ImageLimits::from(ctx.config.capacity.unit_size.times(container.spec.units));
     let reference = Reference::from_str(&container.spec.image).map_err(|_| malformed())?;
+    let reference = reference.with_login(crate::api::secrets::login(ctx, container));
     let pinned = ctx.images.resolve(&reference, &limits).await?;
     // The reference names the manifest by its digest, and the manifest its configuration.
     if pinned.config_digest() != wanted {
@@ -173,6 +205,18 @@ pub(super) async fn ensure_image(ctx: &Context, container: &Container) -> Result
     }
     ctx.images.ensure_loaded(&pinned, &limits).await?;
     Ok(())
+}
+
+fn limits(ctx: &Context, container: &Container) -> ImageLimits {
+    ImageLimits::from(ctx.config.capacity.unit_size.times(container.spec.units))
+}
+
+/// An image that the engine has may have been loaded for a container with more units.
+fn check_size(loaded: &LoadedImage, limits: &ImageLimits) -> Result<(), LaunchFailure> {
+    if loaded.size_bytes() <= limits.unpacked_bytes {
+        return Ok(());
+    }
+    Err(EnsureError::from(FetchError::UnpacksTooLarge { limit_bytes: limits.unpacked_bytes }).into())
 }
 
 /// Starts a container that may have lost its image, its network or itself since it last ran.

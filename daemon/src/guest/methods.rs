@@ -1,118 +1,167 @@
-//! What a guest may ask: the reference's methods.
+//! What a guest may ask.
+
+mod identity;
+mod money;
+mod says;
 
 use std::sync::Arc;
 
 use nostr::key::PublicKey;
-use protocol::guest::{
-    AppInfo, CertificateChain, ContainerInfoReply, CreateCertificate, Done, GuestContainer, LOG_BYTES_MAX,
-    Log, SetInfo,
-};
-use protocol::nec::certificate::for_app;
+use protocol::guest::{Attest, MESSAGE_BYTES_MAX};
 use protocol::rpc::enclaved::{NoParams, parse_params};
+use protocol::statement::Claim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::announce::containers::certificate;
-use crate::deploy::Fleet;
+use super::limits::Cost;
+use super::refusal::{Refusal, RefusalCode};
+use super::{Guests, derive, fetch};
 use crate::rpc::check_named;
-use crate::store::{Container, Origin};
+use crate::store::Container;
 
-/// Carries out one call of the container `pubkey`.
-pub(super) async fn call(
-    fleet: &Arc<Fleet>,
-    pubkey: PublicKey,
-    method: &str,
-    params: &Value,
-) -> Result<Value, String> {
-    let store = &fleet.context().store;
-    // Afresh each time: state and balance change while the guest is connected.
-    let container = store.container(&pubkey).map_err(|e| internal(&e))?.ok_or("the container is over")?;
-    match method {
-        "create_certificate" => reply(&create_certificate(fleet, &container, parse(params)?).await?),
-        "set_info" => reply(&set_info(fleet, &container, parse(params)?).await?),
-        "get_container_info" => {
-            let NoParams {} = parse(params)?;
-            reply(&container_info(fleet, &container))
+/// By which door a call came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Door {
+    /// The WebSocket of the reference, whose messages have at most [`MESSAGE_BYTES_MAX`] bytes.
+    WebSocket,
+    /// The Unix socket.
+    Socket,
+}
+
+macro_rules! methods {
+    ($($variant:ident = $text:literal, $cost:ident;)+) => {
+        /// A method.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        enum Method { $($variant,)+ }
+
+        impl Method {
+            const NAMES: &[&str] = &[$($text,)+];
+
+            fn of(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)+ _ => None }
+            }
+
+            const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            const fn cost(self) -> Cost {
+                match self { $(Self::$variant => Cost::$cost,)+ }
+            }
         }
-        "log" => reply(&log(fleet, &container, &parse(params)?)),
-        _ => Err(format!(
-            "no method {:?}; there are create_certificate, set_info, get_container_info, log",
-            method.chars().take(32).collect::<String>()
-        )),
+    };
+}
+
+methods! {
+    CreateCertificate = "create_certificate", Call;
+    // What it changes is published.
+    SetInfo = "set_info", Statement;
+    GetContainerInfo = "get_container_info", Call;
+    Log = "log", Call;
+    Info = "info", Call;
+    Manifest = "manifest", Call;
+    Wallet = "wallet", Call;
+    DeriveKey = "derive_key", Call;
+    Attest = "attest", Statement;
+    AttestedFetch = "attested_fetch", Fetch;
+}
+
+/// Carries out one call of the container `pubkey`, which its door has admitted, and counts what it costs
+/// besides.
+pub(super) async fn call(
+    guests: &Arc<Guests>,
+    pubkey: PublicKey,
+    door: Door,
+    name: &str,
+    params: &Value,
+) -> Result<Value, Refusal> {
+    let method = Method::of(name);
+    let outcome = limited(guests, pubkey, door, method, params).await;
+    // Names that strangers make up are no labels.
+    let label = method.map_or("unknown", Method::name);
+    let code = outcome.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
+    metrics::counter!("guest_calls_total", "method" => label, "code" => code).increment(1);
+    outcome
+}
+
+async fn limited(
+    guests: &Arc<Guests>,
+    pubkey: PublicKey,
+    door: Door,
+    method: Option<Method>,
+    params: &Value,
+) -> Result<Value, Refusal> {
+    let ctx = guests.fleet.context();
+    let now_ms = ctx.clock.now_ms();
+    let method = method.ok_or_else(|| {
+        let all = Method::NAMES.join(", ");
+        Refusal::new(RefusalCode::MethodUnknown, format!("no such method; there are {all}"))
+    })?;
+    if method.cost() != Cost::Call {
+        guests.limits.take(&pubkey, method.cost(), now_ms)?;
     }
+    // Afresh each time: state and balance change while the guest is connected.
+    let container = ctx.store.container(&pubkey).map_err(|e| Refusal::internal(&e))?;
+    let container = container.filter(|container| !container.state.is_over());
+    let container =
+        container.ok_or_else(|| Refusal::new(RefusalCode::ContainerOver, "the container is over"))?;
+    carry_out(guests, &container, door, method, params).await
 }
 
-fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, String> {
-    check_named(params).and_then(|()| parse_params(params)).map_err(|failure| failure.message)
-}
-
-fn reply(result: &impl Serialize) -> Result<Value, String> {
-    serde_json::to_value(result).map_err(|e| internal(&e))
-}
-
-fn internal(error: &dyn std::error::Error) -> String {
-    tracing::error!("guest API: {error}");
-    "a fault of the server; try again".to_owned()
-}
-
-async fn create_certificate(
-    fleet: &Arc<Fleet>,
+async fn carry_out(
+    guests: &Arc<Guests>,
     container: &Container,
-    request: CreateCertificate,
-) -> Result<CertificateChain, String> {
+    door: Door,
+    method: Method,
+    params: &Value,
+) -> Result<Value, Refusal> {
+    let fleet = &guests.fleet;
     let ctx = fleet.context();
-    ctx.hold.require().map_err(|failure| format!("{}: {}", failure.code, failure.message))?;
-    let evidence = ctx.attestor.current().await.map_err(|e| internal(&e))?;
-    let to_container = certificate(ctx, &evidence, container).map_err(|e| internal(&e))?;
-    let until = evidence.document.leaf_not_after();
-    let to_app =
-        for_app(&container.keys, &request.pubkey, until, ctx.clock.now()).map_err(|e| internal(&e))?;
-    Ok(CertificateChain {
-        root: evidence.root.event().clone(),
-        certs: vec![to_container.into_event(), to_app.into_event()],
-    })
-}
-
-async fn set_info(fleet: &Arc<Fleet>, container: &Container, request: SetInfo) -> Result<Done, String> {
-    let ctx = fleet.context();
-    let AppInfo { pubkey } = request.info;
-    ctx.store.save_app(&container.pubkey(), &pubkey).map_err(|e| internal(&e))?;
-    let is_wallet = matches!(&container.origin, Origin::Builtin(name) if *name == ctx.config.wallet);
-    if is_wallet {
-        // The wallet waits for this answer before it listens, so it is asked afterwards.
-        let fleet = Arc::clone(fleet);
-        tokio::spawn(async move { fleet.wallet_appeared(pubkey).await });
-    }
-    ctx.changes.container(container.pubkey());
-    Ok(Done { ok: true })
-}
-
-fn container_info(fleet: &Arc<Fleet>, container: &Container) -> ContainerInfoReply {
-    let ctx = fleet.context();
-    let now = ctx.clock.now();
-    let started_at = container.started_at.unwrap_or(now);
-    let paid_until = if container.is_builtin() { now } else { container.state.paid_until };
-    ContainerInfoReply {
-        ok: true,
-        container: GuestContainer {
-            pubkey: container.pubkey(),
-            balance: container.balance,
-            uptime_count: now.secs_since(started_at),
-            uptime_paid: paid_until.secs_since(started_at),
-            units: container.spec.units,
-            price: container.spec.price_per_period,
-            interval: u64::from(ctx.config.price.period_secs),
-            wallet_pubkey: ctx.wallet.tag().map(|tag| tag.service),
-        },
+    match method {
+        Method::CreateCertificate => {
+            reply(&identity::create_certificate(ctx, container, parse(params)?).await?)
+        }
+        Method::SetInfo => reply(&says::set_info(fleet, container, parse(params)?)?),
+        Method::GetContainerInfo => {
+            let NoParams {} = parse(params)?;
+            reply(&identity::container_info(ctx, container))
+        }
+        Method::Log => reply(&says::log(ctx, container, &parse(params)?)),
+        Method::Info => {
+            let NoParams {} = parse(params)?;
+            reply(&identity::info(ctx, container))
+        }
+        Method::Manifest => {
+            let NoParams {} = parse(params)?;
+            reply(&identity::manifest(container)?)
+        }
+        Method::Wallet => {
+            let NoParams {} = parse(params)?;
+            reply(&money::wallet(guests, container).await?)
+        }
+        Method::DeriveKey => reply(&derive::derive(ctx.keys.secret_key(), container, &parse(params)?)?),
+        Method::Attest => {
+            let Attest { digest } = parse(params)?;
+            reply(&ctx.statements.state(ctx, container, Claim::Attest { digest }).await?)
+        }
+        Method::AttestedFetch if door == Door::WebSocket => Err(Refusal::new(
+            RefusalCode::Unavailable,
+            format!("answers on this door have at most {MESSAGE_BYTES_MAX} bytes; use the Unix socket"),
+        )),
+        Method::AttestedFetch => {
+            let request = parse(params)?;
+            let _place = guests.limits.fetch(container.pubkey())?;
+            reply(&fetch::attested_fetch(ctx, &guests.fetcher, container, request).await?)
+        }
     }
 }
 
-fn log(fleet: &Arc<Fleet>, container: &Container, request: &Log) -> Done {
-    let mut end = request.message.len().min(LOG_BYTES_MAX);
-    while !request.message.is_char_boundary(end) {
-        end -= 1;
-    }
-    fleet.context().parent_log.line(format!("container {}: {}", container.pubkey(), &request.message[..end]));
-    Done { ok: true }
+fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, Refusal> {
+    check_named(params)?;
+    Ok(parse_params(params)?)
+}
+
+fn reply(result: &impl Serialize) -> Result<Value, Refusal> {
+    serde_json::to_value(result).map_err(|e| Refusal::internal(&e))
 }

@@ -1,22 +1,20 @@
-//! One guest's connection.
+//! One guest's connection to the WebSocket.
 
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use nostr::key::PublicKey;
 use protocol::guest::MESSAGE_BYTES_MAX;
-use relay::rpc::{RateLimit, RateLimiter};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::methods;
-use crate::deploy::Fleet;
+use super::Guests;
+use super::methods::{self, Door};
+use super::refusal::{Refusal, RefusalCode};
 
-/// How often a guest may ask: it certifies a key now and then, and writes log lines.
-const RATE: RateLimit = RateLimit { per_sec: 10, burst: 50 };
 /// Longest request id that is repeated in the answer.
 const ID_BYTES_MAX: usize = 128;
 
@@ -28,40 +26,47 @@ struct Request {
     params: Value,
 }
 
+/// What a request is known by.
+#[derive(Deserialize)]
+struct Id<'a> {
+    id: &'a str,
+}
+
 /// Answers a guest until it leaves. One request at a time: a guest that floods waits for itself.
-pub(super) async fn run(fleet: &Arc<Fleet>, pubkey: PublicKey, mut socket: WebSocketStream<TcpStream>) {
-    let clock = Arc::clone(&fleet.context().clock);
-    let mut limiter = RateLimiter::new(RATE);
+pub(super) async fn run(guests: &Arc<Guests>, pubkey: PublicKey, mut socket: WebSocketStream<TcpStream>) {
     while let Some(Ok(message)) = socket.next().await {
         let Message::Text(text) = message else { continue };
-        let answer = if !limiter.allow(&(), clock.now_ms()) {
-            json!({"id": id_of(&text), "error": "too many requests; wait a second"})
-        } else {
-            answer(fleet, pubkey, &text).await
-        };
+        let answer = answer(guests, pubkey, &text).await;
         if socket.send(Message::text(answer.to_string())).await.is_err() {
             return;
         }
     }
 }
 
-fn id_of(text: &str) -> String {
-    serde_json::from_str::<Request>(text).map(|request| request.id).unwrap_or_default()
-}
-
-async fn answer(fleet: &Arc<Fleet>, pubkey: PublicKey, text: &str) -> Value {
+async fn answer(guests: &Arc<Guests>, pubkey: PublicKey, text: &str) -> Value {
+    let bad = |why: String| refused("", &Refusal::new(RefusalCode::BadRequest, why));
+    if let Err(refusal) = guests.admit(pubkey) {
+        // What it belongs to is said if that is cheap to find out.
+        let id = (text.len() <= MESSAGE_BYTES_MAX).then(|| serde_json::from_str::<Id>(text).ok()).flatten();
+        return refused(id.map_or("", |id| id.id), &refusal);
+    }
     if text.len() > MESSAGE_BYTES_MAX {
-        return json!({"id": "", "error": format!("a request has at most {MESSAGE_BYTES_MAX} bytes")});
+        return bad(format!("a request has at most {MESSAGE_BYTES_MAX} bytes"));
     }
     let request: Request = match serde_json::from_str(text) {
         Ok(request) => request,
-        Err(e) => return json!({"id": "", "error": format!("not a request {{id, method, params}}: {e}")}),
+        Err(e) => return bad(format!("not a request {{id, method, params}}: {e}")),
     };
     if request.id.len() > ID_BYTES_MAX {
-        return json!({"id": "", "error": format!("an id has at most {ID_BYTES_MAX} bytes")});
+        return bad(format!("an id has at most {ID_BYTES_MAX} bytes"));
     }
-    match methods::call(fleet, pubkey, &request.method, &request.params).await {
+    match methods::call(guests, pubkey, Door::WebSocket, &request.method, &request.params).await {
         Ok(result) => json!({"id": request.id, "result": result}),
-        Err(refusal) => json!({"id": request.id, "error": refusal}),
+        Err(refusal) => refused(&request.id, &refusal),
     }
+}
+
+/// `error` is a sentence, as the reference has it.
+fn refused(id: &str, refusal: &Refusal) -> Value {
+    json!({"id": id, "error": refusal.message, "code": refusal.code.as_str()})
 }

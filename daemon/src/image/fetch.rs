@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use self::archive::ArchiveWriter;
 pub use self::archive::ImageArchive;
-pub(super) use self::archive::engine_tag;
+pub(super) use self::archive::{digest_of_tag, engine_tag};
 use self::budget::Budget;
 use self::chunks::Feeder;
 use self::layer::{LayerError, LayerJob};

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
-use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{ImportImageOptionsBuilder, ListImagesOptions, RemoveImageOptionsBuilder};
 use futures_util::TryStreamExt;
 use tokio_util::io::ReaderStream;
 
 use super::digest::Digest;
 use super::error::LoadError;
 use super::fetch::ImageArchive;
-use super::fetch::engine_tag;
+use super::fetch::{digest_of_tag, engine_tag};
 
 /// What loading any image may take.
 const LOAD_BASE: Duration = Duration::from_secs(60);
@@ -100,6 +100,16 @@ pub async fn load(docker: &Docker, archive: ImageArchive) -> Result<LoadedImage,
     find_loaded(docker, expected).await?.ok_or(LoadError::NotThere { expected })
 }
 
+/// The images that were loaded here, by the digests of their configurations.
+///
+/// # Errors
+/// [`LoadError::Engine`] if the engine does not answer.
+pub async fn all_loaded(docker: &Docker) -> Result<Vec<Digest>, LoadError> {
+    let images = docker.list_images(None::<ListImagesOptions>).await.map_err(LoadError::Engine)?;
+    let tags = images.iter().flat_map(|image| &image.repo_tags);
+    Ok(tags.filter_map(|tag| digest_of_tag(tag)).collect())
+}
+
 /// Removes an image unless a container needs it.
 ///
 /// # Errors
@@ -126,6 +136,6 @@ fn load_failed(error: EngineError) -> LoadError {
     if sentence.contains("no space left") { LoadError::Engine(error) } else { LoadError::Refused(error) }
 }
 
-fn has_status(error: &EngineError, wanted: u16) -> bool {
+pub(super) fn has_status(error: &EngineError, wanted: u16) -> bool {
     matches!(error, EngineError::DockerResponseServerError { status_code, .. } if *status_code == wanted)
 }

@@ -10,6 +10,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use protocol::secrets::RegistryLogin;
 
 use super::digest::Digest;
 
@@ -27,12 +30,14 @@ const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// A checked image reference. Shown, it is complete: registry, repository, and tag or digest or both.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reference {
     registry: String,
     repository: String,
     tag: Option<String>,
     digest: Option<Digest>,
+    /// Whose account the registry is asked with; neither shown nor on record with the rest.
+    login: Option<Arc<RegistryLogin>>,
 }
 
 /// A text that is not an image reference.
@@ -89,7 +94,19 @@ impl Reference {
             repository: self.repository.clone(),
             tag: None,
             digest: Some(digest),
+            login: self.login.clone(),
         }
+    }
+
+    /// The same image, asked for with an account if that is at its registry: at any other it is not shown.
+    #[must_use]
+    pub fn with_login(mut self, login: Option<RegistryLogin>) -> Self {
+        self.login = login.filter(|login| login.is_at(&self.registry)).map(Arc::new);
+        self
+    }
+
+    pub(crate) fn login(&self) -> Option<&RegistryLogin> {
+        self.login.as_deref()
     }
 
     /// The host (and port) that answers the distribution API for this registry.
@@ -142,7 +159,7 @@ impl FromStr for Reference {
         };
         let (registry, repository) = parse_name(name)?;
         let tag = if tag.is_none() && digest.is_none() { Some("latest".to_owned()) } else { tag };
-        Ok(Self { registry, repository, tag, digest })
+        Ok(Self { registry, repository, tag, digest, login: None })
     }
 }
 

@@ -1,5 +1,6 @@
 //! All of it together: what the rest of the daemon calls.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use tokio::sync::Semaphore;
 use super::digest::Digest;
 use super::error::{EnsureError, FetchError, LoadError, ResolveError};
 use super::fetch::fetch;
+use super::labels::labels;
 use super::limits::{ImageLimits, Platform};
-use super::load::{LoadedImage, Removal, find_loaded, load, remove_unused};
+use super::load::{LoadedImage, Removal, all_loaded, find_loaded, load, remove_unused};
 use super::reference::Reference;
 use super::registry::RegistryClient;
 use super::resolve::{PinnedImage, resolve};
@@ -100,6 +102,23 @@ impl ImageStore {
     /// [`LoadError::Engine`] if the engine does not answer.
     pub async fn find_loaded(&self, config_digest: Digest) -> Result<Option<LoadedImage>, LoadError> {
         find_loaded(&self.docker, config_digest).await
+    }
+
+    /// Asks the engine for the labels of an image by the digest of its configuration; none if it does not
+    /// have it.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] if the engine does not answer.
+    pub async fn labels(&self, config_digest: Digest) -> Result<Option<BTreeMap<String, String>>, LoadError> {
+        labels(&self.docker, config_digest).await
+    }
+
+    /// The images that were loaded here, by the digests of their configurations.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] if the engine does not answer.
+    pub async fn all_loaded(&self) -> Result<Vec<Digest>, LoadError> {
+        all_loaded(&self.docker).await
     }
 
     /// Removes an image unless a container needs it.

@@ -26,6 +26,24 @@ pub struct EngineFacts {
     pub limits_disk: bool,
 }
 
+/// Where people's money is at stake every limit must hold: what one container takes beyond its units is
+/// taken from others who paid.
+pub(super) fn check_enforced(facts: &EngineFacts, is_production: bool) -> Result<(), RuntimeError> {
+    if is_production && !facts.not_enforced.is_empty() {
+        return Err(RuntimeError::NotEnforced(facts.not_enforced.join(", ")));
+    }
+    Ok(())
+}
+
+/// Refuses an engine that leaves a limit unenforced, before anything of this server's state is touched: who
+/// cannot serve must not take the state from one that can.
+///
+/// # Errors
+/// [`RuntimeError::NotEnforced`], [`RuntimeError::Unsafe`].
+pub(crate) async fn check_limits(socket: &Path) -> Result<(), RuntimeError> {
+    check_enforced(&EngineFacts::ask(&connect(socket).await?).await?, true)
+}
+
 /// Connects, waiting for an engine that is starting.
 pub(super) async fn connect(socket: &Path) -> Result<Docker, RuntimeError> {
     let path = socket.to_string_lossy();
@@ -56,6 +74,10 @@ impl EngineFacts {
     }
 
     fn read(info: &SystemInfo) -> Result<Self, RuntimeError> {
+        Self::read_with(info, &std::fs::read_to_string("/proc/swaps").unwrap_or_default())
+    }
+
+    fn read_with(info: &SystemInfo, swaps: &str) -> Result<Self, RuntimeError> {
         let options = info.security_options.as_deref().unwrap_or_default();
         let has = |name: &str| options.iter().any(|option| option.contains(name));
         if !has("userns") {
@@ -68,9 +90,11 @@ impl EngineFacts {
             return Err(RuntimeError::Unsafe("does not store images with overlay2"));
         }
         let limits_disk = disk_is_limited(info);
+        // Where there is swap, a limit of memory alone lets a container have as much again of it.
+        let limits_swap = info.swap_limit == Some(true) || !has_swap(swaps);
         let enforced = [
             ("cpu", info.cpu_cfs_quota == Some(true)),
-            ("memory", info.memory_limit == Some(true)),
+            ("memory", info.memory_limit == Some(true) && limits_swap),
             ("pids", info.pids_limit != Some(false)),
             ("disk", limits_disk),
         ];
@@ -78,6 +102,11 @@ impl EngineFacts {
             enforced.iter().filter(|(_, yes)| !yes).map(|(name, _)| (*name).to_owned()).collect();
         Ok(Self { root_uid: remapped_root(info)?, not_enforced, limits_disk })
     }
+}
+
+/// True if this machine swaps: behind the head of `/proc/swaps` there is a line for each device.
+fn has_swap(swaps: &str) -> bool {
+    swaps.lines().skip(1).any(|line| !line.trim().is_empty())
 }
 
 /// `overlay2` limits a container's disk on XFS with project quotas only.
@@ -124,8 +153,37 @@ mod tests {
 
     #[test]
     fn engine_that_remaps_is_taken_and_its_gaps_are_named() {
-        let facts = EngineFacts::read(&info()).unwrap();
+        let facts = EngineFacts::read_with(&info(), "").unwrap();
         assert_eq!((facts.root_uid, facts.not_enforced), (100_000, vec!["disk".to_owned()]));
+    }
+
+    #[test]
+    fn production_server_does_not_start_where_a_limit_does_not_hold() {
+        let facts = |missing: &[&str]| EngineFacts {
+            not_enforced: missing.iter().map(ToString::to_string).collect(),
+            ..EngineFacts::default()
+        };
+        assert!(check_enforced(&facts(&[]), true).is_ok());
+        assert!(check_enforced(&facts(&["disk"]), false).is_ok());
+        let refused = check_enforced(&facts(&["disk", "network"]), true).unwrap_err();
+        assert!(refused.to_string().contains("disk, network"), "{refused}");
+    }
+
+    #[test]
+    fn memory_is_not_limited_where_swap_is_not() {
+        let head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        let swapping = format!("{head}/dev/vdb partition\t4194300\t0\t-2\n");
+        let not_enforced = |info: &SystemInfo, swaps: &str| {
+            EngineFacts::read_with(info, swaps).unwrap().not_enforced.contains(&"memory".to_owned())
+        };
+        assert!(!not_enforced(&info(), head) && !not_enforced(&info(), ""), "there is nothing to swap to");
+        assert!(not_enforced(&info(), &swapping));
+        assert!(not_enforced(&SystemInfo { swap_limit: Some(false), ..info() }, &swapping));
+        assert!(!not_enforced(&SystemInfo { swap_limit: Some(true), ..info() }, &swapping));
+        assert!(not_enforced(
+            &SystemInfo { memory_limit: Some(false), swap_limit: Some(true), ..info() },
+            head
+        ));
     }
 
     #[test]
@@ -133,7 +191,7 @@ mod tests {
         let refused = |change: fn(&mut SystemInfo)| {
             let mut info = info();
             change(&mut info);
-            assert!(matches!(EngineFacts::read(&info), Err(RuntimeError::Unsafe(_))));
+            assert!(matches!(EngineFacts::read_with(&info, ""), Err(RuntimeError::Unsafe(_))));
         };
         refused(|info| info.security_options = Some(vec!["name=seccomp".into()]));
         refused(|info| info.security_options = Some(vec!["name=userns".into()]));

@@ -1,6 +1,7 @@
 //! What can go wrong with the engine.
 
 use bollard::errors::Error as EngineError;
+use protocol::rpc::Failure;
 use thiserror::Error;
 
 use super::{FirewallError, VolumeError};
@@ -17,6 +18,11 @@ pub enum RuntimeError {
     /// The engine does not isolate containers as is promised.
     #[error("the container engine {0}")]
     Unsafe(&'static str),
+    /// Limits that were sold would not hold.
+    #[error(
+        "this kernel or engine does not enforce the limits on: {0}; a production server needs all of them"
+    )]
+    NotEnforced(String),
     /// The engine took a request and never ended it.
     #[error("the container engine hangs")]
     Hangs,
@@ -32,6 +38,12 @@ pub enum RuntimeError {
     /// The image declares volumes that cannot be given.
     #[error("the image's volumes cannot be mounted: {0}")]
     ImageVolumes(String),
+    /// The container's secrets on record cannot be opened.
+    #[error("the container's secrets cannot be opened: {0}")]
+    Secrets(#[source] Failure),
+    /// The server is ending.
+    #[error("the server is ending")]
+    Ending,
     /// The volume failed.
     #[error(transparent)]
     Volume(#[from] VolumeError),

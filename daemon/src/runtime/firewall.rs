@@ -5,6 +5,8 @@
 //! They stand beside the engine's own and can only take away. The table is built anew, in one
 //! transaction, when the daemon starts.
 
+mod rates;
+
 use std::ffi::OsStr;
 
 use ipnet::IpNet;
@@ -46,7 +48,9 @@ pub struct FirewallError(#[source] NftablesError);
 
 /// The containers' firewall.
 #[derive(Debug)]
-pub struct Firewall(());
+pub struct Firewall {
+    limits_rates: bool,
+}
 
 impl Firewall {
     /// Builds the table, with no container in it. `exceptions` are let through although they are not
@@ -55,19 +59,42 @@ impl Firewall {
     /// # Errors
     /// [`FirewallError`].
     pub async fn set_up(guest_port: u16, exceptions: &[IpNet]) -> Result<Self, FirewallError> {
-        apply(&ruleset(guest_port, exceptions)).await?;
-        Ok(Self(()))
+        let limited = apply(&ruleset(guest_port, exceptions, true)).await;
+        let limits_rates = match limited {
+            Ok(()) => true,
+            Err(e) => {
+                tracing::warn!("containers' network rates are not limited: {e}");
+                apply(&ruleset(guest_port, exceptions, false)).await?;
+                false
+            }
+        };
+        Ok(Self { limits_rates })
     }
 
-    /// Lets a container reach its guest API, and the internet if `egress` says so.
+    /// True if this kernel limits how much a container sends and receives.
+    #[must_use]
+    pub const fn limits_rates(&self) -> bool {
+        self.limits_rates
+    }
+
+    /// Lets a container reach its guest API, and the internet if `egress` says so, at so many bytes a
+    /// second each way, if there is a limit.
     ///
     /// # Errors
     /// [`FirewallError`].
-    pub async fn admit(&self, addresses: &Addresses, egress: Egress) -> Result<(), FirewallError> {
+    pub async fn admit(
+        &self,
+        addresses: &Addresses,
+        egress: Egress,
+        bytes_per_sec: Option<u64>,
+    ) -> Result<(), FirewallError> {
         let mut commands = vec![
             json!({"add": element("guests", &guest(addresses))}),
             json!({"add": element("members", &member(addresses))}),
         ];
+        if let Some(bytes_per_sec) = bytes_per_sec.filter(|_| self.limits_rates) {
+            commands.extend(rates::admit(addresses, bytes_per_sec));
+        }
         match egress {
             Egress::None => {}
             Egress::All => commands.push(json!({"add": element("egress", &member(addresses))})),
@@ -88,6 +115,9 @@ impl Firewall {
         // Deleting what is not there fails as a whole; adding first makes it be there.
         let mut commands: Vec<_> = all.iter().map(|element| json!({ "add": element })).collect();
         commands.extend(all.iter().map(|element| json!({ "delete": element })));
+        if self.limits_rates {
+            commands.extend(rates::dismiss(addresses));
+        }
         apply(&commands).await
     }
 }
@@ -104,7 +134,7 @@ fn element(set: &str, element: &Value) -> Value {
     json!({"element": {"family": "inet", "table": TABLE, "name": set, "elem": [element]}})
 }
 
-fn ruleset(guest_port: u16, exceptions: &[IpNet]) -> Vec<Value> {
+fn ruleset(guest_port: u16, exceptions: &[IpNet], limits_rates: bool) -> Vec<Value> {
     let mut commands = vec![
         json!({"add": {"table": {"family": "inet", "name": TABLE}}}),
         json!({"delete": {"table": {"family": "inet", "name": TABLE}}}),
@@ -175,6 +205,10 @@ fn ruleset(guest_port: u16, exceptions: &[IpNet]) -> Vec<Value> {
             ],
         ),
     ];
+    if limits_rates {
+        commands.extend(rates::maps());
+        commands.extend(rates::rules());
+    }
     commands.extend(rules.map(|(chain, expressions)| rule(chain, &expressions)));
     commands.push(rule("to_container", &[drop_it()]));
     commands
@@ -228,6 +262,11 @@ fn field(protocol: &str, field: &str) -> Value {
 
 fn in_set(left: &Value, set: &str) -> Value {
     json!({"match": {"op": "==", "left": left, "right": format!("@{set}")}})
+}
+
+/// The limit that a map names for this key is exceeded.
+fn in_map(key: &Value, map: &str) -> Value {
+    json!({"limit": {"map": {"key": key, "data": format!("@{map}")}}})
 }
 
 fn not_in_set(left: &Value, set: &str) -> Value {

@@ -110,16 +110,18 @@ impl Runtime {
     }
 
     /// Copies a container's volume to the new file `to`, if it has one, with its process held still and
-    /// everything that it wrote on the file; returns for how long. `held` runs while it is.
+    /// everything that it wrote on the file; and with it the copy from before an upgrade, named by the
+    /// upgrade, to another. `held` runs while the process is held.
     ///
     /// # Errors
     /// [`RuntimeError`]; the process goes on all the same.
-    pub async fn copy_volume(
+    pub(crate) async fn copy_volume(
         &self,
         container: &Container,
         to: &Path,
+        before_upgrade: Option<(i64, &Path)>,
         held: impl Future<Output = ()>,
-    ) -> Result<Option<Duration>, RuntimeError> {
+    ) -> Result<Option<Copied>, RuntimeError> {
         // Nothing is started or wiped meanwhile: whoever runs is held, and nobody begins to.
         let _alone = self.comings_and_goings.write().await;
         let pubkey = container.pubkey();
@@ -130,8 +132,25 @@ impl Runtime {
         held.await;
         self.thaw(&pubkey, Why::Copy).await?;
         copied?;
-        Ok(Some(took.elapsed()))
+        let paused = took.elapsed();
+        // Nobody writes into this one; it can only be renamed or removed, and not now.
+        let saved =
+            before_upgrade.and_then(|(upgrade, to)| Some((self.volumes.saved(&pubkey, upgrade)?, to)));
+        let has_saved = saved.is_some();
+        if let Some((file, to)) = saved {
+            copy(file, None, to.to_owned()).await?;
+        }
+        Ok(Some(Copied { paused, has_saved }))
     }
+}
+
+/// What was copied of a container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copied {
+    /// For how long its process was held still.
+    pub(crate) paused: Duration,
+    /// There was a copy of the volume from before the upgrade, too.
+    pub(crate) has_saved: bool,
 }
 
 async fn copy(file: PathBuf, mounted: Option<PathBuf>, to: PathBuf) -> Result<(), VolumeError> {

@@ -52,6 +52,14 @@ impl NetworkPlan {
         u16::try_from(networks).unwrap_or(u16::MAX)
     }
 
+    /// The number of the network whose container has this address.
+    #[must_use]
+    pub fn slot_of(&self, address: Ipv4Addr) -> Option<u16> {
+        let offset = u32::from(address).checked_sub(u32::from(self.range.network()))?;
+        let slot = u16::try_from(offset / ADDRESSES).ok().filter(|slot| *slot < self.slots())?;
+        (self.addresses(slot).container == address).then_some(slot)
+    }
+
     /// The addresses of network number `slot`.
     #[must_use]
     pub fn addresses(&self, slot: u16) -> Addresses {
@@ -123,7 +131,13 @@ mod tests {
             assert!(network.containers.contains(&one.subnet));
             assert!(one.subnet.contains(&one.gateway) && one.subnet.contains(&one.container));
             assert!(all[..i].iter().all(|other| !other.subnet.contains(&one.subnet)));
+            assert_eq!(plan.slot_of(one.container), u16::try_from(i).ok());
+            assert_eq!(plan.slot_of(one.gateway), None);
         }
+        assert_eq!(
+            (plan.slot_of(Ipv4Addr::new(10, 9, 1, 2)), plan.slot_of(Ipv4Addr::new(10, 8, 9, 2))),
+            (None, None)
+        );
         assert_eq!(
             (all[31].bridge.as_str(), all[31].container.to_string().as_str()),
             ("ecl31", "10.9.0.250")

@@ -1,6 +1,7 @@
 //! From what was agreed to what the engine is told.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
@@ -9,6 +10,7 @@ use bollard::models::{
 use nostr::key::PublicKey;
 use protocol::guest;
 use protocol::manifest::Egress;
+use protocol::secrets::Secrets;
 use sha2::{Digest, Sha256};
 use units::Resources;
 
@@ -46,6 +48,8 @@ pub(super) struct Inputs<'p> {
     pub(super) addresses: &'p Addresses,
     pub(super) limits: &'p Resources,
     pub(super) mounts: &'p [VolumeMount],
+    pub(super) guest_dir: &'p Path,
+    pub(super) secrets: &'p Secrets,
     pub(super) dns: &'p [String],
     pub(super) facts: &'p EngineFacts,
     pub(super) guest_port: u16,
@@ -130,12 +134,25 @@ fn bind(mount: &VolumeMount) -> Mount {
     }
 }
 
+/// The daemon's folder, in which a container changes nothing; connecting to a socket is no change.
+fn guest_mount(guest_dir: &Path) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(guest_dir.display().to_string()),
+        target: Some(guest::DIR.to_owned()),
+        read_only: Some(true),
+        ..Mount::default()
+    }
+}
+
 fn environment(inputs: &Inputs<'_>) -> Vec<String> {
     let Inputs { container, addresses, .. } = inputs;
     let mut env: Vec<_> = container.spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let gateway = format!("ws://{}:{}", addresses.gateway, inputs.guest_port);
     env.push(format!("{}={gateway}/", guest::ENDPOINT_VARIABLE));
     env.push(format!("{}={}", guest::TOKEN_VARIABLE, container.token.expose()));
+    env.push(format!("{}={}/{}", guest::SOCKET_VARIABLE, guest::DIR, guest::SOCKET_NAME));
+    env.extend(inputs.secrets.variables().map(|(name, path)| format!("{name}={path}")));
     if container.is_builtin() {
         env.push(format!("{}={gateway}/relay", guest::INTERNAL_RELAY_VARIABLE));
     }
@@ -168,7 +185,7 @@ fn host_config(inputs: &Inputs<'_>) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         network_mode: Some(network::name(&container.pubkey())),
         dns: Some(dns),
-        mounts: Some(inputs.mounts.iter().map(bind).collect()),
+        mounts: Some(inputs.mounts.iter().map(bind).chain([guest_mount(inputs.guest_dir)]).collect()),
         port_bindings: Some(
             container
                 .spec

@@ -1,6 +1,10 @@
 //! Volumes: a file system of fixed size in a file, mounted through a loop device, so that a container
 //! that fills its volume fills nothing else.
 
+mod saved;
+
+pub(crate) use saved::saved_name;
+
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -78,6 +82,17 @@ impl Volumes {
         }
         let mounted = is_mounted(&point)?.then_some(point);
         Ok(Some((file, mounted)))
+    }
+
+    /// What is used of a container's volume; none if it has none, or it is not mounted.
+    pub(super) fn used_bytes(&self, pubkey: &PublicKey) -> Result<Option<u64>, VolumeError> {
+        let point = self.mount_point(pubkey);
+        if !is_mounted(&point)? {
+            return Ok(None);
+        }
+        let stat = nix::sys::statvfs::statvfs(&point);
+        let stat = stat.map_err(|e| VolumeError::Io { path: point, source: e.into() })?;
+        Ok(Some(stat.fragment_size().saturating_mul(stat.blocks().saturating_sub(stat.blocks_free()))))
     }
 
     fn mount_point(&self, pubkey: &PublicKey) -> PathBuf {
@@ -160,6 +175,7 @@ impl Volumes {
         at(&file, absent(std::fs::remove_file(&file)))?;
         let new = file.with_extension("new");
         at(&new, absent(std::fs::remove_file(&new)))?;
+        self.forget_saved(pubkey)?;
         at(&point, absent(std::fs::remove_dir(&point)))
     }
 }
@@ -179,18 +195,18 @@ pub(super) async fn unmount_below(dir: &Path) -> Result<(), VolumeError> {
     Ok(())
 }
 
-fn absent(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, VolumeError> {
+pub(super) fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, VolumeError> {
     result.map_err(|source| VolumeError::Io { path: path.to_owned(), source })
 }
 
-fn is_mounted(point: &Path) -> Result<bool, VolumeError> {
+pub(super) fn is_mounted(point: &Path) -> Result<bool, VolumeError> {
     Ok(mount_points(point)?.iter().any(|mounted| mounted == point))
 }
 
@@ -201,7 +217,7 @@ fn mount_points(for_what: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     Ok(mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from).collect())
 }
 
-async fn run(program: &'static str, command: &mut Command) -> Result<(), VolumeError> {
+pub(super) async fn run(program: &'static str, command: &mut Command) -> Result<(), VolumeError> {
     let output = command.stdin(Stdio::null()).output().await;
     let output = output.map_err(|e| VolumeError::Program { program, said: e.to_string() })?;
     if output.status.success() {

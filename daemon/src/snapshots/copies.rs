@@ -12,13 +12,15 @@ use rusqlite::{Connection, OpenFlags};
 use super::TakeError;
 use crate::checkpoint::Step;
 use crate::context::Context;
-use crate::runtime::{VOLUMES_DIR, volume_file_name};
+use crate::runtime::{VOLUMES_DIR, saved_file_name, volume_file_name};
 use crate::store::{Container, Origin};
 
 /// The databases, in the folder of data.
 pub(crate) const STATE_DB: &str = "state.db";
 /// The log of requests.
 pub(crate) const REQUESTS_DB: &str = "requests.db";
+/// The log of direct messages, and of requests over HTTP.
+pub(crate) const MESSAGES_DB: &str = "messages.db";
 
 /// Copies everything into the new folder `copies`, and names it as it is restored.
 pub(super) async fn make(
@@ -29,12 +31,14 @@ pub(super) async fn make(
 ) -> Result<Vec<Source>, TakeError> {
     remove(copies).map_err(TakeError::Copy)?;
     DirBuilder::new().mode(0o700).create(copies).map_err(TakeError::Copy)?;
+    // What the databases say of an upgrade must be true of the volumes, which are copied later.
+    let _still = ctx.stages.still().await;
     // Read first: a volume whose container the database does not know would never go away.
     let containers = kept(ctx)?;
     let mut sources = Vec::new();
     // The memory of commands first: one of which it does not know yet is recognised by what it did, but one
     // whose answer it has is not done again.
-    for name in [REQUESTS_DB, STATE_DB] {
+    for name in [REQUESTS_DB, MESSAGES_DB, STATE_DB] {
         let (from, to) = (data_dir.join(name), copies.join(name));
         copy_database(from, to.clone()).await?;
         // What strangers chose lies beside other strangers' secrets: no length may tell of it.
@@ -42,14 +46,22 @@ pub(super) async fn make(
     }
     ctx.checkpoints.reach(Step::SnapshotDatabases, subject).await;
     for container in containers {
-        let name = volume_file_name(&container.pubkey());
-        let to = copies.join(&name);
+        let pubkey = container.pubkey();
+        let upgrade = ctx.store.open_upgrade(&pubkey)?.map(|open| open.id);
+        let name = volume_file_name(&pubkey);
+        let saved = upgrade.map(|id| (id, saved_file_name(&pubkey, id)));
+        let (to, saved_to) = (copies.join(&name), saved.as_ref().map(|(id, name)| (*id, copies.join(name))));
+        let before_upgrade = saved_to.as_ref().map(|(id, to)| (*id, to.as_path()));
         let held = ctx.checkpoints.reach(Step::SnapshotFrozen, subject);
-        let Some(pause) = ctx.runtime.copy_volume(&container, &to, held).await? else { continue };
-        metrics::histogram!("snapshot_pause_seconds").record(pause.as_secs_f64());
+        let copied = ctx.runtime.copy_volume(&container, &to, before_upgrade, held).await?;
+        let Some(copied) = copied else { continue };
+        metrics::histogram!("snapshot_pause_seconds").record(copied.paused.as_secs_f64());
         let source = Source::file(format!("{VOLUMES_DIR}/{name}"), to)?;
         // The wallet keeps everybody's books; any other volume is one owner's.
         sources.push(if container.is_builtin() { source.at_full_length() } else { source });
+        if let (true, Some((_, name)), Some((_, to))) = (copied.has_saved, saved, saved_to) {
+            sources.push(Source::file(format!("{VOLUMES_DIR}/{name}"), to)?);
+        }
     }
     Ok(sources)
 }

@@ -1,10 +1,11 @@
 //! Rows of charges.
 
 use nostr::key::PublicKey;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use units::{Msat, UnixSecs};
 
 use super::containers::secs;
+use super::receipts::{self, NewReceipt};
 use super::{Store, StoreError};
 
 /// A charge: intended, then with an invoice, then paid.
@@ -73,7 +74,26 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a charge is paid.
+    /// Records by which payment a charge was settled whose invoice is not known any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn save_charge_hash(
+        &self,
+        pubkey: &PublicKey,
+        period: u64,
+        payment_hash: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE charges SET payment_hash = ?3
+                   WHERE pubkey = ?1 AND period = ?2 AND preimage IS NULL";
+        let period = i64::try_from(period).unwrap_or(i64::MAX);
+        match self.lock().execute(sql, params![pubkey.to_bytes(), period, payment_hash])? {
+            0 => Err(StoreError::Missing),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records that a charge is paid, and its receipt.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -83,14 +103,19 @@ impl Store {
         period: u64,
         preimage: &str,
         now: UnixSecs,
+        receipt: &NewReceipt,
     ) -> Result<(), StoreError> {
         let sql = "UPDATE charges SET preimage = ?3, paid_at = coalesce(paid_at, ?4)
                    WHERE pubkey = ?1 AND period = ?2";
         let period = i64::try_from(period).unwrap_or(i64::MAX);
-        match self.lock().execute(sql, params![pubkey.to_bytes(), period, preimage, secs(now)])? {
-            0 => Err(StoreError::Missing),
-            _ => Ok(()),
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if tx.execute(sql, params![pubkey.to_bytes(), period, preimage, secs(now)])? == 0 {
+            return Err(StoreError::Missing);
         }
+        receipts::insert(&tx, pubkey, period, receipt)?;
+        tx.commit()?;
+        Ok(())
     }
 
     /// How many periods of a container are paid, and what was paid for them.

@@ -74,7 +74,7 @@ impl From<rusqlite::Error> for ReserveError {
     }
 }
 
-const COLUMNS: &str = "seckey, token, slot, builtin, owner, request_key, spec, state, invoice, balance_msat, \
+pub(super) const COLUMNS: &str = "seckey, token, slot, builtin, owner, request_key, spec, state, invoice, balance_msat, \
                        app, reason, created_at, started_at";
 /// A launch that nobody has paid yet.
 const UNPAID: &str = "json_extract(state, '$.phase') = 'waiting'";
@@ -180,26 +180,20 @@ impl Store {
         self.find("request_key = ?1", &request_key)
     }
 
+    /// The container that has network number `slot`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn in_slot(&self, slot: u16) -> Result<Option<Container>, StoreError> {
+        self.find("slot = ?1", &slot)
+    }
+
     /// The built-in of this name.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn builtin(&self, name: &str) -> Result<Option<Container>, StoreError> {
         self.find("builtin = ?1", &name)
-    }
-
-    /// The containers of one owner, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn owned_by(&self, owner: &PublicKey, limit: u32) -> Result<Vec<Container>, StoreError> {
-        let connection = self.lock();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM containers WHERE owner = ?1 ORDER BY created_at DESC, rowid DESC LIMIT ?2"
-        );
-        let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_and_then(params![owner.to_bytes(), limit], read)?;
-        rows.collect()
     }
 
     fn find(&self, condition: &str, value: &dyn rusqlite::ToSql) -> Result<Option<Container>, StoreError> {
@@ -336,7 +330,7 @@ fn insert(connection: &Connection, launch: &NewLaunch, slot: u16) -> Result<(), 
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> Result<Container, StoreError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Container, StoreError> {
     let seckey: [u8; 32] = row.get(0)?;
     let seckey = SecretKey::from_slice(&seckey).map_err(|e| StoreError::malformed("key", e))?;
     let public_key = |what: &'static str, bytes: Option<[u8; 32]>| {
@@ -371,7 +365,7 @@ pub(super) fn to_json(what: &'static str, value: &impl Serialize) -> Result<Stri
     serde_json::to_string(value).map_err(|e| StoreError::malformed(what, e))
 }
 
-fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| StoreError::malformed(what, e))
 }
 

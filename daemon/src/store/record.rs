@@ -7,6 +7,7 @@ use lifecycle::State;
 use nostr::key::{Keys, PublicKey};
 use protocol::manifest::{Egress, LaunchManifest, Salt};
 use protocol::rpc::enclaved::{Invoice, StateReason};
+use protocol::secrets::Sealed;
 use serde::{Deserialize, Serialize};
 use units::{ComputeUnits, Msat, UnixSecs};
 use zeroize::Zeroizing;
@@ -72,6 +73,9 @@ pub struct Spec {
     pub args: Option<Vec<String>>,
     /// Environment.
     pub env: BTreeMap<String, String>,
+    /// What only the container sees, sealed by the service key to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Sealed>,
     /// Compute units.
     pub units: ComputeUnits,
     /// How large the volume is; none: what the units have.

@@ -2,36 +2,47 @@ use std::sync::Arc;
 
 use lifecycle::{Phase, State};
 use nostr::key::{Keys, PublicKey};
+use protocol::receipt::{RECEIPT_VERSION, Receipt, check_chain};
 use units::{ComputeUnits, Msat, UnixSecs};
 
 use super::*;
 
-const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
+pub(super) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
 
-struct Fixture {
+pub(crate) struct Fixture {
     dir: tempfile::TempDir,
-    store: Store,
+    pub(crate) store: Store,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("state.db")).unwrap();
         Self { dir, store }
     }
 
-    fn reopen(self) -> Self {
+    /// Somebody who has paid for a period.
+    pub(crate) fn paid(&self, now: UnixSecs) -> PublicKey {
+        let owner = key();
+        let pubkey = self.store.reserve(launch(owner, 1), &ROOM).unwrap().pubkey();
+        self.store.intend_charge(&pubkey, 0, Msat::new(5), now).unwrap();
+        let receipt = receipt(&self.store, &pubkey, 0);
+        self.store.save_charge_paid(&pubkey, 0, "bb", now, &receipt).unwrap();
+        owner
+    }
+
+    pub(super) fn reopen(self) -> Self {
         drop(self.store);
         let store = Store::open(&self.dir.path().join("state.db")).unwrap();
         Self { store, ..self }
     }
 }
 
-fn key() -> PublicKey {
+pub(super) fn key() -> PublicKey {
     Keys::generate().public_key()
 }
 
-fn launch(owner: PublicKey, units: u32) -> NewLaunch {
+pub(super) fn launch(owner: PublicKey, units: u32) -> NewLaunch {
     let keys = Keys::generate();
     NewLaunch {
         token: Token::new(keys.public_key().to_hex()),
@@ -42,6 +53,7 @@ fn launch(owner: PublicKey, units: u32) -> NewLaunch {
             config_digest: "sha256:cd".into(),
             args: None,
             env: [("SECRET".to_owned(), "hunter2".to_owned())].into(),
+            secrets: None,
             units: ComputeUnits::new(units).unwrap(),
             volume_bytes: None,
             ports: Vec::new(),
@@ -74,7 +86,7 @@ fn launch_is_remembered_whole() {
     assert_eq!(read.spec.ports.iter().map(|m| m.server_port).collect::<Vec<_>>(), [100, 101]);
     assert_eq!((read.keys.secret_key(), read.token == made.token), (made.keys.secret_key(), true));
     assert!(!format!("{read:?}").contains("hunter2"));
-    assert_eq!(fixture.store.owned_by(&owner, 10).unwrap().len(), 1);
+    assert_eq!(fixture.store.owned_by(&owner, None, 10).unwrap().unwrap().len(), 1);
 }
 
 #[test]
@@ -148,10 +160,64 @@ fn charge_is_intended_once_and_its_proof_stays() {
             preimage: None,
         }
     );
-    store.save_charge_paid(&pubkey, 0, "bb", UnixSecs(2)).unwrap();
+    let receipt = receipt(&store, &pubkey, 0);
+    store.save_charge_paid(&pubkey, 0, "bb", UnixSecs(2), &receipt).unwrap();
     store.save_charge_invoice(&pubkey, 0, None).unwrap();
     assert_eq!((intend(5).invoice.as_deref(), intend(5).preimage.as_deref()), (Some("lnbc1"), Some("bb")));
     assert_eq!(store.charged(&pubkey).unwrap(), (1, Msat::new(5)));
+}
+
+/// The next receipt of a container's chain, as billing makes it.
+fn receipt(store: &Store, container: &PublicKey, period: u64) -> NewReceipt {
+    let NextReceipt { number, previous } = store.next_receipt(container).unwrap();
+    let from = UnixSecs(1_000 + 3_600 * period);
+    let receipt = Receipt {
+        version: RECEIPT_VERSION,
+        container: *container,
+        number,
+        previous,
+        image: "r/x@sha256:ab".into(),
+        manifest_sha256: None,
+        units: ComputeUnits::new(1).unwrap(),
+        period,
+        from,
+        until: from.plus_secs(3_600),
+        amount_msat: Msat::new(5),
+        payment_hash: Some(format!("{period:064x}")),
+    };
+    NewReceipt { number, event: receipt.sign(&service(), from).unwrap() }
+}
+
+fn service() -> Keys {
+    Keys::parse(&"05".repeat(32)).unwrap()
+}
+
+#[test]
+fn receipts_are_one_for_each_paid_period_and_a_chain() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let [one, other] = [1, 2].map(|_| store.reserve(launch(key(), 1), &ROOM).unwrap().pubkey());
+    let pay = |pubkey: &PublicKey, period| {
+        store.intend_charge(pubkey, period, Msat::new(5), UnixSecs(1)).unwrap();
+        store.save_charge_paid(pubkey, period, "bb", UnixSecs(2), &receipt(store, pubkey, period)).unwrap();
+    };
+    for period in [0, 1, 3] {
+        pay(&one, period);
+    }
+    pay(&other, 0);
+    // Recorded again after a crash, a payment makes no second receipt.
+    pay(&one, 3);
+    // Without an intent there is no payment, and no receipt of one.
+    let unintended = store.save_charge_paid(&one, 9, "bb", UnixSecs(2), &receipt(store, &one, 9));
+    assert!(matches!(unintended, Err(StoreError::Missing)));
+    let fixture = fixture.reopen();
+    let all = fixture.store.receipts(&one, 0, 10).unwrap();
+    let (read, head) = check_chain(&all, &service().public_key(), &one).unwrap();
+    assert_eq!(read.iter().map(|receipt| receipt.period).collect::<Vec<_>>(), [0, 1, 3]);
+    assert_eq!(fixture.store.next_receipt(&one).unwrap(), NextReceipt { number: 3, previous: head });
+    assert_eq!(fixture.store.receipts(&one, 1, 1).unwrap(), all[1..2]);
+    assert_eq!(fixture.store.receipts(&one, 3, 10).unwrap(), []);
+    assert_eq!(fixture.store.next_receipt(&other).unwrap().number, 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Images made here, byte by byte, and a client that may speak to this machine.
 
+use protocol::secrets::RegistryLogin;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -153,6 +154,16 @@ pub(crate) async fn resolve_at(
     reference: &str,
 ) -> Result<PinnedImage, ResolveError> {
     let reference: Reference = reference.parse().unwrap();
+    resolve(client, &reference, &Platform::default(), &limits()).await
+}
+
+/// The same with an account at the registry.
+pub(crate) async fn resolve_as(
+    client: &RegistryClient,
+    reference: &str,
+    login: RegistryLogin,
+) -> Result<PinnedImage, ResolveError> {
+    let reference = reference.parse::<Reference>().unwrap().with_login(Some(login));
     resolve(client, &reference, &Platform::default(), &limits()).await
 }
 

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use protocol::secrets::RegistryLogin;
 
-use crate::fixture::{TempDir, TestImage, client, resolve_at};
+use crate::fixture::{TempDir, TestImage, client, resolve_as, resolve_at};
 use crate::server::{Asked, Server, challenge, redirect, typed};
 
 const TOKEN: &str = "Bearer secret-token";
@@ -145,4 +146,80 @@ async fn refusals_and_bad_realms_have_codes() {
         assert!(server.asked().len() <= 2, "{realm_url}");
     }
     assert_eq!(unlisted.asked(), []);
+}
+
+/// The account in the clear text that `Authorization: Basic` stands for.
+const ACCOUNT: &str = "Basic bWU6aHVudGVyMg==";
+
+fn login(host: String, realm: Option<String>) -> RegistryLogin {
+    RegistryLogin { host, username: "me".into(), password: "hunter2".into(), realm }
+}
+
+#[tokio::test]
+async fn account_opens_a_private_repository() {
+    let image = TestImage::small();
+    let server = Server::serving(&image, |asked| {
+        (asked.authorization.as_deref() != Some(ACCOUNT)).then(|| {
+            let mut refused = StatusCode::UNAUTHORIZED.into_response();
+            refused.headers_mut().insert("www-authenticate", "Basic realm=\"private\"".parse().unwrap());
+            refused
+        })
+    });
+    let server = server.await;
+    let client = client(&[&server.authority()]);
+    let name = format!("{}/app:1", server.authority());
+    let refused = resolve_at(&client, &name).await.map(drop).unwrap_err();
+    assert_eq!(refused.code(), "image_unauthorized");
+    let pinned = resolve_as(&client, &name, login(server.authority(), None)).await.unwrap();
+    let temp = TempDir::new();
+    assert!(temp.fetch(&client, &pinned).await.is_ok(), "the layers are asked for with the account, too");
+    assert!(!format!("{pinned:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn account_is_told_to_a_realm_that_was_named_and_to_no_other() {
+    let image = TestImage::small();
+    for (is_named, expected) in [(true, Some(ACCOUNT)), (false, None)] {
+        let realm = Server::start(|_| Some(token_page())).await;
+        let server = Server::serving(&image, guarded(format!("http://{}/token", realm.authority()))).await;
+        let client = client(&[&server.authority(), &realm.authority()]);
+        let named = is_named.then(|| realm.authority());
+        let name = format!("{}/app:1", server.authority());
+        resolve_as(&client, &name, login(server.authority(), named)).await.unwrap();
+        let told: Vec<_> = realm.asked().into_iter().map(|asked| asked.authorization).collect();
+        assert_eq!(told, [expected.map(ToOwned::to_owned)], "named: {is_named}");
+        assert!(server.asked().iter().all(|asked| asked.authorization.as_deref() != Some(ACCOUNT)));
+    }
+}
+
+/// Wants an account for everything.
+fn private(asked: &Asked) -> Option<Response> {
+    (asked.authorization.as_deref() != Some(ACCOUNT)).then(|| {
+        let mut refused = StatusCode::UNAUTHORIZED.into_response();
+        refused.headers_mut().insert("www-authenticate", "Basic realm=\"private\"".parse().unwrap());
+        refused
+    })
+}
+
+#[tokio::test]
+async fn account_at_one_registry_is_shown_to_no_other() {
+    let image = TestImage::small();
+    let (home, evil) = (Server::serving(&image, private).await, Server::serving(&image, private).await);
+    let client = client(&[&home.authority(), &evil.authority()]);
+    let mine = || login(home.authority(), None);
+    resolve_as(&client, &format!("{}/app:1", home.authority()), mine()).await.unwrap();
+    let refused = resolve_as(&client, &format!("{}/app:1", evil.authority()), mine()).await;
+    assert_eq!(refused.map(drop).unwrap_err().code(), "image_unauthorized");
+    assert!(evil.asked().iter().all(|asked| asked.authorization.is_none()), "{:?}", evil.asked());
+    // Nor where the registry itself sends us.
+    let to = format!("http://{}", evil.authority());
+    let sends =
+        Server::start(move |asked| private(asked).or_else(|| Some(redirect(&format!("{to}{}", asked.path)))));
+    let sends = sends.await;
+    let both = crate::fixture::client(&[&sends.authority(), &evil.authority()]);
+    let moved =
+        resolve_as(&both, &format!("{}/app:1", sends.authority()), login(sends.authority(), None)).await;
+    assert_eq!(moved.map(drop).unwrap_err().code(), "image_unauthorized");
+    assert!(sends.asked().iter().any(|asked| asked.authorization.as_deref() == Some(ACCOUNT)));
+    assert!(evil.asked().iter().all(|asked| asked.authorization.is_none()), "{:?}", evil.asked());
 }

@@ -1,7 +1,9 @@
 //! State that survives: sealed backups, key stores, and what a host may try against them.
 
+mod charges;
 mod fence;
 mod kills;
+mod mid_upgrade;
 mod parent;
 mod recovery;
 mod stores;

@@ -1,5 +1,5 @@
-//! Kill -9 of the daemon, of the wallet container and of the engine at named steps of launch, charge
-//! and pause. Afterwards every paid container runs, none runs unpaid, no money appeared or vanished.
+//! Kill -9 of the daemon, of the wallet container and of the engine at named steps of launch, charge,
+//! pause and upgrade. Afterwards every paid container runs, none runs unpaid, no money appeared or vanished.
 //!
 //! The order is drawn from a seed that is printed; `ENCLAVED_CRASH_SEED` repeats a run.
 
@@ -12,6 +12,7 @@ use devnet::helper::HelperBinary;
 use devnet::world::{World, WorldOptions};
 use enclaved::checkpoint::Step;
 
+use crate::upgrade::App;
 use scenes::{Scene, Victim};
 use watch::Watch;
 
@@ -27,10 +28,12 @@ async fn nothing_is_lost_or_doubled_by_kills_at_any_step() -> Result<()> {
     options.grace_secs = 5;
     let mut world = World::start(options, |step| println!("{step}")).await?;
     let image = world.push_echo().await?;
+    let next = (App::good(&world, "next")?.push(&world).await?, App::crashing("bad").push(&world).await?);
     let watch = Watch::start(&world)?;
     for (number, (step, victim)) in plan(seed).into_iter().enumerate() {
         println!("{number}: {victim:?} at {}", step.name());
-        let scene = Scene { world: &mut world, watch: &watch, image: &image, step, victim };
+        let scene =
+            Scene { world: &mut world, watch: &watch, image: &image, next: (&next.0, &next.1), step, victim };
         let outcome =
             scene.play().await.with_context(|| format!("seed {seed}, {victim:?} at {}", step.name()));
         if outcome.is_err() {
@@ -39,7 +42,7 @@ async fn nothing_is_lost_or_doubled_by_kills_at_any_step() -> Result<()> {
         outcome?;
         books::check(&world)?;
     }
-    for step in Step::LIFE {
+    for step in steps() {
         ensure!(watch.killed_at(*step) > 0, "no kill ever happened at {}", step.name());
     }
     world.stop().await
@@ -54,18 +57,23 @@ pub(crate) fn seed() -> Result<u64> {
     }
 }
 
+/// The steps at which containers' work is killed. Those of snapshots and restores have a test of their own.
+fn steps() -> impl Iterator<Item = &'static Step> {
+    Step::LIFE.iter().chain(Step::UPGRADE)
+}
+
 /// Each victim `KILLS` times, at steps in shuffled rounds, so that each step comes up.
 fn plan(seed: u64) -> Vec<(Step, Victim)> {
     let mut random = Random(seed);
     let mut victims: Vec<_> = Victim::ALL.iter().flat_map(|victim| vec![*victim; KILLS]).collect();
     random.shuffle(&mut victims);
-    let mut steps = Vec::new();
-    while steps.len() < victims.len() {
-        let mut round = Step::LIFE.to_vec();
+    let mut order = Vec::new();
+    while order.len() < victims.len() {
+        let mut round: Vec<_> = steps().copied().collect();
         random.shuffle(&mut round);
-        steps.extend(round);
+        order.extend(round);
     }
-    steps.into_iter().zip(victims).collect()
+    order.into_iter().zip(victims).collect()
 }
 
 /// A small generator (splitmix64): the same order for the same seed, whatever the machine.
@@ -92,7 +100,7 @@ fn plan_is_the_same_for_a_seed_and_covers_every_step() {
     let names = |seed| plan(seed).into_iter().map(|(step, victim)| (step.name(), victim)).collect::<Vec<_>>();
     assert_eq!(names(7), names(7));
     assert_ne!(names(7), names(8));
-    for step in Step::LIFE {
+    for step in steps() {
         assert!(names(7).iter().any(|(name, _)| *name == step.name()));
     }
     for victim in Victim::ALL {

@@ -5,8 +5,8 @@
 //! elsewhere, or from the container itself once the firewall's table is gone.
 
 mod guest_door;
-mod names;
-mod neighbourhood;
+pub(crate) mod names;
+pub(crate) mod neighbourhood;
 mod probes;
 mod rights;
 

@@ -87,6 +87,28 @@ fn state_in_clear_and_money_from_nowhere_are_refused_under_the_root_of_aws() -> 
     Ok(())
 }
 
+/// The root decides, not how it is named: a file with AWS's root in it lets no more through.
+#[test]
+fn root_of_aws_in_a_file_starts_no_development_server() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path().join("root.der");
+    std::fs::write(&root, attestation::TrustRoot::aws().der())?;
+    let mut config = development();
+    config["trust_root"] = json!(root);
+    config["state_dir"] = json!(dir.path().join("state"));
+    // It is no fault that can be seen in the configuration alone.
+    check(dir.path(), &config)?.unwrap();
+    let file = dir.path().join("enclaved.json");
+    let program = WorldOptions::new(HelperBinary::find()?).program("enclaved")?;
+    let output = Command::new(program).arg("--config").arg(file).output()?;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success(), "it ended well: {said}");
+    assert!(said.contains("development: is refused when trust_root is aws"), "{said}");
+    assert!(!dir.path().join("state").exists(), "it began");
+    Ok(())
+}
+
 #[test]
 fn unknown_switch_is_refused_by_name() -> Result<()> {
     let dir = tempfile::tempdir()?;

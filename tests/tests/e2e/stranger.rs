@@ -79,6 +79,15 @@ impl Stranger {
         Ok(pubkey)
     }
 
+    /// Somebody with so much money whose container runs and keeps what is put to it, and where it is reached.
+    pub(crate) async fn keeper(world: &World, sats: i64) -> Result<(Self, PublicKey, String)> {
+        let owner = Self::with(world, sats).await?;
+        let volume = json!({"ports": [8080], "volumes": ["/data"]});
+        let pubkey = owner.run(&world.push_echo().await?, volume).await?;
+        let url = owner.url(&pubkey).await?;
+        Ok((owner, pubkey, url))
+    }
+
     /// Waits until the container is charged, and its balance told.
     pub(crate) async fn wait_settled(&self, pubkey: &PublicKey) -> Result<()> {
         let took = Stopwatch::start();

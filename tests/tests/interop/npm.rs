@@ -1,5 +1,6 @@
 //! The npm packages: `nostr-enclaves`, the validator of the reference; `@getalby/sdk`, a wallet client,
-//! with the WebSocket that older Nodes lack; and `s3rver`, an S3 server.
+//! with the WebSocket that older Nodes lack; `s3rver`, an S3 server; a validator of OpenAPI documents; and the
+//! TypeScript compiler.
 //!
 //! Their versions and the hashes of all that they need are in `npm/package-lock.json`; `npm ci` fetches
 //! them into the build folder, once for each such file. How the validator's root is replaced stands in

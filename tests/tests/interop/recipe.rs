@@ -79,6 +79,8 @@ impl Recipe {
             open: true,
             price: None,
             units_free: None,
+            overcommit_percent: None,
+            ends_at: None,
             wallet: None,
             limits_not_enforced: &[],
             build: Some(&build),
@@ -87,7 +89,7 @@ impl Recipe {
             history: None,
         };
         let event = announce(&stage.service, &said, &root, &document, now).unwrap();
-        let claims = ContainerClaims { image: IMAGE, manifest_sha256: Some(&"ab".repeat(32)) };
+        let claims = ContainerClaims { image: IMAGE, manifest_sha256: Some(&"ab".repeat(32)), exec: false };
         let container = stage.container.public_key();
         let until = document.leaf_not_after();
         let certificate = for_container(&stage.service, &container, claims, until, now).unwrap();
@@ -135,6 +137,7 @@ impl Recipe {
         let (owner, app) = (stage.owner.public_key(), stage.app.public_key());
         let said = ContainerEvent {
             name: Some("echo"),
+            data_kept_until: None,
             state: "deployed",
             balance: Msat::from_sats(7).unwrap(),
             units: ComputeUnits::new(1).unwrap(),

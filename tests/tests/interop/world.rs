@@ -1,6 +1,8 @@
 //! The reference's validator on what a real daemon publishes.
 
 mod bucket;
+mod doors;
+mod guests;
 
 use anyhow::{Result, ensure};
 use devnet::helper::HelperBinary;

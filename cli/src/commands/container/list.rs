@@ -2,7 +2,7 @@
 
 use nostr::key::{Keys, PublicKey};
 use protocol::nec::VerifiedInstance;
-use protocol::rpc::enclaved::{ContainerList, ContainerSummary, NoParams};
+use protocol::rpc::enclaved::{ContainerList, ContainerSummary, ListParams};
 use serde::Serialize;
 use units::UnixSecs;
 
@@ -12,6 +12,9 @@ use crate::find;
 use crate::output::page::npub;
 use crate::output::{Page, Table, View, time};
 use crate::remote::{Remote, SERVERS_MAX};
+
+/// Pages that one server may show: more containers than anybody has, and an end to a server that never ends.
+const PAGES_MAX: usize = 100;
 
 /// Containers on one server or several.
 #[derive(Debug, Serialize)]
@@ -81,13 +84,22 @@ async fn ls_everywhere(ctx: &Context, keys: Keys) -> Result<Listed, Failure> {
 
 async fn list(ctx: &Context, service: PublicKey, keys: Keys, relays: &[String]) -> Result<Vec<Row>, Failure> {
     let remote = Remote::connect(ctx, service, keys, relays).await?;
-    let list: ContainerList = remote.ask("list", &NoParams {}).await?;
+    let mut page = ListParams::default();
+    let mut summaries = Vec::new();
+    for _ in 0..PAGES_MAX {
+        let list: ContainerList = remote.ask("list", &page).await?;
+        summaries.extend(list.containers);
+        page.after = list.next;
+        if page.after.is_none() {
+            break;
+        }
+    }
     let row = |summary: ContainerSummary| Row {
         npub: npub(&summary.info.pubkey),
         instance_pubkey: service,
         summary,
     };
-    Ok(list.containers.into_iter().map(row).collect())
+    Ok(summaries.into_iter().map(row).collect())
 }
 
 impl Row {

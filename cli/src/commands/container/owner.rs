@@ -2,7 +2,7 @@
 
 use nostr::key::PublicKey;
 use protocol::manifest::LaunchManifest;
-use protocol::rpc::enclaved::{ContainerInfo, ContainerParams, ContainerStatus, StateReason};
+use protocol::rpc::enclaved::{ContainerInfo, ContainerParams, ContainerStatus, Offer, StateReason};
 use serde::Serialize;
 use units::{Msat, UnixSecs};
 
@@ -28,13 +28,15 @@ pub(crate) struct Status {
     data_kept_until: Option<UnixSecs>,
     exits: u32,
     reason: Option<StateReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offer: Option<Offer>,
     invoice: Option<String>,
     limits_not_enforced: Vec<String>,
     manifest: LaunchManifest,
 }
 
 impl Status {
-    fn new(status: ContainerStatus, home: &Home) -> Self {
+    pub(super) fn new(status: ContainerStatus, home: &Home) -> Self {
         Self {
             npub: npub(&status.info.pubkey),
             instance_pubkey: home.service,
@@ -46,6 +48,7 @@ impl Status {
             data_kept_until: status.data_kept_until,
             exits: status.exits,
             reason: status.reason,
+            offer: status.offer,
             invoice: status.invoice.map(|invoice| invoice.invoice),
             limits_not_enforced: status.limits_not_enforced,
             manifest: status.manifest,
@@ -97,6 +100,10 @@ impl View for Status {
         }
         if let Some(until) = self.data_kept_until {
             page.time("data kept", until);
+        }
+        if let Some(offer) = &self.offer {
+            page.key("offered to", &offer.to);
+            page.time("until", offer.until);
         }
         if self.exits > 0 {
             page.field("exits", self.exits);

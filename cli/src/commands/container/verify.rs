@@ -25,6 +25,8 @@ pub(crate) struct Verified {
     npub: String,
     image: String,
     manifest_sha256: Option<String>,
+    /// The owner may run commands in it.
+    exec: bool,
     app_pubkey: Option<PublicKey>,
     owner_pubkey: Option<PublicKey>,
     state: Option<String>,
@@ -43,6 +45,7 @@ impl From<&VerifiedContainer> for Verified {
             npub: npub(&certified.pubkey),
             image: certified.image.clone(),
             manifest_sha256: certified.manifest_sha256.clone(),
+            exec: certified.exec,
             app_pubkey: container.app(),
             owner_pubkey: container.owner(),
             state: container.state().map(ToOwned::to_owned),
@@ -90,6 +93,9 @@ impl Verified {
         page.field("container", &self.npub);
         page.field("image", &self.image);
         page.maybe("manifest", self.manifest_sha256.as_ref());
+        if self.exec {
+            page.warn("Its owner may run commands in it: what it does is not its image's word alone.");
+        }
         page.maybe("app", self.app_pubkey.as_ref().map(npub));
         page.maybe("owner", self.owner_pubkey.as_ref().map(npub));
         page.maybe("state", self.state.as_ref());

@@ -3,6 +3,7 @@
 use nostr::key::PublicKey;
 use protocol::manifest::{LaunchManifest, MANIFEST_VERSION};
 use protocol::rpc::enclaved::{LaunchParams, LaunchReply};
+use protocol::secrets::Secrets;
 use units::{Msat, UnixSecs};
 
 use super::choose::Offer;
@@ -38,6 +39,7 @@ pub(super) struct Agreed {
 /// `manifest_mismatch`, `price_mismatch`, and as [`Bill::check`].
 pub(super) fn check(
     asked: &LaunchParams,
+    hidden: &Secrets,
     owner: &PublicKey,
     reply: &LaunchReply,
     offer: &Offer,
@@ -50,7 +52,8 @@ pub(super) fn check(
     let resolved = ImageName::of(&asked.docker)
         .answered_by(&reply.image)
         .ok_or_else(|| mismatch(&format!("it would run {:?}", reply.image)))?;
-    let expected = manifest(asked, owner, &reply.image).ok_or_else(|| mismatch("it has no salt of ours"))?;
+    let expected =
+        manifest(asked, hidden, owner, &reply.image).ok_or_else(|| mismatch("it has no salt of ours"))?;
     if asked.salt.as_ref() != Some(&reply.salt) {
         return Err(mismatch("it uses another salt"));
     }
@@ -79,7 +82,12 @@ pub(super) fn check(
 }
 
 /// The manifest of what was asked, for this digest.
-fn manifest(asked: &LaunchParams, owner: &PublicKey, image: &str) -> Option<LaunchManifest> {
+fn manifest(
+    asked: &LaunchParams,
+    hidden: &Secrets,
+    owner: &PublicKey,
+    image: &str,
+) -> Option<LaunchManifest> {
     let salt = asked.salt.as_ref()?;
     let (mut ports, mut volumes) = (asked.ports.clone(), asked.volumes.clone());
     ports.sort_unstable();
@@ -89,6 +97,7 @@ fn manifest(asked: &LaunchParams, owner: &PublicKey, image: &str) -> Option<Laun
         image: image.to_owned(),
         args: asked.args.clone(),
         env: asked.env.iter().map(|(name, value)| (name.clone(), salt.hmac(name, value))).collect(),
+        secrets: hidden.hmacs(salt),
         units: asked.units,
         ports,
         volumes,
@@ -96,7 +105,7 @@ fn manifest(asked: &LaunchParams, owner: &PublicKey, image: &str) -> Option<Laun
         upgrade: asked.upgrade,
         owner: *owner,
         logs: asked.logs,
-        exec: false,
+        exec: asked.exec,
     })
 }
 

@@ -1,14 +1,18 @@
 //! What a launch asks for, from the command line.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use protocol::manifest::Salt;
 use protocol::rpc::enclaved::LaunchParams;
+use protocol::secrets::{RegistryLogin, Secrets};
+use protocol::statement::Base64;
 use serde_json::{Value, json};
 use service::SecretRef;
 
-use crate::args::Deploy;
+use crate::args::{Deploy, Unseen};
 use crate::error::Failure;
+use crate::image::{DOCKER_HUB, ImageName};
 use crate::{key, secrets};
 
 /// The parameters of the launch, with a salt of our own. They are judged by the rules of the launch
@@ -20,11 +24,12 @@ pub(super) fn params(args: &Deploy) -> Result<LaunchParams, Failure> {
     let mut fields = json!({
         "docker": args.image,
         "units": number(&args.units),
-        "env": environment(args)?,
+        "env": environment(&args.env)?,
         "ports": args.port.iter().map(|port| number(port)).collect::<Vec<_>>(),
         "volumes": args.volume,
         "egress": args.egress,
         "upgrade": args.upgrade,
+        "exec": args.exec,
         "salt": Salt::new(key::random()?),
     });
     if let Some(name) = &args.name {
@@ -33,7 +38,7 @@ pub(super) fn params(args: &Deploy) -> Result<LaunchParams, Failure> {
     if !args.args.is_empty() {
         fields["args"] = Value::from(args.args.clone());
     }
-    Ok(LaunchParams::parse(&fields)?)
+    LaunchParams::parse(&fields).map_err(|failure| Failure::from(failure).into_usage())
 }
 
 /// A number if it is one; the launch's rules say what is wrong with anything else.
@@ -41,15 +46,80 @@ fn number(text: &str) -> Value {
     text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)
 }
 
-fn environment(args: &Deploy) -> Result<BTreeMap<String, String>, Failure> {
+/// The variables that were given.
+///
+/// # Errors
+/// `usage` or `secret_unreadable`.
+pub(crate) fn environment(given: &[Unseen]) -> Result<BTreeMap<String, String>, Failure> {
     let mut environment = BTreeMap::new();
-    for given in &args.env {
+    for given in given {
         let (name, value) = variable(&given.0)?;
         if environment.insert(name.clone(), value).is_some() {
             return Err(Failure::usage("usage", format!("--env gives {name} twice; give it once")));
         }
     }
     Ok(environment)
+}
+
+/// What only the container is to see, and how the server is admitted to its image's registry.
+///
+/// # Errors
+/// As [`hidden`].
+pub(super) fn hidden_of_launch(args: &Deploy) -> Result<Secrets, Failure> {
+    let mut hidden = hidden(&args.secret, &args.secret_file)?;
+    if let (Some(username), Some(place)) = (&args.registry_user, &args.registry_password) {
+        let option = "--registry-password";
+        let password = secrets::read(option, &secrets::place(option, &place.0)?)?;
+        // A file ends with a line break that belongs to no password.
+        let password = password.expose().trim_end().to_owned();
+        let host = ImageName::of(&args.image).registry().to_owned();
+        let realm = args.registry_realm.clone().or_else(|| token_host(&host));
+        hidden.registry = Some(RegistryLogin { host, username: username.clone(), password, realm });
+    }
+    hidden.check()?;
+    Ok(hidden)
+}
+
+/// Docker's own registry has its tokens handed out by a host of another name.
+fn token_host(registry: &str) -> Option<String> {
+    (registry == DOCKER_HUB).then(|| "auth.docker.io".to_owned())
+}
+
+/// What only the container is to see. It is checked by the rules of the launch, and sealed later, when it
+/// is known to whom.
+///
+/// # Errors
+/// `usage`, `secret_unreadable`, or with the launch's own codes.
+pub(crate) fn hidden(variables: &[Unseen], files: &[Unseen]) -> Result<Secrets, Failure> {
+    let mut hidden = Secrets::default();
+    for given in variables {
+        let (name, value) = secret(&given.0)?;
+        if hidden.env.insert(name.clone(), value).is_some() {
+            return Err(Failure::usage("usage", format!("--secret gives {name} twice; give it once")));
+        }
+    }
+    for given in files {
+        let form = || Failure::usage("usage", "--secret-file: give a file as NAME@FILE");
+        let (name, path) =
+            given.0.split_once('@').filter(|(n, p)| !n.is_empty() && !p.is_empty()).ok_or_else(form)?;
+        let content = Base64(crate::files::read(Path::new(path))?);
+        if hidden.files.insert(name.to_owned(), content).is_some() {
+            return Err(Failure::usage("usage", format!("--secret-file gives {name} twice; give it once")));
+        }
+    }
+    hidden.check()?;
+    Ok(hidden)
+}
+
+/// Reads `K@FILE` or `K=env:NAME`: a secret never stands on a command line.
+fn secret(given: &str) -> Result<(String, String), Failure> {
+    let is_place = given
+        .find(['=', '@'])
+        .is_some_and(|at| given[at..].starts_with('@') || given[at..].starts_with("=env:"));
+    if !is_place {
+        return Err(Failure::usage("usage", "--secret: say where it is, K@FILE or K=env:NAME"));
+    }
+    variable(given)
 }
 
 /// Reads `K=V`, `K@FILE` or `K=env:NAME`. No error repeats a value.
@@ -140,17 +210,46 @@ mod tests {
     #[test]
     fn faults_have_the_codes_of_the_launch() {
         for units in ["0", "51", "abc", "1e9", "1000000000", "1.5"] {
-            refused(&["a", "--units", units], "units_invalid", 1);
+            refused(&["a", "--units", units], "units_invalid", 64);
         }
-        refused(&["a", "--port", "0"], "params_invalid", 1);
-        refused(&["a", "--port", "x"], "params_invalid", 1);
-        refused(&["a", "--port", "70000"], "params_invalid", 1);
-        refused(&["a", "--volume", "data"], "params_invalid", 1);
-        refused(&["a", "--egress", "some"], "egress_unsupported", 1);
-        refused(&["a", "--upgrade", "auto"], "upgrade_unsupported", 1);
-        refused(&["a", "--env", "1A=hunter2"], "env_invalid", 1);
-        refused(&["a", "--env", "A=hunter2\nB=c"], "env_invalid", 1);
-        refused(&["a", "--env", "ENCLAVED_TOKEN=hunter2"], "env_invalid", 1);
+        refused(&["a", "--port", "0"], "params_invalid", 64);
+        refused(&["a", "--port", "x"], "params_invalid", 64);
+        refused(&["a", "--port", "70000"], "params_invalid", 64);
+        refused(&["a", "--volume", "data"], "params_invalid", 64);
+        refused(&["a", "--egress", "some"], "egress_unsupported", 64);
+        refused(&["a", "--upgrade", "sometimes"], "upgrade_unsupported", 64);
+        refused(&["a", "--env", "1A=hunter2"], "env_invalid", 64);
+        refused(&["a", "--env", "A=hunter2\nB=c"], "env_invalid", 64);
+        refused(&["a", "--env", "ENCLAVED_TOKEN=hunter2"], "env_invalid", 64);
+    }
+
+    #[test]
+    fn secrets_are_read_from_where_they_are_and_never_from_the_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let (token, raw) = (format!("TOKEN@{}", file.display()), format!("raw.bin@{}", file.display()));
+        let parsed = parse(&["a", "--secret", &token, "--secret-file", &raw]);
+        let hidden = hidden(&parsed.secret, &parsed.secret_file).unwrap();
+        assert_eq!(
+            (hidden.env["TOKEN"].as_str(), hidden.files["raw.bin"].0.as_slice()),
+            ("hunter2", &b"hunter2\n"[..])
+        );
+        assert!(params(&parsed).unwrap().env.is_empty());
+        let refused = |line: &[&str], code: &str| {
+            let parsed = parse(line);
+            let failure = super::hidden(&parsed.secret, &parsed.secret_file).unwrap_err();
+            assert_eq!(failure.code(), code, "{line:?}: {failure}");
+            assert!(!failure.message().contains("hunter2"), "{failure}");
+        };
+        for bad in ["TOKEN=hunter2", "hunter2", "TOKEN@", "=env:hunter2"] {
+            refused(&["a", "--secret", bad], "usage");
+        }
+        refused(&["a", "--secret", "A@/nowhere/at/all"], "secret_unreadable");
+        refused(&["a", "--secret", &token, "--secret", &token], "usage");
+        refused(&["a", "--secret-file", "hunter2"], "usage");
+        refused(&["a", "--secret-file", &raw.replace("raw.bin", "../raw")], "secrets_invalid");
+        refused(&["a", "--secret", &token.replace("TOKEN", "ENCLAVED_X")], "env_invalid");
     }
 
     #[test]

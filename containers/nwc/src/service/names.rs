@@ -140,7 +140,6 @@ impl Wallet {
     }
 
     /// The Lightning address of a key: with its newest name, or with its npub; none if none are served.
-    /// The Lightning address of a key; none where addresses are not served.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -11,6 +11,9 @@ use super::{World, sealing};
 /// Containers' networks, apart from what the engine gives to others.
 const CONTAINERS: &str = "10.232.0.0/16";
 
+/// The port of the server's HTTP API.
+pub(super) const HTTP_PORT: u16 = 8_088;
+
 /// Writes the parent's configuration; returns its path and that of the socket.
 pub(super) fn write_parent(world: &World) -> Result<(PathBuf, PathBuf)> {
     let (config, socket) = (world.dir().join("parent.json"), world.dir().join("parent.sock"));
@@ -52,6 +55,13 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
         "parent": format!("unix:{}", dir.join("parent.sock").display()),
         "docker_socket": world.engine().socket(),
         "metrics": "127.0.0.1:9100",
+        "http": {"listen": format!("0.0.0.0:{HTTP_PORT}")},
+        // Work that a test does in a moment.
+        "messages": {
+            "work_bits": 12,
+            "free_quotes_per_key": options.free_quotes_per_key,
+            "free_quotes_per_hour": options.free_quotes_per_key * 10,
+        },
         "capacity": {"units": options.units},
         "price": {"unit_hour_msat": options.unit_hour_msat, "period_secs": options.period_secs},
         "life": {
@@ -63,17 +73,19 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
         },
         "launch": {"invoice_secs": options.invoice_secs, "unpaid_max": options.unpaid_max},
         "network": {"containers": CONTAINERS},
+        "upgrade": {"poll_secs": 1, "settle_secs": 1, "health_secs": 5},
         "rate": {"per_sec": options.rate_per_sec, "burst": options.rate_per_sec * 2},
         "builtin": [{
             "name": "nwc",
             "docker": wallet_image,
-            "units": 2,
+            "units": options.wallet_units,
             "env": wallet_env,
             "volumes": ["/data"],
         }],
         "development": {
             "addresses": ["198.18.0.0/15"],
             "plain_http_registries": [world.registry().address().to_string()],
+            "fetch_root": options.fetch_root,
             "checkpoints": options.watch_steps.then(|| world.steps_socket()),
         },
     });

@@ -10,7 +10,7 @@ use crate::forward;
 use crate::process::{Process, ProcessSpec, Ready};
 
 /// The port at which they are reached, on the box's end of the wire.
-const PORT: u16 = 8_088;
+const PORT: u16 = 8_089;
 /// Where the wallet serves them, inside its container.
 const INNER_PORT: u16 = 8_080;
 /// By which its container is told from others.

@@ -16,8 +16,10 @@ pub struct WorldOptions {
     pub unit_hour_msat: i64,
     /// Length of a period, in seconds.
     pub period_secs: u32,
-    /// Units of the server in all; the wallet takes two.
+    /// Units of the server in all, the wallet's among them.
     pub units: u32,
+    /// Units of the wallet.
+    pub wallet_units: u32,
     /// How long an invoice reserves its units, in seconds.
     pub invoice_secs: u32,
     /// Unpaid launches in all.
@@ -32,12 +34,16 @@ pub struct WorldOptions {
     pub faucet_msat: i64,
     /// Requests a second that one key may make.
     pub rate_per_sec: u32,
+    /// Quotes and launches that a key which never paid has in a day.
+    pub free_quotes_per_key: u32,
     /// Let the wallet serve Lightning addresses ([`super::World::lightning_host`]).
     pub lightning_addresses: bool,
     /// Announce named steps, and wait for a [`super::StepWatch`] at each.
     pub watch_steps: bool,
     /// How state survives; without it, it lies in clear on the disk.
     pub sealing: Option<SealingOptions>,
+    /// A certificate authority, in DER, that vouches for the hosts of attested fetches.
+    pub fetch_root: Option<PathBuf>,
     /// The daemon's `RUST_LOG`.
     pub log: String,
 }
@@ -51,6 +57,7 @@ impl WorldOptions {
             unit_hour_msat: 5_000,
             period_secs: 3_600,
             units: 100,
+            wallet_units: 2,
             invoice_secs: 600,
             unpaid_max: 32,
             grace_secs: 600,
@@ -58,9 +65,11 @@ impl WorldOptions {
             late_accept_secs: 0,
             faucet_msat: 100_000_000,
             rate_per_sec: 1_000,
+            free_quotes_per_key: 1_000,
             lightning_addresses: false,
             watch_steps: false,
             sealing: None,
+            fetch_root: None,
             log: "info".to_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! Random walks against a reference model: a wallet that may be silent, or take the money and lose
 //! the answer; a server that crashes between a step and its effects; owners who top up, pause, resume
-//! and terminate. The model keeps its own books of money and of running time and shares no code with
+//! and terminate; upgrades that begin, end, or are cut short. The model keeps its own books of money and of running time and shares no code with
 //! the machine.
 
 use proptest::prelude::*;
@@ -22,6 +22,9 @@ enum Action {
     CrashAndRestart { down_secs: u64, lose_effects: bool },
     NextLaunchFails,
     UnitsFree(bool),
+    CapacityLost,
+    UpgradeReady,
+    UpgradeEnds,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +51,9 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             .prop_map(|(down_secs, lose_effects)| Action::CrashAndRestart { down_secs, lose_effects }),
         1 => Just(Action::NextLaunchFails),
         1 => any::<bool>().prop_map(Action::UnitsFree),
+        1 => Just(Action::CapacityLost),
+        2 => Just(Action::UpgradeReady),
+        1 => Just(Action::UpgradeEnds),
     ];
     proptest::collection::vec(action, 1..80)
 }
@@ -61,6 +67,8 @@ struct World {
     launch_fails: bool,
     process_runs: bool,
     data_exists: bool,
+    /// An upgrade has begun to replace the process.
+    replacing: bool,
     invoice_settled_at: Option<UnixSecs>,
     deposited: i64,
     balance: i64,
@@ -68,6 +76,10 @@ struct World {
     /// Seconds that the process ran, and seconds of service that were bought or given back.
     ran_secs: u64,
     owed_secs: u64,
+    /// Seconds in which it was entitled to its units while the server was there, and how often it was let back
+    /// in with paid time left.
+    entitled_secs: u64,
+    readmitted: u64,
 }
 
 impl World {
@@ -80,12 +92,15 @@ impl World {
             launch_fails: false,
             process_runs: false,
             data_exists: false,
+            replacing: false,
             invoice_settled_at: None,
             deposited: 0,
             balance: 0,
             periods_charged: std::collections::BTreeSet::new(),
             ran_secs: 0,
             owed_secs: 0,
+            entitled_secs: 0,
+            readmitted: 0,
         }
     }
 
@@ -113,17 +128,35 @@ impl World {
                 Some(Event::Launched)
             }
             Effect::Charge { period } => Some(self.charge(period)),
+            Effect::Readmit if self.units_free => {
+                // Rounded up.
+                self.readmitted += 1;
+                self.owed_secs += 1;
+                Some(Event::Readmitted)
+            }
+            Effect::Readmit => Some(Event::NoUnits),
             Effect::Start => {
-                assert!(self.data_exists, "a start needs the data");
+                assert!(self.data_exists && !self.replacing, "a start needs the data, one image's");
                 self.process_runs = true;
                 Some(Event::Started)
             }
+            Effect::Upgrade => {
+                (self.process_runs, self.replacing) = (true, true);
+                None
+            }
+            Effect::AbandonUpgrade => {
+                if std::mem::take(&mut self.replacing) {
+                    self.process_runs = false;
+                }
+                None
+            }
             Effect::Stop => {
+                assert!(!self.replacing, "stopped in the middle of an upgrade");
                 self.process_runs = false;
                 None
             }
             Effect::Wipe => {
-                (self.process_runs, self.data_exists) = (false, false);
+                (self.process_runs, self.data_exists, self.replacing) = (false, false, false);
                 None
             }
             Effect::Announce => None,
@@ -161,6 +194,9 @@ impl World {
             let until = wakeup.max(self.now.plus_secs(1)).min(end);
             if self.process_runs {
                 self.ran_secs += until.secs_since(self.now);
+            }
+            if self.state.phase == Phase::Deployed {
+                self.entitled_secs += until.secs_since(self.now);
             }
             self.now = until;
             self.feed(Event::Tick);
@@ -203,6 +239,13 @@ impl World {
             }
             Action::NextLaunchFails => self.launch_fails = true,
             Action::UnitsFree(free) => self.units_free = free,
+            Action::CapacityLost => self.feed(Event::CapacityLost),
+            Action::UpgradeReady => self.feed(Event::UpgradeReady),
+            Action::UpgradeEnds => {
+                if std::mem::take(&mut self.replacing) {
+                    self.feed(Event::UpgradeEnded);
+                }
+            }
         }
     }
 
@@ -226,7 +269,8 @@ impl World {
             );
         }
         let paid = state.paid_until > self.now && state.phase == Phase::Deployed;
-        if paid && !state.owner_paused && state.restart_at.is_none() {
+        // A process on trial that ends is not started again before the upgrade is over.
+        if paid && !state.owner_paused && state.restart_at.is_none() && !state.upgrading {
             assert!(self.process_runs, "paid, and stopped: {state:?} at {}", self.now);
         }
         assert!(!self.process_runs || state.should_run(), "runs without being entitled: {state:?}");
@@ -237,6 +281,25 @@ impl World {
             self.ran_secs,
             self.owed_secs
         );
+        // To the second: time left is what was bought, less what was had.
+        let left = match state.phase {
+            Phase::Deployed => Some(i128::from(state.paid_until.0) - i128::from(self.now.0)),
+            Phase::Paused { since } => Some(i128::from(state.paid_until.0) - i128::from(since.0)),
+            Phase::Waiting { .. } | Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => {
+                None
+            }
+        };
+        if let Some(left) = left {
+            let bought = state.next_period * POLICY.period_secs + self.readmitted;
+            assert_eq!(
+                left,
+                i128::from(bought) - i128::from(self.entitled_secs),
+                "{state:?} at {}",
+                self.now
+            );
+        }
+        assert_eq!(self.replacing, state.upgrading, "{state:?}");
+        assert!(!state.upgrading || state.should_run(), "upgraded without being entitled: {state:?}");
         if state.is_over() {
             assert!(!self.process_runs && !self.data_exists, "over, and not cleaned up");
         }
@@ -265,5 +328,26 @@ proptest! {
         world.pass(pause_secs);
         world.act(Action::TopUp(top_up));
         prop_assert!(world.process_runs && world.state.paid_until > world.now);
+    }
+
+    /// Whoever stands aside gets what it paid for, with nothing on its balance and whatever else it could not pay.
+    #[test]
+    fn paid_time_survives_standing_aside(ran in 1_u64..90, aside in 1_u64..5_000) {
+        let mut world = World::new();
+        world.act(Action::PayInvoice);
+        world.pass(ran);
+        let left = world.state.paid_until.secs_since(world.now);
+        world.act(Action::UnitsFree(false));
+        world.act(Action::CapacityLost);
+        world.pass(aside);
+        prop_assert!(!world.process_runs && world.data_exists && world.balance == 0);
+        world.act(Action::UnitsFree(true));
+        for _ in 0..=POLICY.poll_secs {
+            if !world.process_runs {
+                world.pass(1);
+            }
+        }
+        prop_assert!(world.process_runs && world.balance == 0);
+        prop_assert_eq!(world.state.paid_until.secs_since(world.now), left + 1);
     }
 }

@@ -48,6 +48,10 @@ pub struct Announced {
     pub price: Option<PriceTag>,
     /// Units free, and in all.
     pub units_free: Option<(u32, u32)>,
+    /// Units sold for each hundred that the machine has, where that is more than a hundred.
+    pub overcommit_percent: Option<u32>,
+    /// When it ends to be replaced, once that is known.
+    pub ends_at: Option<UnixSecs>,
     /// Its wallet.
     pub wallet: Option<WalletTag>,
 }
@@ -215,6 +219,8 @@ fn read_announced(event: &CheckedEvent) -> Announced {
         open: tag_value(event, "o") == Some("true"),
         price: PriceTag::read(event),
         units_free: numbers("units_free"),
+        overcommit_percent: tag_value(event, "overcommit").and_then(|percent| percent.parse().ok()),
+        ends_at: tag_value(event, "ends_at").and_then(|at| at.parse().ok()).map(UnixSecs),
         wallet: WalletTag::read(event),
     }
 }

@@ -18,6 +18,8 @@ pub struct ContainerClaims<'c> {
     pub image: &'c str,
     /// Hash of the launch manifest, hex; none for a built-in, whose image is all there is to say.
     pub manifest_sha256: Option<&'c str>,
+    /// The owner may run commands in it: what it does is not its image's word alone.
+    pub exec: bool,
 }
 
 /// The service certifies a container's key and what runs under it, until `expires_at`, which must not
@@ -38,6 +40,9 @@ pub fn for_container(
         tag!["expiration", expires_at],
         tag!["alt", "enclaved container certificate"],
     ];
+    if claims.exec {
+        tags.push(tag!["exec", "owner"]);
+    }
     tags.extend(claims.manifest_sha256.map(|hash| tag!["x", hash, "manifest"]));
     sign(service, CERTIFICATE, now, tags, String::new())
 }
@@ -78,6 +83,8 @@ pub struct CertifiedContainer {
     pub image: String,
     /// Hash of the launch manifest, hex.
     pub manifest_sha256: Option<String>,
+    /// The owner may run commands in it.
+    pub exec: bool,
 }
 
 impl VerifiedChain {
@@ -181,5 +188,7 @@ fn read_container(certificate: &CheckedEvent, pubkey: PublicKey) -> Result<Certi
     if manifest_sha256.as_deref().is_some_and(|hash| !tags::is_sha256_hex(hash)) {
         return Err(NecError::event("the hash of the launch manifest in a certificate is no SHA-256"));
     }
-    Ok(CertifiedContainer { pubkey, image: image.to_owned(), manifest_sha256 })
+    // Whatever the tag says: one that we do not know is no reassurance.
+    let exec = tags_named(certificate, "exec").next().is_some();
+    Ok(CertifiedContainer { pubkey, image: image.to_owned(), manifest_sha256, exec })
 }

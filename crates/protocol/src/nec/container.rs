@@ -21,6 +21,8 @@ pub struct ContainerEvent<'a> {
     pub name: Option<&'a str>,
     /// `deployed`, `paused` and so on.
     pub state: &'a str,
+    /// When the data of an unpaid container is wiped.
+    pub data_kept_until: Option<UnixSecs>,
     /// What it has to pay with.
     pub balance: Msat,
     /// Compute units.
@@ -66,6 +68,7 @@ pub fn build(container: &Keys, event: &ContainerEvent<'_>, now: UnixSecs) -> Res
         tag!["r", e.image, "docker"],
         tag!["r", e.service_repo, "enclaved"],
     ];
+    tags.extend(e.data_kept_until.map(|at| tag!["data_kept_until", at]));
     tags.extend(e.name.map(|name| tag!["name", name]));
     tags.extend(e.owner.map(|owner| tag!["p", owner.to_hex(), "admin"]));
     tags.extend(e.app.map(|app| tag!["p", app.to_hex(), "app"]));

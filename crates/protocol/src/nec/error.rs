@@ -46,6 +46,12 @@ pub enum NecError {
         /// How many are wanted.
         wanted: usize,
     },
+    /// A statement is malformed, or not what the attestation document carries.
+    #[error("the statement is refused: {0}")]
+    Statement(String),
+    /// Receipts are malformed, incomplete, or not the ones that were stated.
+    #[error("the receipts are refused: {0}")]
+    Receipt(String),
     /// A link of the chain is about another key than the next.
     #[error("the chain of keys is broken: {0}")]
     Key(String),
@@ -54,6 +60,14 @@ pub enum NecError {
 impl NecError {
     pub(super) fn event(problem: impl Into<String>) -> Self {
         Self::Event(problem.into())
+    }
+
+    pub(super) fn statement(problem: impl Into<String>) -> Self {
+        Self::Statement(problem.into())
+    }
+
+    pub(super) fn receipt(problem: impl Into<String>) -> Self {
+        Self::Receipt(problem.into())
     }
 
     /// What is wrong, for a sentence that says in which part of an event.
@@ -73,6 +87,8 @@ impl NecError {
             Self::Launcher(_) => "launcher_invalid",
             Self::Release(_) => "release_invalid",
             Self::ReleaseMissing { .. } => "release_missing",
+            Self::Statement(_) => "statement_invalid",
+            Self::Receipt(_) => "receipt_invalid",
             Self::Key(_) => "key_mismatch",
         }
     }

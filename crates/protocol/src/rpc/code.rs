@@ -41,6 +41,8 @@ codes! {
     UnitsInvalid = "units_invalid",
     /// A name or value of the environment is not allowed.
     EnvInvalid = "env_invalid",
+    /// Secrets cannot be opened, or one has a name or size that is not allowed.
+    SecretsInvalid = "secrets_invalid",
     /// The image reference cannot be read.
     ImageReferenceInvalid = "image_reference_invalid",
     /// The registry does not have the image.
@@ -67,8 +69,6 @@ codes! {
     EgressUnsupported = "egress_unsupported",
     /// The upgrade policy is not supported.
     UpgradeUnsupported = "upgrade_unsupported",
-    /// Running commands in a container is not supported.
-    ExecUnsupported = "exec_unsupported",
     /// Not enough units are free.
     ServerFull = "server_full",
     /// The owner has an unpaid launch already.
@@ -147,6 +147,32 @@ codes! {
     NotJoined = "not_joined",
     /// The caller is not a member of the group.
     NotMember = "not_member",
+    /// The launch does not let its owner read the container's output.
+    LogsDisabled = "logs_disabled",
+    /// The launch does not let its owner run commands in the container.
+    ExecDisabled = "exec_disabled",
+    /// The command did not end in time, and was killed.
+    ExecTimeout = "exec_timeout",
+    /// The container's process does not run.
+    NotRunning = "not_running",
+    /// The free quotes of the day are used up.
+    QuotaUsed = "quota_used",
+    /// Several containers would fit; name one.
+    ContainerAmbiguous = "container_ambiguous",
+    /// The HTTP request does not carry a NIP-98 event that stands for it.
+    AuthInvalid = "auth_invalid",
+    /// The NIP-98 event was used before.
+    AuthUsed = "auth_used",
+    /// The server is about to end for an upgrade, and takes no new containers.
+    Draining = "draining",
+    /// The container's policy does not let this caller change its image.
+    UpgradeForbidden = "upgrade_forbidden",
+    /// The container is being upgraded already.
+    UpgradeOpen = "upgrade_open",
+    /// The image is held by its owner; `unpin` lets it go.
+    Pinned = "pinned",
+    /// The image does not say who may release the next one.
+    LabelsInvalid = "labels_invalid",
     /// A fault of the server.
     Internal = "internal",
 }

@@ -85,6 +85,8 @@ fn announcement_is_made_as_before() {
         open: true,
         price: None,
         units_free: None,
+        overcommit_percent: None,
+        ends_at: None,
         wallet: None,
         limits_not_enforced: &[],
         build: Some(&of("build")[0]),
@@ -118,6 +120,8 @@ fn history_is_written_as_nec_07_has_it() {
         open: true,
         price: None,
         units_free: None,
+        overcommit_percent: None,
+        ends_at: None,
         wallet: None,
         limits_not_enforced: &[],
         build: None,
@@ -142,13 +146,14 @@ fn container_and_its_certificate_are_made_as_before() {
     let kept = CheckedEvent::parse(&read("container/container-as-it-was.json")).unwrap();
     let (root, certificate) = (embedded(&kept, "tee_root").remove(0), embedded(&kept, "tee_cert").remove(0));
     let image = tag_value(&certificate, "r").unwrap().strip_prefix("docker://").unwrap().to_owned();
-    let claims = ContainerClaims { image: &image, manifest_sha256: Some(&"ab".repeat(32)) };
+    let claims = ContainerClaims { image: &image, manifest_sha256: Some(&"ab".repeat(32)), exec: false };
     let until = UnixSecs(tag_value(&certificate, "expiration").unwrap().parse().unwrap());
     same(&for_container(&keys(1), &keys(6).public_key(), claims, until, AT).unwrap(), &certificate);
     let releases: Vec<_> = embedded(&kept, "release").into_iter().map(CheckedEvent::into_event).collect();
     let none: [Endpoint; 0] = [];
     let said = ContainerEvent {
         name: Some("echo"),
+        data_kept_until: None,
         state: "deployed",
         balance: Msat::from_sats(7).unwrap(),
         units: ComputeUnits::new(1).unwrap(),

@@ -5,4 +5,5 @@ mod approval;
 mod builders;
 mod fixtures;
 mod genesis;
+mod image_release;
 mod release;

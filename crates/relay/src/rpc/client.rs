@@ -8,6 +8,7 @@ use nostr::event::Kind;
 use nostr::filter::Filter;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
+use protocol::event::CheckedEvent;
 use protocol::rpc::{Refusal, Reply, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -115,13 +116,29 @@ impl RpcClient {
         params: &(impl Serialize + Sync),
         wait: Duration,
     ) -> Result<T, RpcError> {
+        self.call_with_work(id, method, params, wait, 0).await
+    }
+
+    /// As [`Self::call_as`], with proof of work in the request: so many leading zero bits of its id (NIP-13), at
+    /// most [`WORK_BITS_MAX`](crate::work::WORK_BITS_MAX). The work counts as waiting.
+    ///
+    /// # Errors
+    /// [`RpcError`].
+    pub async fn call_with_work<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        method: &str,
+        params: &(impl Serialize + Sync),
+        wait: Duration,
+        bits: u8,
+    ) -> Result<T, RpcError> {
         let params = serde_json::to_value(params).map_err(|e| RpcError::Malformed(e.to_string()))?;
         let request = Request { id: id.to_owned(), method: method.to_owned(), params };
-        let value = self.exchange(&request, wait).await?;
+        let value = self.exchange(&request, wait, bits).await?;
         serde_json::from_value(value).map_err(|e| RpcError::Malformed(e.to_string()))
     }
 
-    async fn exchange(&self, request: &Request, wait: Duration) -> Result<Value, RpcError> {
+    async fn exchange(&self, request: &Request, wait: Duration, bits: u8) -> Result<Value, RpcError> {
         let (answer, answered) = oneshot::channel();
         lock(&self.waiting).insert(request.id.clone(), answer);
         let _forget = Forget { waiting: &self.waiting, id: &request.id };
@@ -131,7 +148,7 @@ impl RpcClient {
             loop {
                 // A repeated event must differ from the one before, or relays take it for a copy.
                 last = self.clock.now().max(last.plus_secs(1));
-                let event = self.envelope.seal(self.kind, &self.service, &text, last)?;
+                let event = self.seal(&text, last, bits).await?;
                 let report = self.pool.publish(&event).await;
                 let wait = if report.is_published() { REPEAT_EVERY } else { REPEAT_EVERY / 8 };
                 tokio::time::sleep(wait).await;
@@ -143,6 +160,17 @@ impl RpcClient {
             () = tokio::time::sleep(wait) => return Err(RpcError::NoAnswer(wait)),
         };
         outcome.map_err(RpcError::Refused)
+    }
+
+    async fn seal(&self, text: &str, at: UnixSecs, bits: u8) -> Result<CheckedEvent, SealError> {
+        if bits == 0 {
+            return self.envelope.seal(self.kind, &self.service, text, at);
+        }
+        let (envelope, text) = (Arc::clone(&self.envelope), text.to_owned());
+        let (kind, to) = (self.kind, self.service);
+        let working =
+            tokio::task::spawn_blocking(move || envelope.seal_with_work(kind, &to, &text, at, bits));
+        working.await.map_err(|e| SealError::Work(e.to_string()))?
     }
 }
 

@@ -15,6 +15,7 @@ use thiserror::Error;
 use units::UnixSecs;
 
 use crate::dialer::lock;
+use crate::work::{self, Draft};
 
 /// Conversation keys that are remembered. Deriving one costs as much as checking a signature; a service
 /// with more callers derives some again.
@@ -42,6 +43,9 @@ pub enum SealError {
     /// Signing failed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The proof of work could not be done.
+    #[error("the proof of work could not be done: {0}")]
+    Work(String),
 }
 
 /// Seals messages of one key to others, and opens those of others to it (NIP-44 version 2).
@@ -94,12 +98,29 @@ impl Envelope {
         text: &str,
         now: UnixSecs,
     ) -> Result<CheckedEvent, SealError> {
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce).map_err(|e| SealError::Encrypt(e.to_string()))?;
-        let conversation = self.conversation(to).map_err(SealError::Encrypt)?;
-        let content = encrypt_to_bytes_with_nonce(&conversation, text.as_bytes(), nonce)
-            .map_err(|e| SealError::Encrypt(e.to_string()))?;
-        Ok(sign(&self.keys, kind, now, vec![tag!["p", to.to_hex()]], STANDARD.encode(content))?)
+        let content = self.encrypt(to, text)?;
+        Ok(sign(&self.keys, kind, now, vec![tag!["p", to.to_hex()]], content)?)
+    }
+
+    /// As [`Self::seal`], with so many bits of proof of work (NIP-13). Takes some 2^`bits` hashes, so it is
+    /// not for a thread that others wait for.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_with_work(
+        &self,
+        kind: Kind,
+        to: &PublicKey,
+        text: &str,
+        now: UnixSecs,
+        bits: u8,
+    ) -> Result<CheckedEvent, SealError> {
+        let (content, author) = (self.encrypt(to, text)?, self.keys.public_key());
+        let mut tags = vec![tag!["p", to.to_hex()]];
+        let draft = Draft { author: &author, kind, at: now, tags: &tags, content: &content };
+        let nonce = work::found(draft, bits).map_err(|e| SealError::Work(e.to_string()))?;
+        tags.push(nonce);
+        Ok(sign(&self.keys, kind, now, tags, content)?)
     }
 
     /// Decrypts the message of an event that is addressed to this key and to nobody else.
@@ -112,15 +133,43 @@ impl Envelope {
         if addressed.next() != Some(Some(us.as_str())) || addressed.next().is_some() {
             return Err(OpenError::NotForUs);
         }
-        if event.content.len() > CONTENT_BYTES_MAX {
-            return Err(OpenError::Decrypt(format!("it is longer than {CONTENT_BYTES_MAX} bytes")));
-        }
-        let payload = STANDARD.decode(&event.content).map_err(|e| OpenError::Decrypt(e.to_string()))?;
-        let conversation = self.conversation(&event.pubkey).map_err(OpenError::Decrypt)?;
-        let text =
-            decrypt_to_bytes(&conversation, &payload).map_err(|e| OpenError::Decrypt(e.to_string()))?;
-        String::from_utf8(text).map_err(|_| OpenError::Decrypt("it is not text".into()))
+        self.decrypt(&event.pubkey, &event.content)
     }
+
+    /// Decrypts text from `from` (NIP-44 version 2).
+    ///
+    /// # Errors
+    /// [`OpenError::Decrypt`].
+    pub fn decrypt(&self, from: &PublicKey, content: &str) -> Result<String, OpenError> {
+        let conversation = self.conversation(from).map_err(OpenError::Decrypt)?;
+        decrypt_with(&conversation, content)
+    }
+
+    /// Encrypts text to `to` (NIP-44 version 2).
+    ///
+    /// # Errors
+    /// [`SealError::Encrypt`].
+    pub fn encrypt(&self, to: &PublicKey, text: &str) -> Result<String, SealError> {
+        let conversation = self.conversation(to).map_err(SealError::Encrypt)?;
+        encrypt_with(&conversation, text)
+    }
+}
+
+pub(crate) fn encrypt_with(conversation: &ConversationKey, text: &str) -> Result<String, SealError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|e| SealError::Encrypt(e.to_string()))?;
+    let content = encrypt_to_bytes_with_nonce(conversation, text.as_bytes(), nonce)
+        .map_err(|e| SealError::Encrypt(e.to_string()))?;
+    Ok(STANDARD.encode(content))
+}
+
+pub(crate) fn decrypt_with(conversation: &ConversationKey, content: &str) -> Result<String, OpenError> {
+    if content.len() > CONTENT_BYTES_MAX {
+        return Err(OpenError::Decrypt(format!("it is longer than {CONTENT_BYTES_MAX} bytes")));
+    }
+    let payload = STANDARD.decode(content).map_err(|e| OpenError::Decrypt(e.to_string()))?;
+    let text = decrypt_to_bytes(conversation, &payload).map_err(|e| OpenError::Decrypt(e.to_string()))?;
+    String::from_utf8(text).map_err(|_| OpenError::Decrypt("it is not text".into()))
 }
 
 #[cfg(test)]

@@ -17,12 +17,21 @@ use super::envelope::Envelope;
 use super::rate::{RateLimit, RateLimiter};
 use crate::dialer::lock;
 use crate::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, RequestLogError, Seen};
-use crate::{Pool, PoolError, Subscription};
+use crate::{Pool, PoolError, Subscription, work};
 
 /// Requests under way at once. What waits beyond it waits in the subscription's queue.
 const CONCURRENT_MAX: usize = 128;
 /// Events remembered in memory so that the second relay's copy of a read is not answered again.
 const RECENT_MAX: usize = 8_192;
+
+/// Who asks, and with how much work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Caller {
+    /// Their key.
+    pub pubkey: PublicKey,
+    /// The proof of work that the request shows (NIP-13), in bits.
+    pub work_bits: u8,
+}
 
 /// Carries out requests.
 pub trait Handler: Send + Sync + 'static {
@@ -33,7 +42,7 @@ pub trait Handler: Send + Sync + 'static {
     /// it must then answer as it did, and act no second time.
     fn handle(
         &self,
-        caller: PublicKey,
+        caller: Caller,
         key: RequestKey,
         method: &str,
         params: Value,
@@ -184,7 +193,7 @@ impl<H: Handler> RpcServer<H> {
         if self.handler.is_read(&request.method) {
             let key = RequestKey::new(&event.pubkey, &request.id, &request.body_sha256());
             let method = request.method.clone();
-            let outcome = self.handler.handle(event.pubkey, key, &request.method, request.params).await;
+            let outcome = self.handler.handle(caller(event), key, &request.method, request.params).await;
             return Some((method, Answer::New(bounded(Reply::new(id, outcome)))));
         }
         self.run_command(event, request).await
@@ -207,7 +216,7 @@ impl<H: Handler> RpcServer<H> {
             }
             Err(e) => return Some(("refused".into(), Answer::New(Reply::new(id, Err(log_failure(&e)))))),
         }
-        let outcome = self.handler.handle(event.pubkey, key, &request.method, request.params).await;
+        let outcome = self.handler.handle(caller(event), key, &request.method, request.params).await;
         let settled = !matches!(&outcome, Err(failure) if is_passing(failure.code));
         let answer = Answer::New(bounded(Reply::new(id.clone(), outcome)));
         // A passing failure is not the command's answer: the same id may succeed later.
@@ -216,6 +225,10 @@ impl<H: Handler> RpcServer<H> {
         }
         Some((request.method, answer))
     }
+}
+
+fn caller(event: &CheckedEvent) -> Caller {
+    Caller { pubkey: event.pubkey, work_bits: work::shown(event) }
 }
 
 fn is_reply(text: &str) -> bool {
@@ -228,6 +241,8 @@ const fn is_passing(code: Code) -> bool {
         code,
         Code::WalletUnavailable
             | Code::RateLimited
+            | Code::ServerBusy
+            | Code::QuotaUsed
             | Code::PaymentPending
             | Code::NotHolding
             | Code::Internal

@@ -10,7 +10,7 @@ use protocol::event::CheckedEvent;
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog};
-use relay::rpc::{Envelope, Handler, RateLimit, RpcClient, RpcError, RpcServer, ServerOptions};
+use relay::rpc::{Caller, Envelope, Handler, RateLimit, RpcClient, RpcError, RpcServer, ServerOptions};
 use relay::{Pool, Subscription};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -29,7 +29,7 @@ impl Handler for Counter {
         method == "ping"
     }
 
-    async fn handle(&self, _: PublicKey, _: RequestKey, method: &str, _: Value) -> Result<Value, Failure> {
+    async fn handle(&self, _: Caller, _: RequestKey, method: &str, _: Value) -> Result<Value, Failure> {
         match method {
             "ping" => Ok(json!("pong")),
             "add" => Ok(json!(self.effects.fetch_add(1, Ordering::SeqCst) + 1)),

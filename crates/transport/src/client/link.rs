@@ -22,6 +22,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long the parent may take to read one frame.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
 
+/// How long is read what the parent wrote before it went.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
+
 /// Owns the connection: sends calls, hands answers to whoever waits, and connects again when the parent has
 /// gone; until nobody calls and nobody listens any more.
 pub(super) async fn keep(
@@ -101,6 +104,13 @@ async fn converse(stream: Stream, calls: &mut mpsc::Receiver<Pending>, pushes: &
         };
         if let Err(e) = sent {
             tracing::debug!("a call was not sent: {e}");
+            let reading = async {
+                while let Some(message) = messages_rx.recv().await {
+                    is_heard = true;
+                    take(message, &mut waiting, pushes);
+                }
+            };
+            drop(tokio::time::timeout(LAST_WORDS_WAIT, reading).await);
             break;
         }
     }

@@ -59,6 +59,12 @@ pub(crate) fn engine_tag(config_digest: &Digest) -> String {
     format!("enclaved/{}:loaded", config_digest.hex())
 }
 
+/// The configuration's digest, if it is a tag that [`engine_tag`] made.
+pub(crate) fn digest_of_tag(tag: &str) -> Option<Digest> {
+    let hex = tag.strip_prefix("enclaved/")?.strip_suffix(":loaded")?;
+    format!("sha256:{hex}").parse().ok()
+}
+
 /// The one entry of `manifest.json`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,12 +1,16 @@
 //! How a registry asks for a token, and the token it hands out.
 //!
 //! `WWW-Authenticate` (RFC 9110, 11.6.1) with the scheme `Bearer` of the distribution project's token
-//! authentication. Tokens are anonymous; credentials of an owner, when they come, belong beside the
-//! challenge, and only for a realm that the owner named.
+//! authentication. Tokens are anonymous, or for the account of an owner, whose password is told to the
+//! registry itself or to the realm that the owner named.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use protocol::secrets::RegistryLogin;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// Longest challenge that is read; real ones have under 300 characters.
 const CHALLENGE_CHARS_MAX: usize = 4_096;
@@ -59,6 +63,31 @@ impl Challenge {
         drop(query);
         url
     }
+
+    /// The host that hands out the token, with its port if that is not the usual one.
+    pub(super) fn realm_host(&self) -> String {
+        authority(&self.realm)
+    }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The `Authorization` header of an account (RFC 7617).
+pub(super) fn basic(login: &RegistryLogin) -> Option<HeaderValue> {
+    let text = Zeroizing::new(format!("{}:{}", login.username, login.password));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(text.as_bytes()))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Whether a password for `registry` may be told to `realm`: the registry itself, or the one host that the owner
+/// named beside it. A name that looks related is no reason.
+pub(super) fn may_know(login: &RegistryLogin, registry: &str, realm: &str) -> bool {
+    let is_registry = realm.eq_ignore_ascii_case(registry);
+    is_registry || login.realm.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(realm))
 }
 
 /// What a realm answers; the same thing has two names (distribution: `token`, OAuth 2: `access_token`).
@@ -130,6 +159,35 @@ fn split_value(value: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn password_is_told_to_the_registry_and_its_own_only() {
+        let login = |realm: Option<&str>| RegistryLogin {
+            host: "r.example".into(),
+            username: "me".into(),
+            password: "hunter2".into(),
+            realm: realm.map(str::to_owned),
+        };
+        for (registry, realm, named, expected) in [
+            ("ghcr.io", "ghcr.io", None, true),
+            ("registry-1.docker.io", "auth.docker.io", None, false),
+            ("registry-1.docker.io", "auth.docker.io", Some("auth.docker.io"), true),
+            ("registry.gitlab.com", "gitlab.com", None, false),
+            ("r.example:5000", "r.example:5000", None, true),
+            ("r.example:5000", "r.example", None, false),
+            ("a.github.io", "evil.github.io", None, false),
+            ("ghcr.io", "evil.io", None, false),
+            ("192.0.2.1:5000", "192.0.2.1:5001", None, false),
+            ("r.example", "auth.elsewhere.example", Some("auth.elsewhere.example"), true),
+            ("r.example", "r.example", Some("auth.elsewhere.example"), true),
+            ("r.example", "evil.example", Some("auth.elsewhere.example"), false),
+        ] {
+            assert_eq!(may_know(&login(named), registry, realm), expected, "{registry} {realm} {named:?}");
+        }
+        let header = basic(&login(None)).unwrap();
+        assert!(header.is_sensitive());
+        assert_eq!(header.to_str().unwrap(), "Basic bWU6aHVudGVyMg==");
+    }
 
     fn parsed(value: &str) -> Option<(String, Option<String>, Option<String>)> {
         Challenge::parse(value).map(|found| (found.realm.to_string(), found.service, found.scope))

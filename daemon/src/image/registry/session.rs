@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use url::Url;
 
 use super::body::{BlobStream, read_bounded};
-use super::challenge::{Challenge, authorization};
+use super::challenge::{Challenge, authorization, basic, may_know};
 use super::transport::{Answer, Get, Transport};
 use crate::image::digest::{Digest, DigestError};
 use crate::image::error::RegistryError;
@@ -150,10 +150,26 @@ impl<'a> Session<'a> {
             return Err(unauthorized());
         }
         let values = answer.response.headers().get_all(WWW_AUTHENTICATE);
-        let challenge = Challenge::find(values.iter()).ok_or_else(unauthorized)?;
+        let login = self.reference.login();
+        let Some(challenge) = Challenge::find(values.iter()) else {
+            // It wants the account itself, and has not been shown it yet.
+            let wants_basic = values.iter().any(|value| {
+                value.as_bytes().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"))
+            });
+            let account = login.filter(|_| wants_basic && self.authorization.is_none()).and_then(basic);
+            self.authorization = account;
+            return if self.authorization.is_some() { Ok(()) } else { Err(unauthorized()) };
+        };
         let url = challenge.token_url(self.reference.repository());
-        let request =
-            Get { url, accept: "application/json", authorization: None, bytes_max: TOKEN_BYTES_MAX };
+        let registry = self.reference.api_authority();
+        let account =
+            login.filter(|login| may_know(login, registry, &challenge.realm_host())).and_then(basic);
+        let request = Get {
+            url,
+            accept: "application/json",
+            authorization: account.as_ref(),
+            bytes_max: TOKEN_BYTES_MAX,
+        };
         let answer = self.transport.get(request).await?;
         match answer.response.status() {
             StatusCode::OK => {}

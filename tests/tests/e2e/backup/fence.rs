@@ -64,10 +64,7 @@ impl Twin {
 #[tokio::test(flavor = "multi_thread")]
 async fn second_enclave_of_one_record_ends_the_first_at_once() -> Result<()> {
     in_world(sealed(2)?, async |world| {
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
-        let url = owner.url(&pubkey).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         assert_eq!(put(&format!("{url}/note"), "kept").await?, 200);
         let service = world.service()?;
         snapshots_pass(world).await?;

@@ -156,7 +156,8 @@ impl Scene<'_> {
         ensure!(is_newest, "generation {generation} was restored, and {counted} is the newest");
         let made = seen.files.last().context("it was never copied")?;
         ensure!(*made == files, "generation {generation} came back otherwise: {made:?} {files:?}");
-        ensure!(files.len() == 2 + 1 + self.writers.len(), "{files:?}");
+        // Three databases, the wallet, and each writer.
+        ensure!(files.len() == 3 + 1 + self.writers.len(), "{files:?}");
         for writer in self.writers {
             writer.owner.wait_for(&writer.pubkey, "deployed").await?;
             let (status, note) = get(&format!("{}/note", writer.url)).await?;

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 
 use super::stores::snapshots_pass;
 use super::{REFUSED_WAIT, sealed};
@@ -68,10 +67,7 @@ async fn lying_parent_is_refused_and_the_newest_backup_stays_usable() -> Result<
         std::fs::remove_file(world.operator().dir().join("genesis.json"))?;
         world.start_daemon().await?;
         world.wait_for_wallet().await?;
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
-        let url = owner.url(&pubkey).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         assert_eq!(put(&format!("{url}/note"), "one").await?, 200);
         let (good, keep) = (world.backups().to_owned(), tempfile::tempdir()?);
         let older = keep.path().join("older");

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use devnet::world::World;
 use protocol::event::{tag_value, tags_named};
 use protocol::kinds::ANNOUNCEMENT;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{REFUSED_WAIT, sealed};
 use crate::in_world::in_world;
@@ -24,11 +24,8 @@ pub(super) fn acknowledged(world: &World) -> Result<Vec<u64>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_machine_comes_back_with_identity_volumes_and_balances() -> Result<()> {
     in_world(sealed(2)?, async |world| {
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         owner.wait_settled(&pubkey).await?;
-        let url = owner.url(&pubkey).await?;
         assert_eq!(put(&format!("{url}/note"), "before").await?, 200);
         let (service, balance) = (world.service()?, balance(&owner).await?);
         // A snapshot that was begun after this.
@@ -76,11 +73,8 @@ async fn balance(owner: &Stranger) -> Result<units::Msat> {
 #[tokio::test(flavor = "multi_thread")]
 async fn parent_that_was_killed_can_still_tell_the_enclave_to_end() -> Result<()> {
     in_world(sealed(300)?, async |world| {
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         owner.wait_settled(&pubkey).await?;
-        let url = owner.url(&pubkey).await?;
         world.kill_parent().await?;
         world.wait_for_line("the connection to the parent is gone", SOON).await?;
         let backups = world.backups().to_owned();

@@ -1,9 +1,11 @@
 //! Key stores that restart, that are cut off, and that come back with what they knew long ago.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::models::ContainerState;
+use bollard::query_parameters::{KillContainerOptionsBuilder, ListContainersOptionsBuilder};
 use devnet::world::{SealingOptions, World};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -11,9 +13,13 @@ use units::Stopwatch;
 
 use super::recovery::acknowledged;
 use super::{REFUSED_WAIT, sealed};
+use crate::doors::refused_while_put_aside;
 use crate::in_world::{calm, in_world};
 use crate::netns::engine_name;
-use crate::stranger::{LOOK_EVERY, SOON, Stranger, get, put};
+use crate::stranger::{LOOK_EVERY, SOON, Stranger, get, put, silent};
+
+/// Longer than a process that ended waits for its first restart, which is `restart_secs_max` of the world.
+const RESTARTED_WITHIN: Duration = Duration::from_secs(4);
 
 /// Waits until a snapshot that was begun from now on counts.
 pub(super) async fn snapshots_pass(world: &mut World) -> Result<()> {
@@ -24,10 +30,7 @@ pub(super) async fn snapshots_pass(world: &mut World) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_lose_nothing_and_an_old_key_store_alone_is_not_believed() -> Result<()> {
     in_world(sealed(2)?, async |world| {
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
-        let url = owner.url(&pubkey).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         assert_eq!(put(&format!("{url}/note"), "old").await?, 200);
         snapshots_pass(world).await?;
         // One is put aside with what it knows now; its launcher starts another in its place.
@@ -89,7 +92,8 @@ async fn server_that_is_cut_off_does_nothing_until_it_is_heard_again() -> Result
     in_world(calm()?.sealed(sealing), async |world| {
         let image = world.push_echo().await?;
         let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
+        let extra = json!({"ports": [8080], "volumes": ["/data"], "exec": true, "upgrade": "owner"});
+        let pubkey = owner.run(&image, extra).await?;
         owner.wait_settled(&pubkey).await?;
         let url = owner.url(&pubkey).await?;
         let invoice = owner.invoice(1_000).await?;
@@ -114,12 +118,19 @@ async fn server_that_is_cut_off_does_nothing_until_it_is_heard_again() -> Result
         ] {
             assert_eq!(owner.refused(method, params).await, "not_holding", "{method}");
         }
+        refused_while_put_aside(world, &owner, &pubkey, &image).await?;
         // What is asked is answered, and what runs goes on; the wallet pays nobody.
         assert_eq!(owner.status(&pubkey).await?.info.state, "deployed");
         assert_eq!(get(&url).await?.0, 200);
         let wallet = wallet_container(world).await?;
         ensure!(is_paused(world, &wallet).await?, "the wallet is not held still");
         ensure!(!is_paused(world, &engine_name(&pubkey)).await?, "the container is held still");
+        // What ends is not started again, although it would be at once.
+        let kill = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+        world.engine().client().kill_container(&engine_name(&pubkey), Some(kill)).await?;
+        silent(&url).await?;
+        tokio::time::sleep(RESTARTED_WITHIN).await;
+        ensure!(!is_running(world, &engine_name(&pubkey)).await?, "the container was started");
         let before = acknowledged(world)?.len();
 
         for i in 0..3 {
@@ -127,6 +138,7 @@ async fn server_that_is_cut_off_does_nothing_until_it_is_heard_again() -> Result
         }
         world.wait_for_line("the key stores answer: going on", SOON).await?;
         ensure!(!is_paused(world, &wallet).await?, "the wallet is still held");
+        assert_eq!(get(&url).await?.0, 200);
         let launched = owner.launch(&image, json!({})).await?;
         owner.pay(&launched.invoice.invoice).await?;
         owner.wait_for(&launched.pubkey, "deployed").await?;
@@ -149,7 +161,15 @@ pub(super) async fn wallet_container(world: &World) -> Result<String> {
 }
 
 async fn is_paused(world: &World, name: &str) -> Result<bool> {
+    Ok(state(world, name).await?.paused.unwrap_or(false))
+}
+
+async fn is_running(world: &World, name: &str) -> Result<bool> {
+    Ok(state(world, name).await?.running.unwrap_or(false))
+}
+
+async fn state(world: &World, name: &str) -> Result<ContainerState> {
     let options = None::<bollard::query_parameters::InspectContainerOptions>;
     let found = world.engine().client().inspect_container(name, options).await?;
-    Ok(found.state.and_then(|state| state.paused).unwrap_or(false))
+    found.state.context("a container without a state")
 }

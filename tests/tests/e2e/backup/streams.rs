@@ -8,7 +8,6 @@ use anyhow::{Result, ensure};
 use devnet::world::{SealingOptions, World};
 use futures_util::future::BoxFuture;
 use protocol::parent::backup::{FRAME_BYTES_MAX, Reply, Request};
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use transport::{Listener, Stream, StreamAddress, read_frame, write_frame};
@@ -95,10 +94,7 @@ async fn flood(mut stream: Stream, bytes: u32) {
 async fn host_that_stalls_or_never_ends_is_given_up_and_harms_nothing() -> Result<()> {
     let sealing = SealingOptions { interval_secs: 1, stall_secs: STALL_SECS, ..SealingOptions::default() };
     in_world(calm()?.sealed(sealing), async |world| {
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
-        let url = owner.url(&pubkey).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         assert_eq!(put(&format!("{url}/note"), "kept").await?, 200);
         snapshots_pass(world).await?;
 

@@ -45,10 +45,7 @@ async fn announced(world: &World, name: &str, count: usize) -> Result<Vec<Vec<St
 #[tokio::test(flavor = "multi_thread")]
 async fn signed_release_takes_over_and_no_other_build_does() -> Result<()> {
     in_world(sealed(2)?, async |world| {
-        let image = world.push_echo().await?;
-        let owner = Stranger::with(world, 100).await?;
-        let pubkey = owner.run(&image, json!({"ports": [8080], "volumes": ["/data"]})).await?;
-        let url = owner.url(&pubkey).await?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         assert_eq!(put(&format!("{url}/note"), "kept").await?, 200);
         let (service, old) = (world.service()?, world.operator().build().clone());
         let next = Build::new("0.2.0");

@@ -38,7 +38,18 @@ pub(super) async fn of_another(world: &World, pubkey: &PublicKey) -> Result<()> 
 pub(super) async fn of_nobody(world: &World, who: &Stranger) -> Result<()> {
     let invoice = who.invoice(1_000).await?;
     for pubkey in [Keys::generate().public_key(), world.service()?, wallet_container(world)?] {
-        for method in ["info", "status", "pause", "resume", "terminate", "topup", "withdraw"] {
+        for method in [
+            "info",
+            "status",
+            "pause",
+            "resume",
+            "terminate",
+            "topup",
+            "withdraw",
+            "upgrades",
+            "pin",
+            "unpin",
+        ] {
             check(world, who, &[method], &params(method, &pubkey, &invoice), "not_found").await?;
         }
     }
@@ -46,7 +57,7 @@ pub(super) async fn of_nobody(world: &World, who: &Stranger) -> Result<()> {
 }
 
 pub(super) async fn unknown_methods(world: &World, who: &Stranger) -> Result<()> {
-    for method in ["exec", "upgrade", "set_env", "logs", "", "PING", "ping ", "../ping", "ping\0"] {
+    for method in ["execute", "upgrade_all", "", "PING", "ping ", "../ping", "ping\0"] {
         check(world, who, &[method], &json!({}), "method_unknown").await?;
     }
     Ok(())

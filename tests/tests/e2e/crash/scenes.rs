@@ -5,13 +5,14 @@ use bollard::query_parameters::KillContainerOptionsBuilder;
 use devnet::world::{StepReached, World};
 use enclaved::checkpoint::Step;
 use nostr::key::PublicKey;
-use protocol::rpc::enclaved::{LaunchReply, TopupReply};
+use protocol::rpc::enclaved::{LaunchReply, TopupReply, UpgradeOutcome};
 use relay::rpc::RpcError;
 use serde_json::json;
 use units::Stopwatch;
 
 use super::watch::Watch;
-use crate::stranger::{SOON, Stranger, get, silent};
+use crate::stranger::{SOON, Stranger, get, put, silent};
+use crate::upgrade::ended;
 
 /// What is killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,6 +31,8 @@ pub(super) struct Scene<'s> {
     pub(super) world: &'s mut World,
     pub(super) watch: &'s Watch,
     pub(super) image: &'s str,
+    /// Images to upgrade to: one that works, and one that ends as soon as it has begun.
+    pub(super) next: (&'s str, &'s str),
     pub(super) step: Step,
     pub(super) victim: Victim,
 }
@@ -42,6 +45,8 @@ impl Scene<'_> {
             self.launch(&owner).await
         } else if step.starts_with("charge.") {
             self.charge(&owner).await
+        } else if step.starts_with("upgrade.") {
+            self.upgrade(&owner).await
         } else {
             self.pause(&owner).await
         }
@@ -73,6 +78,35 @@ impl Scene<'_> {
         ensure!(reached.subject == pubkey.to_hex(), "another container was charged");
         self.kill_and_restore(reached).await?;
         self.runs(owner, &pubkey).await?;
+        end(owner, &pubkey).await
+    }
+
+    /// Killed while its image is upgraded: it runs in the end, one image or the other, on its data.
+    async fn upgrade(&mut self, owner: &Stranger) -> Result<()> {
+        let pubkey = launch_and_pay(owner, self.image).await?;
+        self.runs(owner, &pubkey).await?;
+        top_up(owner, &pubkey).await?;
+        self.runs(owner, &pubkey).await?;
+        let note = format!("{}/note", owner.url(&pubkey).await?);
+        ensure!(put(&note, "kept").await? == 200);
+        let goes_back = matches!(self.step, Step::UpgradeFailed | Step::UpgradeRestored);
+        let next = if goes_back { self.next.1 } else { self.next.0 }.to_owned();
+        self.watch.arm(self.step);
+        let params = json!({"pubkey": pubkey, "docker": next});
+        let (watch, step) = (self.watch, self.step);
+        // The server may be killed before it answers.
+        let asking = owner.rpc.call_as::<serde_json::Value>("upgrade", "upgrade", &params, SOON);
+        let killing = async {
+            let reached = watch.reached(step).await?;
+            self.kill_and_restore(reached).await
+        };
+        let (_answer, killed) = tokio::join!(asking, killing);
+        killed?;
+        let record = ended(owner, &pubkey, &next).await?;
+        ensure!(record.outcome != UpgradeOutcome::Done || !goes_back, "{record:?}");
+        self.runs(owner, &pubkey).await?;
+        let (status, text) = get(&note).await?;
+        ensure!((status, text.as_str()) == (200, "kept"), "{record:?}: {status} {text}");
         end(owner, &pubkey).await
     }
 
@@ -124,7 +158,9 @@ impl Scene<'_> {
 /// Launches and pays as a persistent stranger does: what fails in passing is tried again with the same
 /// id, which has one effect.
 async fn launch_and_pay(owner: &Stranger, image: &str) -> Result<PublicKey> {
-    let params = json!({"docker": image, "units": 1, "ports": [8080], "volumes": ["/data"]});
+    let params = json!({
+        "docker": image, "units": 1, "ports": [8080], "volumes": ["/data"], "upgrade": "owner"
+    });
     let took = Stopwatch::start();
     let launched = loop {
         match owner.rpc.call_as::<LaunchReply>("launch", "launch", &params, SOON).await {

@@ -10,31 +10,31 @@ use devnet::world::World;
 use crate::netns::Netns;
 
 /// The cloud's metadata service.
-pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub(crate) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// A host in the operator's network.
-pub(super) const OPERATOR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+pub(crate) const OPERATOR: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// A host with a public address; here it is nobody else's.
-pub(super) const INTERNET: Ipv4Addr = Ipv4Addr::new(11, 22, 33, 44);
+pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(11, 22, 33, 44);
 /// The resolver that the configuration gives to containers which may reach the internet.
-pub(super) const RESOLVER: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
+pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 /// The machine's end of the wire to these, by which all of it is reached.
-pub(super) const MACHINE: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+pub(crate) const MACHINE: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// A port at which everybody listens.
-pub(super) const PORT: u16 = 8_099;
+pub(crate) const PORT: u16 = 8_099;
 
 /// The machine and a host beside it, both of which listen at all of their addresses.
-pub(super) struct Neighbourhood {
-    pub(super) machine: Netns,
+pub(crate) struct Neighbourhood {
+    pub(crate) machine: Netns,
     /// All of the addresses are its own.
-    pub(super) host: Netns,
-    pub(super) machine_udp: Mutex<UdpSocket>,
-    pub(super) host_udp: Mutex<UdpSocket>,
+    pub(crate) host: Netns,
+    pub(crate) machine_udp: Mutex<UdpSocket>,
+    pub(crate) host_udp: Mutex<UdpSocket>,
     _listeners: [TcpListener; 2],
 }
 
 impl Neighbourhood {
     /// Joins a host to the box by a wire of its own. Both ends go when this does.
-    pub(super) fn build(world: &World) -> Result<Self> {
+    pub(crate) fn build(world: &World) -> Result<Self> {
         let (machine, host) = (Netns::of_box(world)?, Netns::alone()?);
         machine.run(&format!(
             "ip link add around type veth peer name eth0 netns {}

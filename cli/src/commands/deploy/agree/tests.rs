@@ -19,6 +19,7 @@ const NOW: UnixSecs = UnixSecs(1_750_000_000);
 /// A launch that was asked for and answered well.
 struct Case {
     asked: LaunchParams,
+    hidden: Secrets,
     owner: PublicKey,
     reply: LaunchReply,
     offer: Offer,
@@ -63,6 +64,7 @@ fn good() -> Case {
     let manifest: LaunchManifest = serde_json::from_value(json!({
         "version": 1, "image": image, "args": ["serve"], "units": 2, "ports": [80, 8080],
         "env": {"MODE": salt.hmac("MODE", "fast"), "TOKEN": salt.hmac("TOKEN", "secret")},
+        "secrets": {"KEY": salt.hmac("KEY", "hunter2")},
         "volumes": ["/a", "/z"], "egress": "all", "upgrade": "none", "owner": owner, "logs": true, "exec": false,
     }))
     .unwrap();
@@ -82,11 +84,12 @@ fn good() -> Case {
         node: node().public_key(&Secp256k1::new()).to_string(),
     };
     let price = PriceTag { unit_hour_msat: Msat::new(5_000), period_secs: 3_600 };
-    Case { asked, owner, reply, offer: Offer { price, wallet: Some(wallet) } }
+    let hidden = serde_json::from_value(json!({"env": {"KEY": "hunter2"}})).unwrap();
+    Case { asked, hidden, owner, reply, offer: Offer { price, wallet: Some(wallet) } }
 }
 
 fn verdict(case: &Case) -> Result<Agreed, Failure> {
-    check(&case.asked, &case.owner, &case.reply, &case.offer, NOW)
+    check(&case.asked, &case.hidden, &case.owner, &case.reply, &case.offer, NOW)
 }
 
 #[track_caller]
@@ -107,7 +110,7 @@ fn honest_reply_is_agreed() {
 
 #[test]
 fn another_manifest_than_asked_is_refused() {
-    let changes: [fn(&mut LaunchManifest); 12] = [
+    let changes: [fn(&mut LaunchManifest); 14] = [
         |m| m.version = 2,
         |m| m.image = format!("r.example/echo@sha256:{}", "cd".repeat(32)),
         |m| m.args = None,
@@ -119,6 +122,8 @@ fn another_manifest_than_asked_is_refused() {
         |m| m.owner = Keys::generate().public_key(),
         |m| m.logs = false,
         |m| m.exec = true,
+        |m| drop(m.secrets.remove("KEY")),
+        |m| drop(m.secrets.insert("KEY".into(), "00".repeat(32))),
         |m| drop(m.env.insert("EXTRA".into(), "00".repeat(32))),
     ];
     for change in changes {
@@ -154,7 +159,7 @@ fn another_price_or_invoice_is_refused() {
         "invoice_payee_mismatch",
     );
     let case = good();
-    let late = check(&case.asked, &case.owner, &case.reply, &case.offer, NOW.plus_secs(601));
+    let late = check(&case.asked, &case.hidden, &case.owner, &case.reply, &case.offer, NOW.plus_secs(601));
     assert_eq!(late.unwrap_err().code(), "invoice_expired");
 }
 

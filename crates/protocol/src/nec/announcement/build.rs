@@ -34,6 +34,10 @@ pub struct Announcement<'a> {
     pub price: Option<PriceTag>,
     /// Units free, and in all.
     pub units_free: Option<(u32, u32)>,
+    /// Units sold for each hundred that the machine has, where that is more than a hundred.
+    pub overcommit_percent: Option<u32>,
+    /// When it ends to be replaced, once that is known.
+    pub ends_at: Option<UnixSecs>,
     /// Its wallet.
     pub wallet: Option<WalletTag>,
     /// The limits on containers that this server's kernel does not enforce, by name.
@@ -152,6 +156,8 @@ pub fn build(
     );
     tags.extend(a.price.map(|price| tag!["price", price.unit_hour_msat.msat(), price.period_secs]));
     tags.extend(a.units_free.map(|(free, total)| tag!["units_free", free, total]));
+    tags.extend(a.overcommit_percent.map(|percent| tag!["overcommit", percent]));
+    tags.extend(a.ends_at.map(|at| tag!["ends_at", at]));
     tags.extend(a.wallet.as_ref().map(|wallet| tag!["wallet", wallet.service.to_hex(), wallet.node]));
     if !a.limits_not_enforced.is_empty() {
         tags.push([tag!["limits_not_enforced"], a.limits_not_enforced.to_vec()].concat());

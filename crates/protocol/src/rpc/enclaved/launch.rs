@@ -6,9 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use units::ComputeUnits;
+use utoipa::ToSchema;
 
 use crate::manifest::{Egress, Salt, Upgrade};
 use crate::rpc::{Code, Failure};
+use crate::secrets::Sealed;
 
 /// Longest image reference; Docker's own limit on the name is 255.
 const DOCKER_BYTES_MAX: usize = 512;
@@ -30,12 +32,13 @@ const VOLUME_BYTES_MAX: usize = 256;
 const ENV_RESERVED: &str = "ENCLAVED_";
 
 /// Parameters of `launch` and `quote`. `Debug` does not show the environment.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LaunchParams {
     /// Image reference, `[docker://][registry/]repository[:tag][@sha256:…]`.
     pub docker: String,
     /// Compute units.
+    #[schema(value_type = u32)]
     pub units: ComputeUnits,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +49,11 @@ pub struct LaunchParams {
     /// Environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Variables and files that only the container sees, sealed by the owner to the service key: see
+    /// [`crate::secrets`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub secrets: Option<Sealed>,
     /// TCP ports of the container to publish.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
@@ -60,10 +68,15 @@ pub struct LaunchParams {
     pub upgrade: Upgrade,
     /// Key of the environment's HMACs in the manifest; the daemon draws one if it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub salt: Option<Salt>,
     /// Whether the owner may read the container's output.
     #[serde(default = "default_logs")]
     pub logs: bool,
+    /// Whether the owner may run commands in the container. Certified: nobody who checks such a container
+    /// can know what its owner did in it.
+    #[serde(default)]
+    pub exec: bool,
 }
 
 const fn default_logs() -> bool {
@@ -110,8 +123,9 @@ impl LaunchParams {
                 let optional = !matches!(name.as_str(), "docker" | "units");
                 !(optional && (value.is_null() || (name == "upgrade" && value == "")))
             });
-            if fields.get("exec") == Some(&Value::Bool(false)) {
-                fields.remove("exec");
+            // The reference's name for it.
+            if fields.get("upgrade").is_some_and(|policy| policy == "auto") {
+                fields.insert("upgrade".to_owned(), Value::from(Upgrade::Signed.as_str()));
             }
         }
         let launch: Self = parse_params(&params)?;
@@ -177,22 +191,38 @@ fn check_policies(fields: &serde_json::Map<String, Value>) -> Result<(), ParamEr
     if !matches!(text("egress"), "" | "none" | "all") {
         return Err(Failure::new(Code::EgressUnsupported, "egress must be \"none\" or \"all\""));
     }
-    if !matches!(text("upgrade"), "" | "none") {
+    if !matches!(text("upgrade"), "" | "none" | "owner" | "signed" | "auto") {
         return Err(Failure::new(
             Code::UpgradeUnsupported,
-            "upgrade must be \"none\": this server does not change running images",
-        ));
-    }
-    if fields.get("exec").is_some_and(|exec| exec != &Value::Bool(false) && !exec.is_null()) {
-        return Err(Failure::new(
-            Code::ExecUnsupported,
-            "exec must be false: this server does not run commands in containers",
+            "upgrade must be \"none\", \"owner\" or \"signed\"",
         ));
     }
     Ok(())
 }
 
-fn check_variable(name: &str, value: &str) -> Result<(), ParamError> {
+/// Checks an environment that stands by itself.
+///
+/// # Errors
+/// As for a launch.
+pub(super) fn check_env(env: &BTreeMap<String, String>) -> Result<(), ParamError> {
+    if env.len() > ITEMS_MAX {
+        return Err(env_invalid(format!("env: at most {ITEMS_MAX} variables")));
+    }
+    for (name, value) in env {
+        check_variable(name, value)?;
+    }
+    let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > TEXT_BYTES_MAX {
+        return Err(invalid(format!("env: at most {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// Checks the name of a variable that an owner gives.
+///
+/// # Errors
+/// [`Code::EnvInvalid`], naming the rule.
+pub(crate) fn check_env_name(name: &str) -> Result<(), ParamError> {
     let mut chars = name.chars();
     let starts_well = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let goes_on_well = chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -205,6 +235,11 @@ fn check_variable(name: &str, value: &str) -> Result<(), ParamError> {
     if name.starts_with(ENV_RESERVED) {
         return Err(env_invalid(format!("env: {name}: names in {ENV_RESERVED} are the server's")));
     }
+    Ok(())
+}
+
+fn check_variable(name: &str, value: &str) -> Result<(), ParamError> {
+    check_env_name(name)?;
     if value.contains(['\n', '\r', '\0']) {
         return Err(env_invalid(format!(
             "env: {name}: a value must not contain a line break or NUL byte; encode it, in base64 for example"

@@ -71,8 +71,10 @@ fn environment_that_could_break_out_is_refused() {
 #[test]
 fn policies_that_are_not_built_are_refused_by_name() {
     refused(json!({"egress": "example.com"}), Code::EgressUnsupported);
-    refused(json!({"upgrade": "auto"}), Code::UpgradeUnsupported);
-    refused(json!({"exec": true}), Code::ExecUnsupported);
+    refused(json!({"upgrade": "sometimes"}), Code::UpgradeUnsupported);
+    refused(json!({"upgrade": "AUTO"}), Code::UpgradeUnsupported);
+    refused(json!({"upgrade": 1}), Code::ParamsInvalid);
+    refused(json!({"exec": "yes"}), Code::ParamsInvalid);
 }
 
 #[test]

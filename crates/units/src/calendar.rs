@@ -1,18 +1,20 @@
 //! Moments for people: the date, and how far away it is.
 
-use units::UnixSecs;
+use crate::UnixSecs;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// `2026-10-03 12:00:00 UTC (in 2 h 5 min)`.
-pub(crate) fn both_ways(at: UnixSecs, now: UnixSecs) -> String {
+#[must_use]
+pub fn both_ways(at: UnixSecs, now: UnixSecs) -> String {
     format!("{} ({})", date(at), relative(at, now))
 }
 
 /// `in 2 h 5 min`, `3 min ago`, `now`.
-pub(crate) fn relative(at: UnixSecs, now: UnixSecs) -> String {
+#[must_use]
+pub fn relative(at: UnixSecs, now: UnixSecs) -> String {
     match (at.secs_since(now), now.secs_since(at)) {
         (0, 0) => "now".to_owned(),
         (0, ago) => format!("{} ago", duration(ago)),
@@ -21,7 +23,8 @@ pub(crate) fn relative(at: UnixSecs, now: UnixSecs) -> String {
 }
 
 /// `2 d 3 h`, `2 h 5 min`, `5 min`, `7 s`: the two largest units, rounded down.
-pub(crate) fn duration(secs: u64) -> String {
+#[must_use]
+pub fn duration(secs: u64) -> String {
     let two = |large: u64, unit: &str, small: u64, small_unit: &str| match small {
         0 => format!("{large} {unit}"),
         small => format!("{large} {unit} {small} {small_unit}"),
@@ -35,7 +38,8 @@ pub(crate) fn duration(secs: u64) -> String {
 }
 
 /// `2026-10-03 12:00:00 UTC`.
-fn date(at: UnixSecs) -> String {
+#[must_use]
+pub fn date(at: UnixSecs) -> String {
     let (days, rest) = (at.0 / DAY, at.0 % DAY);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (rest / HOUR, rest % HOUR / MINUTE, rest % MINUTE);

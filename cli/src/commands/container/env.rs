@@ -1,0 +1,33 @@
+//! `encli container set-env`.
+
+use protocol::rpc::enclaved::SetEnvParams;
+use protocol::secrets::check_beside;
+
+use super::owner::Status;
+use crate::args::ContainerSetEnv;
+use crate::commands::deploy::request::{environment, hidden};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::remote::Home;
+
+/// Changes a container's environment and shows what became of it.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn set_env(ctx: &Context, args: &ContainerSetEnv) -> Result<Status, Failure> {
+    let keys = ctx.keys()?;
+    let env = environment(&args.env)?;
+    let secrets = hidden(&args.secret, &args.secret_file)?;
+    check_beside(&secrets, &env)?;
+    let pubkey = args.container.npub;
+    let home = Home::find(ctx, pubkey, args.container.instance).await?;
+    let remote = home.connect(ctx, keys.clone()).await?;
+    let sealed = match secrets.is_empty() && !args.no_secrets {
+        true => None,
+        false => Some(secrets.seal(keys.secret_key(), &home.service)?),
+    };
+    let params = SetEnvParams { pubkey, env, secrets: sealed };
+    let _doing = ctx.progress.begin("set-env: waiting for the server");
+    let status = remote.command("set_env", &params, ctx.settings.launch_wait()).await?;
+    Ok(Status::new(status, &home))
+}

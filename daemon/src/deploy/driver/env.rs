@@ -1,0 +1,62 @@
+//! Changing a container's environment and secrets: the process ends, the change is on record, and the process is
+//! made anew from it.
+
+use lifecycle::Effect;
+use protocol::manifest::Upgrade;
+use protocol::rpc::Code;
+
+use super::Driver;
+use crate::deploy::CommandError;
+use crate::store::EnvPart;
+
+impl Driver {
+    /// Puts another environment on record while no process runs, and has one started with it if it should run.
+    pub(super) async fn set_env(&mut self, part: EnvPart) -> Result<(), CommandError> {
+        let (pubkey, state) = (self.container.pubkey(), self.container.state);
+        let refused = |code, message: &str| CommandError::NotNow { code, message: message.to_owned() };
+        let policy =
+            self.container.spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default();
+        if policy == Upgrade::None {
+            let why = "this container's environment never changes: its launch says upgrade none";
+            return Err(refused(Code::UpgradeForbidden, why));
+        }
+        if state.upgrading || self.upgrading.is_some() || self.ctx.store.open_upgrade(&pubkey)?.is_some() {
+            let why = "the container is being upgraded; wait for its end";
+            return Err(refused(Code::UpgradeOpen, why));
+        }
+        if !matches!(state.name(), "deployed" | "paused") {
+            return Err(lifecycle::Refused { state: state.name() }.into());
+        }
+        let spec = self.container.spec.with_env(part).map_err(|e| refused(Code::Internal, &e.to_string()))?;
+        // Nothing of before may run on and call itself what it is not: what it is asked to prove is answered
+        // from what is on record.
+        if state.should_run()
+            && let Err(e) = self.ctx.runtime.stop(&self.container).await
+        {
+            tracing::error!(container = %pubkey, "stop: {e}");
+            self.carry_out_all(vec![Effect::Start]).await;
+            return Err(refused(
+                Code::Internal,
+                "the process cannot be stopped; nothing was changed; try again",
+            ));
+        }
+        if let Err(e) = self.ctx.store.save_spec(&pubkey, &spec) {
+            if state.should_run() {
+                self.carry_out_all(vec![Effect::Start]).await;
+            }
+            return Err(e.into());
+        }
+        self.container.spec = spec;
+        self.note(
+            "env_changed",
+            "the environment or the secrets were changed; the manifest's hash with them",
+        );
+        let mut effects = vec![Effect::Announce];
+        if state.should_run() {
+            // What is started is made from what is on record, whatever crashes in between.
+            effects.push(Effect::Start);
+        }
+        self.carry_out_all(effects).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! What flows: a container's output and its states, as server-sent events.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use nostr::key::PublicKey;
+use protocol::rpc::enclaved::ContainerStatus;
+use protocol::rpc::{Code, Failure};
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+
+use crate::api::Api;
+
+/// Streams of one key at once: a few pages in a browser.
+const PER_KEY_MAX: usize = 4;
+/// Streams in all.
+const ALL_MAX: usize = 128;
+/// Events that wait for a slow reader; a container's output waits with them.
+const WAITING_MAX: usize = 64;
+/// How long they wait. A reader that takes none in this time has gone, whatever its connection says.
+const READ_WAIT: Duration = Duration::from_secs(20);
+/// How long to wait before following the output of a process that ended, in case it starts again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Who reads how many streams.
+#[derive(Debug)]
+pub(super) struct Streams(Mutex<HashMap<PublicKey, usize>>);
+
+/// One stream, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Streams>, PublicKey);
+
+impl Streams {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
+    }
+
+    pub(super) fn begin(self: &Arc<Self>, caller: PublicKey) -> Result<Place, Failure> {
+        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = readers.get(&caller).copied().unwrap_or_default();
+        if own >= PER_KEY_MAX || readers.values().sum::<usize>() >= ALL_MAX {
+            let message = format!("too many streams are open; close one: a key has at most {PER_KEY_MAX}");
+            return Err(Failure::new(Code::ServerBusy, message));
+        }
+        readers.insert(caller, own + 1);
+        Ok(Place(Arc::clone(self), caller))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut readers = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match readers.get_mut(&self.1) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(readers.remove(&self.1)),
+        }
+    }
+}
+
+/// Who reads a stream.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) api: Api,
+    pub(super) caller: PublicKey,
+    /// True once the connection is to end.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// The events of one stream, for its reader.
+struct Events(mpsc::Sender<Event>);
+
+/// There is nobody any more who reads.
+struct Gone;
+
+impl Events {
+    async fn tell(&self, name: &str, data: &impl Serialize) -> Result<(), Gone> {
+        let event = Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default());
+        self.0.send_timeout(event, READ_WAIT).await.map_err(|_| Gone)
+    }
+
+    /// The last one: why there are no more.
+    async fn end(&self, name: &str, message: &str) {
+        drop(self.tell(name, &message).await);
+    }
+
+    async fn over(&self) {
+        self.end("end", "the stream ends here; ask for it anew").await;
+    }
+}
+
+/// The container's output, for as long as it is the caller's.
+pub(super) fn output(reader: Reader, pubkey: PublicKey, place: Place) -> Result<Response, Failure> {
+    // Refused before the stream begins, with a status.
+    drop(reader.api.follow(&reader.caller, &pubkey)?);
+    let (events, receiver) = mpsc::channel(WAITING_MAX);
+    tokio::spawn(async move {
+        let (mut closing, events) = (reader.closing.clone(), Events(events));
+        let pumped = tokio::select! {
+            () = closes(&mut closing) => None,
+            pumped = pump_output(&reader, &pubkey, &events) => Some(pumped),
+        };
+        match pumped {
+            None | Some(Ok(Ended::Over)) => events.over().await,
+            Some(Ok(Ended::Gone)) => {}
+            Some(Err(failure)) => events.end("error", &failure.message).await,
+        }
+        drop(place);
+    });
+    Ok(respond(receiver))
+}
+
+/// Waits until the connection is to end.
+async fn closes(closing: &mut watch::Receiver<bool>) {
+    drop(closing.wait_for(|closes| *closes).await);
+}
+
+/// How a stream came to its end.
+enum Ended {
+    /// There is nothing more to tell.
+    Over,
+    /// Nobody reads any more.
+    Gone,
+}
+
+async fn pump_output(reader: &Reader, pubkey: &PublicKey, events: &Events) -> Result<Ended, Failure> {
+    let (api, caller) = (&reader.api, &reader.caller);
+    let mut changes = api.context().changes.watch();
+    let mut last = String::new();
+    loop {
+        let mut lines = Box::pin(api.follow(caller, pubkey)?);
+        loop {
+            tokio::select! {
+                // What changed first: it may have been given to another key.
+                biased;
+                changed = changes.changed() => {
+                    if changed.is_err() || api.status(caller, pubkey)?.info.state == "terminated" {
+                        return Ok(Ended::Over);
+                    }
+                }
+                () = events.0.closed() => return Ok(Ended::Gone),
+                line = lines.next() => {
+                    let Some(line) = line else { break };
+                    // Followed again after a restart, the engine tells the last lines once more.
+                    if line.at > last {
+                        last.clone_from(&line.at);
+                        if events.tell("line", &line).await.is_err() {
+                            return Ok(Ended::Gone);
+                        }
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = events.0.closed() => return Ok(Ended::Gone),
+            () = tokio::time::sleep(AGAIN_AFTER) => {}
+        }
+    }
+}
+
+/// The container's status, now and whenever it changes, for as long as it is the caller's.
+pub(super) fn states(mut reader: Reader, pubkey: PublicKey, place: Place) -> Result<Response, Failure> {
+    let mut changes = reader.api.context().changes.watch();
+    let mut told: ContainerStatus = reader.api.status(&reader.caller, &pubkey)?;
+    let (events, receiver) = mpsc::channel(WAITING_MAX);
+    tokio::spawn(async move {
+        let (_place, events) = (place, Events(events));
+        if events.tell("status", &told).await.is_err() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = events.0.closed() => return,
+                () = closes(&mut reader.closing) => return events.over().await,
+                changed = changes.changed() => if changed.is_err() { return events.over().await },
+            }
+            match reader.api.status(&reader.caller, &pubkey) {
+                Ok(status) if status == told => {}
+                Ok(status) => {
+                    if events.tell("status", &status).await.is_err() {
+                        return;
+                    }
+                    told = status;
+                }
+                Err(failure) => return events.end("error", &failure.message).await,
+            }
+        }
+    });
+    Ok(respond(receiver))
+}
+
+fn respond(receiver: mpsc::Receiver<Event>) -> Response {
+    let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|event| (Ok::<_, Infallible>(event), receiver))
+    });
+    Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use nostr::key::Keys;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn reader_that_takes_nothing_is_given_up() {
+        let (events, _sits) = mpsc::channel(WAITING_MAX);
+        let events = Events(events);
+        for number in 0..WAITING_MAX {
+            assert!(events.tell("line", &number).await.is_ok());
+        }
+        assert!(events.tell("line", &"one more").await.is_err());
+    }
+
+    #[test]
+    fn key_has_so_many_streams_and_gets_them_back() {
+        let (streams, key) = (Streams::new(), Keys::generate().public_key());
+        let mut places: Vec<_> = (0..PER_KEY_MAX).map(|_| streams.begin(key).unwrap()).collect();
+        assert_eq!(streams.begin(key).unwrap_err().code, Code::ServerBusy);
+        assert!(streams.begin(Keys::generate().public_key()).is_ok());
+        places.pop();
+        assert!(streams.begin(key).is_ok());
+        drop(places);
+        assert!(streams.0.lock().unwrap().is_empty());
+        let all: Vec<_> =
+            (0..ALL_MAX).map(|_| streams.begin(Keys::generate().public_key()).unwrap()).collect();
+        assert_eq!(streams.begin(key).unwrap_err().code, Code::ServerBusy);
+        drop(all);
+    }
+}

@@ -1,0 +1,177 @@
+//! A neighbour, and how fast it is served.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bollard::query_parameters::KillContainerOptions;
+use devnet::world::World;
+use nostr::key::PublicKey;
+use serde_json::{Value, json};
+use units::Stopwatch;
+
+use super::attacks::{ATTACKS, storm_of};
+use super::network::Around;
+use crate::netns::engine_name;
+use crate::stranger::{LOOK_EVERY, SOON, Stranger, get};
+
+/// Requests of one measurement, after some that are not counted: three are slower than what is compared.
+const REQUESTS: usize = 300;
+const WARM_UP: usize = 30;
+/// What the slowest hundredth may differ by for nothing: two measurements in calm differ by as much now and then
+/// on a machine of two cores that does other things, too.
+const NOISE: Duration = Duration::from_millis(10);
+/// A measurement that something else disturbed is made again, together with its calm. An attack that slows the
+/// neighbour does so each time.
+const TRIES: usize = 4;
+
+/// A container that serves a page, with a processor of its own: one that has a tenth is slowed by its own limit.
+pub(super) struct Neighbour {
+    pub(super) pubkey: PublicKey,
+    url: String,
+    client: reqwest::Client,
+}
+
+/// One attack's row of the table.
+struct Row {
+    name: String,
+    calm: Duration,
+    during: Duration,
+}
+
+impl Row {
+    fn is_fine(&self) -> bool {
+        self.during <= (self.calm * 2).max(self.calm + NOISE)
+    }
+}
+
+impl Neighbour {
+    pub(super) async fn launch(world: &World, image: &str) -> Result<Self> {
+        let owner = Stranger::with(world, 200).await?;
+        let pubkey = owner.run(image, json!({"ports": [8080], "units": 10})).await?;
+        let url = owner.url(&pubkey).await?;
+        get(&url).await?;
+        let client = reqwest::Client::builder().no_proxy().timeout(SOON).build()?;
+        Ok(Self { pubkey, url, client })
+    }
+
+    /// The neighbour's latency doubles at most, whatever another container does. What it does it does by its own
+    /// program: a command from outside would cost the engine, not it.
+    pub(super) async fn is_served(&self, world: &World, owner: &Stranger, around: &Around) -> Result<()> {
+        let storms = World::busybox("", "storm").entrypoint(&["/bin/sh", "-c"]);
+        let image = world.push(&storms, "storm").await?;
+        let mut rows = Vec::new();
+        let shell = ATTACKS.iter().map(|attack| (attack.name, storm_of(attack.script)));
+        let all: Vec<_> = shell.chain(around.storms()).collect();
+        ensure!(all.len() >= 20, "only {} attacks", all.len());
+        for (name, script) in all {
+            let mut row = self.during(world, owner, &image, name, &script).await?;
+            for _ in 1..TRIES {
+                if row.is_fine() {
+                    break;
+                }
+                row = self.during(world, owner, &image, name, &script).await?;
+            }
+            rows.push(row);
+        }
+        println!("a neighbour's slowest hundredth of {REQUESTS} requests, in calm and while it lasts:");
+        for Row { name, calm, during } in &rows {
+            let times = during.as_secs_f64() / calm.as_secs_f64();
+            println!("{name:32} {:7.2} ms {:7.2} ms {times:5.2} ×", ms(*calm), ms(*during));
+        }
+        let slowed: Vec<_> = rows.iter().filter(|row| !row.is_fine()).map(|row| &row.name).collect();
+        ensure!(slowed.is_empty(), "the neighbour is slowed by {slowed:?}");
+        Ok(())
+    }
+
+    async fn during(
+        &self,
+        world: &World,
+        owner: &Stranger,
+        image: &str,
+        name: &str,
+        script: &str,
+    ) -> Result<Row> {
+        let calm = self.slowest().await?;
+        let launch = json!({"args": [script], "volumes": ["/data"], "egress": "all"});
+        let hostile = owner.run(image, launch).await.with_context(|| name.to_owned())?;
+        let during = self.slowest().await?;
+        // Its program does not listen to signals.
+        let docker = world.engine().client();
+        let params = json!({"pubkey": hostile});
+        let ended = owner.call::<Value>("terminate", params);
+        let killed = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            docker.kill_container(&engine_name(&hostile), None::<KillContainerOptions>).await
+        };
+        // It may have ended by then.
+        let (ended, _killed) = tokio::join!(ended, killed);
+        ended.with_context(|| name.to_owned())?;
+        Ok(Row { name: name.to_owned(), calm, during })
+    }
+
+    /// The ninety-ninth percentile of what one request takes.
+    async fn slowest(&self) -> Result<Duration> {
+        let mut all = Vec::with_capacity(REQUESTS);
+        for number in 0..WARM_UP + REQUESTS {
+            let took = Stopwatch::start();
+            let answer = self.client.get(&self.url).send().await?;
+            ensure!(answer.status().is_success(), "{}", answer.status());
+            answer.bytes().await?;
+            if number >= WARM_UP {
+                all.push(took.elapsed());
+            }
+        }
+        all.sort();
+        Ok(all[REQUESTS * 99 / 100])
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// Who presses against a limit is named in the log, and nobody else is.
+pub(super) async fn offenders_are_named(world: &World, owner: &Stranger) -> Result<()> {
+    let storms = World::busybox("", "named").entrypoint(&["/bin/sh", "-c"]);
+    let image = world.push(&storms, "named").await?;
+    let mut all = Vec::new();
+    for (limit, script) in [
+        ("memory", "dd if=/dev/zero of=/dev/null bs=120M count=1"),
+        ("processes", "i=0; while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done"),
+        ("processor", ":"),
+    ] {
+        // The first shell stays when another fails to start a process.
+        let script =
+            format!("while :; do ( {} ); done", storm_of(script).replace("while :", "true && while :"));
+        all.push((limit, owner.run(&image, json!({"args": [script], "volumes": ["/data"]})).await?));
+    }
+    let calm = owner.run(&image, json!({"args": ["sleep 100000"], "volumes": ["/data"]})).await?;
+    let (took, is_named) = (Stopwatch::start(), |log: &str, pubkey: &PublicKey, limit: &str| {
+        let limit = format!("limit=\"{limit}\"");
+        log.lines().any(|line| {
+            line.contains("presses against its limit")
+                && line.contains(&pubkey.to_hex())
+                && line.contains(&limit)
+        })
+    });
+    loop {
+        let log = world.daemon_log()?;
+        let missing: Vec<_> = all.iter().filter(|(limit, pubkey)| !is_named(&log, pubkey, limit)).collect();
+        if missing.is_empty() {
+            ensure!(!log.lines().any(|line| line.contains("its limit") && line.contains(&calm.to_hex())));
+            break;
+        }
+        ensure!(took.elapsed() < SOON, "not named: {missing:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    for (_, pubkey) in all.into_iter().chain([("", calm)]) {
+        let docker = world.engine().client();
+        let ended = owner.call::<Value>("terminate", json!({"pubkey": pubkey}));
+        let name = engine_name(&pubkey);
+        let killed = docker.kill_container(&name, None::<KillContainerOptions>);
+        // It may have ended by then.
+        let (ended, _killed) = tokio::join!(ended, killed);
+        ended?;
+    }
+    Ok(())
+}
