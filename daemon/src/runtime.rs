@@ -231,10 +231,15 @@ impl Runtime {
         Some(limits.network_bytes_per_sec).filter(|_| !container.is_builtin())
     }
 
+    /// How large its volume is: as its units are, or as a built-in's configuration says.
+    fn volume_bytes(&self, container: &Container) -> u64 {
+        let of_units = || self.unit_size.times(container.spec.units).volume_bytes;
+        container.spec.volume_bytes.unwrap_or_else(of_units)
+    }
+
     /// Makes sure that the container's volume is there and mounted.
     async fn attach(&self, container: &Container) -> Result<Vec<VolumeMount>, RuntimeError> {
-        let of_units = || self.unit_size.times(container.spec.units).volume_bytes;
-        let bytes = container.spec.volume_bytes.unwrap_or_else(of_units);
+        let bytes = self.volume_bytes(container);
         let paths = plan::volume_paths(&container.spec)?;
         Ok(self.volumes.ensure(&container.pubkey(), bytes, &paths).await?)
     }

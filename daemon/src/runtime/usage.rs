@@ -25,7 +25,7 @@ impl Runtime {
             memory_bytes_limit: limits.memory_bytes,
             pids_limit: limits.pids,
             disk_bytes_limit: limits.image_disk_bytes,
-            volume_bytes_limit: limits.volume_bytes,
+            volume_bytes_limit: self.volume_bytes(container),
             volume_bytes: self.volumes.used_bytes(&container.pubkey())?,
             ..Stats::default()
         };
