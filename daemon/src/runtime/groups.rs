@@ -49,9 +49,7 @@ impl Runtime {
     /// How much of a container's volume is used, in hundredths.
     #[must_use]
     pub fn volume_percent(&self, container: &Container) -> u64 {
-        let limit = self.volume_bytes(container);
-        let used = self.volumes.used_bytes(&container.pubkey()).ok().flatten().unwrap_or_default();
-        used.saturating_mul(100).checked_div(limit).unwrap_or_default()
+        self.volumes.used_percent(&container.pubkey()).ok().flatten().unwrap_or_default()
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::sys::statvfs::{Statvfs, statvfs};
 use nostr::key::PublicKey;
 use thiserror::Error;
 use tokio::process::Command;
@@ -86,13 +87,31 @@ impl Volumes {
 
     /// What is used of a container's volume; none if it has none, or it is not mounted.
     pub(super) fn used_bytes(&self, pubkey: &PublicKey) -> Result<Option<u64>, VolumeError> {
+        let used = |stat: Statvfs| {
+            stat.fragment_size().saturating_mul(stat.blocks().saturating_sub(stat.blocks_free()))
+        };
+        Ok(self.look(pubkey)?.map(used))
+    }
+
+    /// The same in hundredths of what files can take, which is less than the volume: the filesystem has its
+    /// part.
+    pub(super) fn used_percent(&self, pubkey: &PublicKey) -> Result<Option<u64>, VolumeError> {
+        let percent = |stat: Statvfs| {
+            let used = stat.blocks().saturating_sub(stat.blocks_free());
+            used.saturating_mul(100).checked_div(stat.blocks()).unwrap_or_default()
+        };
+        Ok(self.look(pubkey)?.map(percent))
+    }
+
+    fn look(&self, pubkey: &PublicKey) -> Result<Option<Statvfs>, VolumeError> {
         let point = self.mount_point(pubkey);
         if !is_mounted(&point)? {
             return Ok(None);
         }
-        let stat = nix::sys::statvfs::statvfs(&point);
-        let stat = stat.map_err(|e| VolumeError::Io { path: point, source: e.into() })?;
-        Ok(Some(stat.fragment_size().saturating_mul(stat.blocks().saturating_sub(stat.blocks_free()))))
+        match statvfs(&point) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(e) => Err(VolumeError::Io { path: point, source: e.into() }),
+        }
     }
 
     fn mount_point(&self, pubkey: &PublicKey) -> PathBuf {

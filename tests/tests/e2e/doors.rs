@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use devnet::world::{StepWatch, World, WorldOptions};
 use enclaved::checkpoint::Step;
 use nostr::key::PublicKey;
+use nostr::nips::nip19::ToBech32;
 use protocol::guest::CreateCertificate;
 use protocol::rpc::enclaved::{ContainerStatus, ExecReply, ReceiptPage, Upgrades};
 use protocol::statement::merkle::Hash;
@@ -18,6 +19,7 @@ use units::Stopwatch;
 
 use crate::guest_api::socket;
 use crate::in_world::{calm, in_world};
+use crate::person::Person;
 use crate::stranger::{LOOK_EVERY, SOON, Stranger, get};
 use crate::upgrade::app::ended;
 use http::Http;
@@ -264,6 +266,13 @@ async fn free_quotes_last_a_day_and_a_payment_lifts_that() -> Result<()> {
         world.wait_for_wallet().await?;
         let said = letters.say(&none).await?;
         ensure!(said.ends_with("[quota_used]"), "a restart gives free quotes away: {said}");
+        // Nor is there one in any other way, but for proof of work, which encli does.
+        let launch = json!({"docker": image, "units": 1});
+        assert_eq!(owner.refused("launch", launch).await, "quota_used");
+        let worker = Person::new(world, "worker", owner.keys.clone()).await?;
+        let service = world.service()?.to_bech32()?;
+        let deployed = worker.ask(&["deploy", &image, "--instance", &service]).await?;
+        ensure!(deployed["state"] == "waiting", "{deployed}");
         // Who launched by another way, and paid.
         let customer = Stranger::with(world, 100).await?;
         let pubkey = customer.run(&image, json!({"ports": [8080]})).await?;

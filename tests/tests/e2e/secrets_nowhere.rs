@@ -35,7 +35,8 @@ async fn secret_lies_nowhere_in_clear_where_the_rest_does() -> Result<()> {
         let (alice, bob) = (Stranger::with(world, 100).await?, Stranger::with(world, 100).await?);
         let service = world.service()?;
         let sealed = |value: &str| -> Result<_> {
-            let registry = json!({"username": "alice", "password": SECRETS[2]});
+            let host = image.split('/').next().context("a registry")?;
+            let registry = json!({"host": host, "username": "alice", "password": SECRETS[2]});
             let secrets: Secrets =
                 serde_json::from_value(json!({"env": {"TOKEN": value}, "registry": registry}))?;
             Ok(secrets.seal(alice.keys.secret_key(), &service)?)

@@ -8,11 +8,12 @@ use futures_util::future::{join_all, try_join_all};
 use protocol::rpc::enclaved::{ContainerStatus, LaunchReply, Quote};
 use relay::rpc::RpcError;
 use serde_json::json;
+use units::Stopwatch;
 
 use super::{check, money};
 use crate::facts::Facts;
 use crate::in_world::{calm, in_world};
-use crate::stranger::{Stranger, get};
+use crate::stranger::{LOOK_EVERY, SOON, Stranger, get};
 
 const STRANGERS: usize = 64;
 
@@ -45,10 +46,23 @@ async fn last_unit_goes_to_one_of_many() -> Result<()> {
     .await
 }
 
+/// Launches, again for as long as others have the registry asked, as `encli` does.
+async fn patient(stranger: &Stranger, image: &str) -> Result<LaunchReply, RpcError> {
+    let took = Stopwatch::start();
+    loop {
+        match stranger.launch(image, json!({"ports": [8080]})).await {
+            Err(RpcError::Refused(refusal)) if refusal.code == "server_busy" && took.elapsed() < SOON => {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// All of them launch at the same time. Returns who won, and what.
 async fn race(world: &World, strangers: &[Stranger], image: &str) -> Result<(usize, LaunchReply)> {
     let before = Facts::of(world).await?;
-    let launches = strangers.iter().map(|one| one.launch(image, json!({"ports": [8080]})));
+    let launches = strangers.iter().map(|one| patient(one, image));
     let mut won = Vec::new();
     let mut refused: BTreeMap<String, u32> = BTreeMap::new();
     for (number, outcome) in join_all(launches).await.into_iter().enumerate() {

@@ -139,6 +139,7 @@ pub(super) async fn offenders_are_named(world: &World, owner: &Stranger) -> Resu
         ("memory", "dd if=/dev/zero of=/dev/null bs=120M count=1"),
         ("processes", "i=0; while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done"),
         ("processor", ":"),
+        ("volume", "dd if=/dev/zero of=/data/x bs=64k; sleep 5"),
     ] {
         // The first shell stays when another fails to start a process.
         let script =

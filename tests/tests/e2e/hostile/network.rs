@@ -16,7 +16,6 @@ use crate::guest_api::socket_path;
 use crate::isolation::names::{Names, ask};
 use crate::isolation::neighbourhood::{METADATA, Neighbourhood, PORT};
 use crate::netns::{Netns, engine_name, exec};
-use crate::stranger::Stranger;
 
 /// Calls of a flood, and how many of them are refused at least.
 const CALLS: usize = 300;
@@ -119,9 +118,8 @@ pub(super) async fn tokens_open_one_door(
 }
 
 /// A container that calls without end is refused and named; with no limit configured it is answered.
-pub(super) async fn calls_are_limited(world: &mut World, owner: &Stranger, image: &str) -> Result<()> {
-    let hostile = owner.run(image, json!({})).await?;
-    let refused = flood(&socket_path(world, &hostile)).await?;
+pub(super) async fn calls_are_limited(world: &mut World, hostile: &PublicKey) -> Result<()> {
+    let refused = flood(&socket_path(world, hostile)).await?;
     ensure!(refused >= REFUSED, "only {refused} of {CALLS} calls were refused");
     let log = world.daemon_log()?;
     let named = log.lines().any(|line| line.contains("asks too much") && line.contains(&hostile.to_hex()));
@@ -132,7 +130,7 @@ pub(super) async fn calls_are_limited(world: &mut World, owner: &Stranger, image
     std::fs::write(world.daemon_config(), config.to_string())?;
     world.kill_daemon().await?;
     world.start_daemon().await?;
-    let refused = flood(&socket_path(world, &hostile)).await?;
+    let refused = flood(&socket_path(world, hostile)).await?;
     ensure!(refused == 0, "{refused} of {CALLS} calls were refused without the guard");
     Ok(())
 }

@@ -23,7 +23,7 @@ const said = {
   keys: [hex(await guest.deriveKey("disk")), hex(await guest.deriveKey("disk")), hex(await guest.deriveKey("mail"))],
   wallet: await guest.wallet(),
   unknown: await refusal(guest.call("reboot")),
-  unencrypted: await refusal(guest.attestedFetch({ url: "http://example.com/" })),
+  plain: await refusal(guest.attestedFetch({ url: "http://example.com/" })),
   wrong: await refusal(guest.attest("5a")),
 };
 console.log(JSON.stringify(said));

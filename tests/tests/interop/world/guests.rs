@@ -91,7 +91,7 @@ async fn typescript(world: &World, owner: &Keys, pubkey: &PublicKey, compiled: &
     ensure!(said["wallet"].as_str().is_some_and(|uri| uri.starts_with("nostr+walletconnect://")));
     let refused = |code: &str, status: u16| json!({"known": true, "code": code, "status": status});
     ensure!(said["unknown"] == refused("method_unknown", 404), "{}", said["unknown"]);
-    ensure!(said["unencrypted"] == refused("params_invalid", 400), "{}", said["unencrypted"]);
+    ensure!(said["plain"] == refused("params_invalid", 400), "{}", said["plain"]);
     ensure!(said["wrong"] == refused("params_invalid", 400), "{}", said["wrong"]);
     heard(world, "hello from typescript").await
 }
