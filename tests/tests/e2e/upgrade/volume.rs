@@ -9,6 +9,8 @@ use devnet::world::{StepWatch, World};
 use enclaved::checkpoint::Step;
 use nostr::key::PublicKey;
 
+use crate::netns::exec;
+
 /// Longest silence between steps.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
 
@@ -94,11 +96,14 @@ impl Drop for Volumes {
     }
 }
 
-/// The bytes of a volume whose container writes nothing, with all that the kernel still held back.
-pub(super) fn at_rest(world: &World, pubkey: &PublicKey) -> Result<Vec<u8>> {
-    ensure!(std::process::Command::new("sync").status()?.success());
-    let file = world.state_dir().join("volumes").join(format!("{pubkey}.img"));
-    std::fs::read(&file).with_context(|| file.display().to_string())
+/// Every file of a running container's volume: its bytes' digest, owner, mode, and when each changed. The bytes of
+/// the filesystem itself are the kernel's to change, and it does.
+pub(super) async fn at_rest(world: &World, pubkey: &PublicKey) -> Result<String> {
+    let script = "find /data | sort | while read -r f; do stat -c '%n %s %u %g %a %Y %Z' \"$f\"; done; \
+                  find /data -type f | sort | xargs sha256sum";
+    let files = exec(world, pubkey, script).await?;
+    ensure!(files.code == 0 && files.text.lines().count() > 2, "{files:?}");
+    Ok(files.text)
 }
 
 /// No copy of a volume is left.
