@@ -3,11 +3,11 @@
 use anyhow::Result;
 use devnet::image_build::Content;
 use devnet::world::World;
-use nostr::key::PublicKey;
 use protocol::rpc::enclaved::UpgradeOutcome;
 use serde_json::json;
 
 use super::app::{App, check_runs, running, started_at, upgrade, upgrades, verdict};
+use super::volume::at_rest;
 use crate::in_world::{calm, in_world};
 use crate::stranger::Stranger;
 
@@ -20,7 +20,7 @@ async fn image_that_outgrows_its_units_is_not_begun() -> Result<()> {
         let owner = Stranger::with(world, 200).await?;
         let first = App::good(world, "1")?.push(world).await?;
         let (pubkey, note) = running(world, &owner, &first, "owner").await?;
-        let (bytes, started) = (std::fs::read(volume(world, &pubkey))?, started_at(world, &pubkey).await?);
+        let (files, started) = (at_rest(world, &pubkey).await?, started_at(world, &pubkey).await?);
 
         // As declared, before a layer is fetched.
         let declared = App::crashing("2").file(Content::Noise { bytes: UNIT_DISK_BYTES + 1 });
@@ -50,13 +50,9 @@ async fn image_that_outgrows_its_units_is_not_begun() -> Result<()> {
 
         check_runs(&owner, &pubkey, &first, &note).await?;
         assert_eq!(started_at(world, &pubkey).await?, started, "it was stopped");
-        assert_eq!(std::fs::read(volume(world, &pubkey))?, bytes, "its volume was touched");
+        assert_eq!(at_rest(world, &pubkey).await?, files, "its volume was touched");
         assert_eq!(upgrades(&owner, &pubkey).await?.upgrades.len(), 2);
         Ok(())
     })
     .await
-}
-
-fn volume(world: &World, pubkey: &PublicKey) -> std::path::PathBuf {
-    world.state_dir().join("volumes").join(format!("{pubkey}.img"))
 }
