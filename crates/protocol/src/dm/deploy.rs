@@ -22,6 +22,8 @@ const PARTS: [(&str, &str); 12] = [
     ("exec", "exec"),
 ];
 
+/// Longest sentence about a launch that cannot be, in characters.
+const REFUSAL_CHARS_MAX: usize = 600;
 /// Units of a launch that does not say.
 const UNITS: u32 = 1;
 
@@ -54,7 +56,11 @@ pub(super) fn parse(mut words: Words) -> Result<LaunchParams, ParseError> {
         given.push(name);
         read_part(name, &mut words, &mut params)?;
     }
-    Ok(LaunchParams::parse(&Value::Object(params))?)
+    LaunchParams::parse(&Value::Object(params)).map_err(|mut failure| {
+        // It may repeat a word, which may be the whole message.
+        failure.message = failure.message.chars().take(REFUSAL_CHARS_MAX).collect();
+        ParseError::Wrong(failure)
+    })
 }
 
 fn read_part(

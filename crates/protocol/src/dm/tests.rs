@@ -125,6 +125,20 @@ fn numbers_are_read_where_they_belong() {
     wrong("upgrade", "say which image");
 }
 
+/// What somebody wrote is not sent back to them at its length.
+#[test]
+fn refusals_are_short_however_long_a_word_is() {
+    let long = "x".repeat(30_000);
+    for text in
+        ["deploy app egress", "deploy app upgrade", "deploy app name", "deploy app volume /", "deploy"]
+    {
+        match parse(&format!("{text} {long}")) {
+            Err(ParseError::Wrong(failure)) => assert!(failure.message.len() < 4_000, "{}", failure.message),
+            outcome => assert!(outcome.is_ok(), "{outcome:?}"),
+        }
+    }
+}
+
 #[test]
 fn talk_is_not_a_command() {
     for text in ["", "  \n", "hello", "thank you", "deployed", "topup500", "нелзя", "❤️"] {

@@ -96,16 +96,16 @@ impl Scene<'_> {
     /// that runs is the same one.
     async fn refused(&self, app: App, label: &str, version: &str, missing: usize, code: &str) -> Result<()> {
         check_runs(self.owner, &self.pubkey, &self.image, &self.note).await?;
-        let before = (started_at(self.world, &self.pubkey).await?, at_rest(self.world, &self.pubkey).await?);
+        let before = (started_at(self.world, &self.pubkey).await?, at_rest(self.world, &self.pubkey)?);
         let image = self.push(app, label).await?;
         let release = self.signers.release(self.world, &image, version, missing).await?;
         let record = ended(self.owner, &self.pubkey, &image).await?;
         assert_eq!(verdict(&record), (UpgradeOutcome::Refused, Some(code)), "{record:?}");
         assert_eq!((record.release, record.version.as_deref()), (Some(release.id.to_hex()), Some(version)));
         check_runs(self.owner, &self.pubkey, &self.image, &self.note).await?;
-        let after = (started_at(self.world, &self.pubkey).await?, at_rest(self.world, &self.pubkey).await?);
+        let after = (started_at(self.world, &self.pubkey).await?, at_rest(self.world, &self.pubkey)?);
         assert_eq!(after.0, before.0, "it was stopped for {version}");
-        assert_eq!(after.1, before.1, "its volume was touched for {version}");
+        assert!(after.1 == before.1, "its volume was touched for {version}");
         Ok(())
     }
 }

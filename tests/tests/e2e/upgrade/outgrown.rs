@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use devnet::image_build::Content;
-use devnet::world::World;
 use protocol::rpc::enclaved::UpgradeOutcome;
 use serde_json::json;
 
@@ -20,7 +19,7 @@ async fn image_that_outgrows_its_units_is_not_begun() -> Result<()> {
         let owner = Stranger::with(world, 200).await?;
         let first = App::good(world, "1")?.push(world).await?;
         let (pubkey, note) = running(world, &owner, &first, "owner").await?;
-        let (files, started) = (at_rest(world, &pubkey).await?, started_at(world, &pubkey).await?);
+        let (files, started) = (at_rest(world, &pubkey)?, started_at(world, &pubkey).await?);
 
         // As declared, before a layer is fetched.
         let declared = App::crashing("2").file(Content::Noise { bytes: UNIT_DISK_BYTES + 1 });
@@ -50,7 +49,7 @@ async fn image_that_outgrows_its_units_is_not_begun() -> Result<()> {
 
         check_runs(&owner, &pubkey, &first, &note).await?;
         assert_eq!(started_at(world, &pubkey).await?, started, "it was stopped");
-        assert_eq!(at_rest(world, &pubkey).await?, files, "its volume was touched");
+        assert!(at_rest(world, &pubkey)? == files, "its volume was touched");
         assert_eq!(upgrades(&owner, &pubkey).await?.upgrades.len(), 2);
         Ok(())
     })

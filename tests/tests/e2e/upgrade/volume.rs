@@ -1,6 +1,8 @@
 //! The bytes of volumes, at the moments of an upgrade at which nobody writes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +10,6 @@ use anyhow::{Context, Result, ensure};
 use devnet::world::{StepWatch, World};
 use enclaved::checkpoint::Step;
 use nostr::key::PublicKey;
-
-use crate::netns::exec;
 
 /// Longest silence between steps.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
@@ -96,14 +96,30 @@ impl Drop for Volumes {
     }
 }
 
-/// Every file of a running container's volume: its bytes' digest, owner, mode, and when each changed. The bytes of
-/// the filesystem itself are the kernel's to change, and it does.
-pub(super) async fn at_rest(world: &World, pubkey: &PublicKey) -> Result<String> {
-    let script = "find /data | sort | while read -r f; do stat -c '%n %s %u %g %a %Y %Z' \"$f\"; done; \
-                  find /data -type f | sort | xargs sha256sum";
-    let files = exec(world, pubkey, script).await?;
-    ensure!(files.code == 0 && files.text.lines().count() > 2, "{files:?}");
-    Ok(files.text)
+/// Every file of the volume of a container that writes nothing. The other bytes are the filesystem's own: the kernel
+/// changes them when it likes.
+pub(super) fn at_rest(world: &World, pubkey: &PublicKey) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    ensure!(Command::new("sync").status()?.success());
+    let folder = tempfile::tempdir()?;
+    let (copy, out) = (folder.path().join("copy.img"), folder.path().join("out"));
+    std::fs::copy(world.state_dir().join("volumes").join(format!("{pubkey}.img")), &copy)?;
+    std::fs::create_dir(&out)?;
+    let dump = format!("rdump / {}", out.display());
+    let dumped = Command::new("debugfs").args(["-R", &dump]).arg(&copy).output().context("debugfs")?;
+    ensure!(dumped.status.success(), "{dumped:?}");
+    let (mut files, mut folders) = (BTreeMap::new(), vec![out.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir()? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(&out)?.to_owned(), std::fs::read(&path)?);
+            }
+        }
+    }
+    ensure!(files.values().any(|bytes| !bytes.is_empty()), "nothing lies in it: {:?}", files.keys());
+    Ok(files)
 }
 
 /// No copy of a volume is left.
