@@ -115,7 +115,8 @@ async fn websocket(world: &World, pubkey: &PublicKey) -> Result<()> {
     let said = run(node).await?;
     ensure!(said["refused"] == 401, "{said}");
     ensure!(
-        said["answers"][0]["id"] == "1" && said["answers"][0]["result"]["pubkey"] == pubkey.to_hex(),
+        said["answers"][0]["id"] == "1"
+            && said["answers"][0]["result"]["container"]["pubkey"] == pubkey.to_hex(),
         "{said}"
     );
     ensure!(said["answers"][1]["error"].is_null() && said["answers"][1]["id"] == "2", "{said}");
