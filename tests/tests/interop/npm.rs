@@ -102,6 +102,19 @@ fn judge_in_one(package: &Path, root: &str, cases: &[Question]) -> Result<Vec<An
     Ok(answers)
 }
 
+/// Starts one of our own scripts with the packages, to be talked to; it ends with whoever holds it.
+pub(crate) fn start(script: &str, arguments: &[String]) -> Result<tokio::process::Child> {
+    tokio::process::Command::new("node")
+        .arg(sources().join(script))
+        .arg(installed()?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start node: run scripts/install")
+}
+
 /// The folder of our own scripts and of the lock file.
 pub(crate) fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/npm")

@@ -16,7 +16,7 @@ use super::sealed;
 use super::watch::Watch;
 use crate::crash::{Random, seed};
 use crate::in_world::in_world;
-use crate::stranger::{LOOK_EVERY, SOON, Stranger, get, put};
+use crate::stranger::{SOON, Stranger, get, put};
 
 /// Kills in a run.
 const KILLS: usize = 20;
@@ -93,7 +93,7 @@ impl Scene<'_> {
         self.write().await?;
         // A snapshot that holds what was written is there before anything is lost.
         let newest = self.watch.newest();
-        self.wait_newest(newest + 2).await?;
+        self.watch.wait_newest(newest + 2).await?;
         self.write().await?;
         let mut racing = false;
         let lost = if Step::RESTORE.contains(&step) {
@@ -135,15 +135,6 @@ impl Scene<'_> {
             ensure!(put(&format!("{}/note", writer.url), &self.note.to_string()).await? == 200);
         }
         self.watch.wrote(*self.note);
-        Ok(())
-    }
-
-    async fn wait_newest(&self, generation: u64) -> Result<()> {
-        let took = Stopwatch::start();
-        while self.watch.newest() < generation {
-            ensure!(took.elapsed() < SOON, "generation {generation} was never acknowledged");
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
         Ok(())
     }
 

@@ -63,7 +63,7 @@ impl Scene<'_> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let saved = std::fs::read(self.saved(world)?)?;
-        self.wait_newest(self.watch.newest() + 2).await?;
+        self.watch.wait_newest(self.watch.newest() + 2).await?;
         world.lose_enclave().await?;
         drop(held);
         self.watch.arm(Step::UpgradeRestored);
@@ -107,15 +107,6 @@ impl Scene<'_> {
     async fn ask(&self, image: &str) -> Result<()> {
         let params = json!({"pubkey": self.pubkey, "docker": image});
         self.owner.call::<Value>("upgrade", params).await?;
-        Ok(())
-    }
-
-    async fn wait_newest(&self, generation: u64) -> Result<()> {
-        let took = Stopwatch::start();
-        while self.watch.newest() < generation {
-            ensure!(took.elapsed() < SOON, "generation {generation} was never acknowledged");
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
         Ok(())
     }
 

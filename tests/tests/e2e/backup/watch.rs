@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use devnet::world::{StepReached, StepWatch, World};
 use enclaved::checkpoint::Step;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use units::Stopwatch;
+
+use crate::stranger::{LOOK_EVERY, SOON};
 
 /// Longest wait for a step: an interval, a lease, a snapshot.
 const STEP_WAIT: Duration = Duration::from_secs(60);
@@ -94,6 +96,16 @@ impl Watch {
     pub(super) fn newest(&self) -> u64 {
         let shared = self.shared.lock().unwrap();
         shared.seen.iter().filter(|(_, seen)| seen.counts).map(|(number, _)| *number).max().unwrap_or(0)
+    }
+
+    /// Waits until this generation counts, or a newer one.
+    pub(super) async fn wait_newest(&self, generation: u64) -> Result<()> {
+        let took = Stopwatch::start();
+        while self.newest() < generation {
+            ensure!(took.elapsed() < SOON, "generation {generation} was never acknowledged");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     /// What is known of a generation.

@@ -1,11 +1,9 @@
 //! Alby's packages, driven line by line (`npm/wallet.mjs`).
 
-use std::process::Stdio;
-
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use super::stage::DEADLINE;
@@ -36,14 +34,7 @@ pub(crate) struct Asked(u64);
 
 impl Sdk {
     pub(crate) fn start() -> Result<Self> {
-        let mut child = Command::new("node")
-            .arg(npm::sources().join("wallet.mjs"))
-            .arg(npm::installed()?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot start node: run scripts/install")?;
+        let mut child = npm::start("wallet.mjs", &[])?;
         let stdin = child.stdin.take().context("no stdin")?;
         let lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
         Ok(Self { _child: child, stdin, lines, last_id: 0, answers: Vec::new(), heard: Vec::new() })

@@ -25,6 +25,17 @@ async fn client(served: &Served, n: usize, keys: &Keys, service: PublicKey) -> C
     Client::new(&relay(served, n), keys.clone(), service).await
 }
 
+/// A client with money for each task.
+async fn payers(served: &Served) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for n in 0..TASKS {
+        let payer = client(served, n, &Keys::generate(), served.service()).await;
+        served.give(&payer, 1_000).await;
+        clients.push(payer);
+    }
+    clients
+}
+
 /// Lets every client pay its invoice, all at the same time.
 async fn pay_all(clients: Vec<Client>, invoices: Vec<String>) -> Vec<Result<Paid, WalletError>> {
     let mut tasks = JoinSet::new();
@@ -117,12 +128,7 @@ async fn attack_09_64_payers_of_one_invoice_over_two_relays_exactly_one_pays() {
     let (one, other) = (TestRelay::start(), TestRelay::start());
     let served = Served::start(&[&one, &other], &RATE).await;
     let mut payee = served.client().await;
-    let mut clients = Vec::new();
-    for n in 0..TASKS {
-        let payer = client(&served, n, &Keys::generate(), served.service()).await;
-        served.give(&payer, 1_000).await;
-        clients.push(payer);
-    }
+    let clients = payers(&served).await;
     let keys: Vec<PublicKey> = clients.iter().map(Client::key).collect();
     let invoice = invoices(&mut payee, 1, 1_000).await.remove(0);
     let results = pay_all(clients, vec![invoice; TASKS]).await;
@@ -139,12 +145,7 @@ async fn attack_27_64_payments_over_two_relays_do_not_breach_the_payees_cap() {
     // The faucet's own wallet is filled without asking.
     let served = Served::start(&[&one, &other], &cap).await;
     let mut payee = served.client().await;
-    let mut clients = Vec::new();
-    for n in 0..TASKS {
-        let payer = client(&served, n, &Keys::generate(), served.service()).await;
-        served.give(&payer, 1_000).await;
-        clients.push(payer);
-    }
+    let clients = payers(&served).await;
     let invoices = invoices(&mut payee, TASKS, 1_000).await;
     let results = pay_all(clients, invoices).await;
     assert_eq!(paid(&results, &ErrorCode::PaymentFailed), 10);

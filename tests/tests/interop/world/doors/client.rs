@@ -29,16 +29,8 @@ pub(super) struct Talker {
 
 impl Talker {
     pub(super) async fn start(world: &World, keys: &Keys) -> Result<Self> {
-        let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/npm/talk.mjs");
-        let mut node = Command::new("node")
-            .arg(script)
-            .arg(npm::installed()?)
-            .args([world.relay_url(), world.service()?.to_hex(), keys.secret_key().to_secret_hex()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot start node: run scripts/install")?;
+        let arguments = [world.relay_url(), world.service()?.to_hex(), keys.secret_key().to_secret_hex()];
+        let mut node = npm::start("talk.mjs", &arguments)?;
         let tasks = node.stdin.take().context("no stdin")?;
         let answers = BufReader::new(node.stdout.take().context("no stdout")?).lines();
         Ok(Self { keys: keys.clone(), _node: node, tasks, answers })

@@ -1,12 +1,9 @@
 //! The server's OpenAPI document by a validator that we did not write, real answers by that document, and what a
 //! web page's browser asks first.
 
-use std::process::Stdio;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use super::client::{Curl, Talker};
 use crate::npm;
@@ -68,14 +65,7 @@ pub(super) async fn check(
 }
 
 async fn judge(document: &Value, answers: &[Value]) -> Result<Value> {
-    let mut node = Command::new("node")
-        .arg(npm::sources().join("openapi.mjs"))
-        .arg(npm::installed()?)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start node: run scripts/install")?;
+    let mut node = npm::start("openapi.mjs", &[])?;
     let input = json!({"document": document, "answers": answers}).to_string();
     // It reads everything before it writes anything; its input ends when this is dropped.
     node.stdin.take().context("no stdin")?.write_all(input.as_bytes()).await?;
