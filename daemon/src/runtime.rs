@@ -315,7 +315,7 @@ impl Runtime {
         // It was created with enough to be started quickly; from here on it has what was paid for.
         let limits = self.unit_size.times(container.spec.units);
         let body = ContainerUpdateBody {
-            nano_cpus: Some(plan::nano_cpus(&limits)),
+            cpu_quota: Some(plan::cpu_quota(&limits)),
             ..ContainerUpdateBody::default()
         };
         match self.docker.update_container(&name, body).await {

@@ -30,9 +30,17 @@ const IMAGE_VOLUMES_MAX: usize = 8;
 const RESERVED: [&str; 5] = ["/proc", "/sys", "/dev", "/run/enclaved", "/etc"];
 /// What a container may use until it is started, at least: the engine's own work of setting it up counts
 /// as the container's, and takes many times as long at a tenth of a CPU.
-const STARTUP_NANO_CPUS: i64 = 1_000_000_000;
-/// A billionth of a CPU, of which `cpu_milli` is a thousandth.
-const NANO_PER_MILLI: u64 = 1_000_000;
+const STARTUP_CPU_MILLI: u64 = 1_000;
+/// A container's part of a CPU is counted over a period. Who has used it up waits for the next one: short periods
+/// make short bursts, which neighbours wait for, and short pauses, which the container itself has. The shortest
+/// has a burst of this many microseconds; the engine's own has 100 ms.
+const CPU_BURST_US: u64 = 2_000;
+const CPU_PERIOD_US_MIN: u64 = 20_000;
+const CPU_PERIOD_US_MAX: u64 = 100_000;
+/// The kernel's weight of a whole CPU; containers share what is scarce in proportion to what they paid for.
+const CPU_SHARES: u64 = 1_024;
+/// The kernel takes no smaller weight.
+const CPU_SHARES_MIN: u64 = 2;
 
 /// How the engine's names of our containers and networks begin.
 pub(super) const NAME_PREFIX: &str = "encl-";
@@ -159,9 +167,22 @@ fn environment(inputs: &Inputs<'_>) -> Vec<String> {
     env
 }
 
-/// The CPU that a container may use, as the engine has it.
-pub(super) fn nano_cpus(limits: &Resources) -> i64 {
-    i64::try_from(limits.cpu_milli.saturating_mul(NANO_PER_MILLI)).unwrap_or(i64::MAX)
+/// The CPU that a container may use, as the engine has it: microseconds of each period.
+pub(super) fn cpu_quota(limits: &Resources) -> i64 {
+    part_of_period(limits, limits.cpu_milli)
+}
+
+fn cpu_period_us(limits: &Resources) -> u64 {
+    (CPU_BURST_US * 1_000 / limits.cpu_milli.max(1)).clamp(CPU_PERIOD_US_MIN, CPU_PERIOD_US_MAX)
+}
+
+fn part_of_period(limits: &Resources, cpu_milli: u64) -> i64 {
+    i64::try_from(cpu_milli.saturating_mul(cpu_period_us(limits)) / 1_000).unwrap_or(i64::MAX)
+}
+
+fn cpu_shares(limits: &Resources) -> i64 {
+    let shares = (limits.cpu_milli.saturating_mul(CPU_SHARES) / 1_000).max(CPU_SHARES_MIN);
+    i64::try_from(shares).unwrap_or(i64::MAX)
 }
 
 fn host_config(inputs: &Inputs<'_>) -> HostConfig {
@@ -179,7 +200,9 @@ fn host_config(inputs: &Inputs<'_>) -> HostConfig {
     HostConfig {
         memory: Some(memory),
         memory_swap: Some(memory),
-        nano_cpus: Some(nano_cpus(limits).max(STARTUP_NANO_CPUS)),
+        cpu_period: i64::try_from(cpu_period_us(limits)).ok(),
+        cpu_quota: Some(part_of_period(limits, limits.cpu_milli.max(STARTUP_CPU_MILLI))),
+        cpu_shares: Some(cpu_shares(limits)),
         pids_limit: Some(i64::try_from(limits.pids).unwrap_or(i64::MAX)),
         cap_drop: Some(vec!["NET_RAW".to_owned()]),
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
@@ -216,5 +239,28 @@ fn host_config(inputs: &Inputs<'_>) -> HostConfig {
         }]),
         storage_opt: disk,
         ..HostConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use units::{ComputeUnits, UnitSize};
+
+    use super::*;
+
+    #[test]
+    fn part_of_a_cpu_is_exact_and_its_bursts_are_short() {
+        for (cpu_milli, units, period, quota, shares) in [
+            (100, 1, 20_000, 2_000, 102),
+            (100, 10, 20_000, 20_000, 1_024),
+            (100, 50, 20_000, 100_000, 5_120),
+            (50, 1, 40_000, 2_000, 51),
+            (10, 1, 100_000, 1_000, 10),
+        ] {
+            let size = UnitSize { cpu_milli, ..UnitSize::default() };
+            let limits = size.times(ComputeUnits::new(units).unwrap());
+            let found = (cpu_period_us(&limits), cpu_quota(&limits), cpu_shares(&limits));
+            assert_eq!(found, (period, quota, shares), "{cpu_milli} {units}");
+        }
     }
 }

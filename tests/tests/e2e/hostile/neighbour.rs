@@ -15,7 +15,7 @@ use crate::netns::engine_name;
 use crate::stranger::{LOOK_EVERY, SOON, Stranger, get};
 
 /// Requests of one measurement, after some that are not counted: three are slower than what is compared.
-const REQUESTS: usize = 300;
+const REQUESTS: usize = 1_000;
 const WARM_UP: usize = 30;
 /// What the slowest hundredth may differ by for nothing: two measurements in calm differ by as much now and then
 /// on a machine of two cores that does other things, too.
