@@ -6,7 +6,9 @@
 //! transaction, when the daemon starts.
 
 mod rates;
+mod refusals;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 
 use ipnet::IpNet;
@@ -41,10 +43,16 @@ const FORBIDDEN: [&str; 14] = [
     "240.0.0.0/4",
 ];
 
-/// The firewall cannot be changed.
+/// The firewall cannot be used.
 #[derive(Debug, Error)]
-#[error("the firewall cannot be changed: {0}")]
-pub struct FirewallError(#[source] NftablesError);
+pub enum FirewallError {
+    /// It cannot be changed or asked.
+    #[error("the firewall cannot be changed: {0}")]
+    Nftables(#[source] NftablesError),
+    /// What it answered is not understood.
+    #[error("the firewall's counters are not understood: {0}")]
+    Counters(#[source] serde_json::Error),
+}
 
 /// The containers' firewall.
 #[derive(Debug)]
@@ -92,6 +100,7 @@ impl Firewall {
             json!({"add": element("guests", &guest(addresses))}),
             json!({"add": element("members", &member(addresses))}),
         ];
+        commands.extend(refusals::admit(addresses));
         if let Some(bytes_per_sec) = bytes_per_sec.filter(|_| self.limits_rates) {
             commands.extend(rates::admit(addresses, bytes_per_sec));
         }
@@ -115,10 +124,19 @@ impl Firewall {
         // Deleting what is not there fails as a whole; adding first makes it be there.
         let mut commands: Vec<_> = all.iter().map(|element| json!({ "add": element })).collect();
         commands.extend(all.iter().map(|element| json!({ "delete": element })));
+        commands.extend(refusals::dismiss(addresses));
         if self.limits_rates {
             commands.extend(rates::dismiss(addresses));
         }
         apply(&commands).await
+    }
+
+    /// How many packets of each container were refused since it was admitted, by the name of its bridge.
+    ///
+    /// # Errors
+    /// [`FirewallError`].
+    pub async fn refused(&self) -> Result<HashMap<String, u64>, FirewallError> {
+        refusals::read(&run(&[refusals::list()]).await?).map_err(FirewallError::Counters)
     }
 }
 
@@ -169,6 +187,7 @@ fn ruleset(guest_port: u16, exceptions: &[IpNet], limits_rates: bool) -> Vec<Val
     let port = |op: &str| json!({"match": {"op": op, "left": field("tcp", "dport"), "right": guest_port}});
     let accept = || json!({"accept": null});
     let drop_it = || json!({"drop": null});
+    let refuse = refusals::refuse;
     let rules: [(&str, Vec<Value>); 16] = [
         ("input", vec![from_bridge(), json!({"jump": {"target": "to_machine"}})]),
         // The guest API is for containers: not for who comes from outside, nor for other interfaces.
@@ -183,16 +202,17 @@ fn ruleset(guest_port: u16, exceptions: &[IpNet], limits_rates: bool) -> Vec<Val
         ),
         ("to_machine", vec![established(), accept()]),
         ("to_machine", vec![in_set(&here, "guests"), port("=="), accept()]),
-        ("to_machine", vec![drop_it()]),
+        ("to_machine", vec![refuse()]),
         ("forward", vec![from_bridge(), json!({"jump": {"target": "from_container"}})]),
         ("forward", vec![to_bridge(), json!({"jump": {"target": "to_container"}})]),
+        // Not counted: every kernel speaks some IPv6 by itself.
         ("from_container", vec![is("meta", "nfproto", "!=", &json!("ipv4")), drop_it()]),
-        ("from_container", vec![not_in_set(&source, "members"), drop_it()]),
-        ("from_container", vec![to_bridge(), drop_it()]),
+        ("from_container", vec![not_in_set(&source, "members"), refuse()]),
+        ("from_container", vec![to_bridge(), refuse()]),
         ("from_container", vec![established(), accept()]),
-        ("from_container", vec![not_in_set(&source, "egress"), drop_it()]),
+        ("from_container", vec![not_in_set(&source, "egress"), refuse()]),
         ("from_container", vec![in_set(&field("ip", "daddr"), "exceptions"), accept()]),
-        ("from_container", vec![in_set(&field("ip", "daddr"), "forbidden"), drop_it()]),
+        ("from_container", vec![in_set(&field("ip", "daddr"), "forbidden"), refuse()]),
         ("to_container", vec![established(), accept()]),
         // What reaches a container from outside came through a published port.
         (
@@ -205,6 +225,7 @@ fn ruleset(guest_port: u16, exceptions: &[IpNet], limits_rates: bool) -> Vec<Val
             ],
         ),
     ];
+    commands.extend(refusals::parts());
     if limits_rates {
         commands.extend(rates::maps());
         commands.extend(rates::rules());
@@ -274,7 +295,12 @@ fn not_in_set(left: &Value, set: &str) -> Value {
 }
 
 async fn apply(commands: &[Value]) -> Result<(), FirewallError> {
+    run(commands).await.map(drop)
+}
+
+/// What was printed.
+async fn run(commands: &[Value]) -> Result<String, FirewallError> {
     let text = json!({"nftables": commands}).to_string();
     let none: [&OsStr; 0] = [];
-    apply_ruleset_raw_async(&text, None::<&OsStr>, none).await.map(drop).map_err(FirewallError)
+    apply_ruleset_raw_async(&text, None::<&OsStr>, none).await.map_err(FirewallError::Nftables)
 }

@@ -1,5 +1,6 @@
 //! A container's control groups: what the kernel counts of those that press against their limits.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::query_parameters::InspectContainerOptions;
@@ -44,6 +45,14 @@ impl Runtime {
         let Some(pid) = pid else { return Ok(None) };
         let list = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         Ok(Groups::read(&list))
+    }
+
+    /// How many packets of each container the firewall refused, by the name of its bridge.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Firewall`].
+    pub async fn refused_packets(&self) -> Result<HashMap<String, u64>, RuntimeError> {
+        Ok(self.firewall.refused().await?)
     }
 
     /// How much of a container's volume is used, in hundredths.

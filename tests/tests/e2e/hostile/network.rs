@@ -17,6 +17,9 @@ use crate::isolation::names::{Names, ask};
 use crate::isolation::neighbourhood::{METADATA, Neighbourhood, PORT};
 use crate::netns::{Netns, engine_name, exec};
 
+/// Looks for whoever listens among its neighbours.
+pub(super) const SCAN: &str = "i=1; while [ $i -lt 250 ]; do nc -w 1 10.232.0.$i 8080 < /dev/null & \
+                               i=$((i+1)); [ $((i % 5)) = 0 ] && wait; done";
 /// Calls of a flood, and how many of them are refused at least.
 const CALLS: usize = 300;
 const REFUSED: usize = 200;
@@ -65,11 +68,9 @@ impl Around {
                 "{gateway}; printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n{token}\\r\\n' | nc -w 1 $gw 2080 > /dev/null"
             )
         };
-        let scan = "i=1; while [ $i -lt 250 ]; do nc -w 1 10.232.0.$i 8080 < /dev/null & \
-                    i=$((i+1)); [ $((i % 5)) = 0 ] && wait; done";
         [
             ("a log flood", "busybox yes hostile | head -c 4000000".to_owned()),
-            ("a socket scan", scan.to_owned()),
+            ("a socket scan", SCAN.to_owned()),
             ("a guest API flood", call("")),
             ("a token of another", call("token: 00000000000000000000000000000000\\r\\n")),
             ("the metadata address", format!("wget -T 1 -q -O - http://{METADATA}:{PORT}/")),
