@@ -91,7 +91,7 @@ async fn address(world: &World, pubkey: &PublicKey) -> Result<String> {
     networks.into_values().find_map(|one| one.ip_address.filter(|ip| !ip.is_empty())).context("no address")
 }
 
-/// The guest API opens for one's own token, and for no other.
+/// The guest API opens for one's own token, and for no other; the other is good where it belongs.
 pub(super) async fn tokens_open_one_door(
     world: &World,
     hostile: &PublicKey,
@@ -105,14 +105,19 @@ pub(super) async fn tokens_open_one_door(
         let token = env.iter().find_map(|line| line.strip_prefix("ENCLAVED_TOKEN=")).context("no token")?;
         tokens.push(token.to_owned());
     }
-    for (token, expected) in tokens.iter().zip(["401 Unauthorized", "101 Switching Protocols"]) {
+    let attempts = [
+        (hostile, &tokens[0], "401 Unauthorized"),
+        (neighbour, &tokens[0], "101 Switching Protocols"),
+        (hostile, &tokens[1], "101 Switching Protocols"),
+    ];
+    for (from, token, expected) in attempts {
         let script = format!(
             "gw=${{ENCLAVED_ENDPOINT#ws://}}; gw=${{gw%%:*}}; \
              printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\
              Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\ntoken: {token}\
              \\r\\n\\r\\n' | nc -w 1 $gw 2080 | head -n 1"
         );
-        let ran = exec(world, hostile, &script).await?;
+        let ran = exec(world, from, &script).await?;
         ensure!(ran.text.trim() == format!("HTTP/1.1 {expected}"), "{ran:?}, not {expected}");
     }
     Ok(())
