@@ -24,8 +24,8 @@ use units::{Msat, UnixSecs};
 use crate::context::Context;
 use crate::runtime::Exits;
 use crate::store::{Container, EnvPart, StoreError};
-use crate::upgrade::Order;
 use crate::upgrade::swap::SwapError;
+use crate::upgrade::{Order, images};
 use driver::Driver;
 pub(crate) use driver::NO_ROOM;
 use inbox::{INPUTS_MAX, Inbox, News};
@@ -206,9 +206,11 @@ impl Fleet {
         answered.await.map_err(|_| CommandError::ShuttingDown)?
     }
 
-    /// Forgets launches that were never paid, now and every hour, until the future is dropped.
+    /// Forgets launches that were never paid and images that nobody needs, now and every hour, until the future
+    /// is dropped.
     pub async fn sweep(&self) {
         loop {
+            images::forget_unneeded(&self.ctx).await;
             let created = self.ctx.clock.now().minus_secs(UNPAID_KEPT_SECS);
             if let Err(e) = self.sweep_before(created).await {
                 tracing::error!("unpaid launches not forgotten: {e}");

@@ -17,18 +17,18 @@ mod network;
 mod output;
 mod plan;
 mod replace;
+mod stop;
 mod usage;
 mod volume;
 
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerUpdateBody};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder,
+    StartContainerOptions,
 };
 use nostr::key::Keys;
 use protocol::secrets::Secrets;
@@ -57,10 +57,6 @@ use freeze::Freezer;
 use guest_dir::GuestDirs;
 use volume::VolumeMount;
 
-/// How long a process may take to end by itself when it is told to; then it is killed.
-const STOP_SECS: i32 = 5;
-/// The engine kills after [`STOP_SECS`]; beyond that it is the engine that hangs.
-const STOP_WAIT: Duration = Duration::from_secs(30);
 /// Label with the container's key.
 pub(crate) const LABEL_PUBKEY: &str = "enclaved.pubkey";
 /// Label of the server's own containers.
@@ -84,7 +80,7 @@ pub struct Runtime {
     guest_port: u16,
     freezer: Freezer,
     hold: Hold,
-    /// Who starts or wipes something reads; who must have it still writes.
+    /// Who starts, stops or wipes something reads, mounting included; who must have it still writes.
     comings_and_goings: RwLock<()>,
     execs: exec::UnderWay,
 }
@@ -186,7 +182,9 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn prepare(&self, container: &Container) -> Result<(), RuntimeError> {
         let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
+        let not_copied = self.comings_and_goings.read().await;
         let mounts = self.attach(container).await?;
+        drop(not_copied);
         let secrets = self.open_door(container).await?;
         self.firewall.admit(&addresses, container.spec.egress, self.rate(container)).await?;
         network::ensure(&self.docker, &addresses, &container.pubkey()).await?;
@@ -308,7 +306,7 @@ impl Runtime {
         if !reasons.is_empty()
             && let Err(e) = freeze::pause(&self.docker, &name).await
         {
-            self.stop(container).await?;
+            self.stop_now(container, true).await?;
             return Err(e);
         }
         drop(reasons);
@@ -336,21 +334,6 @@ impl Runtime {
         Ok(state.and_then(|state| state.running).unwrap_or(false))
     }
 
-    /// Makes sure that the container's process does not run. Its data stays.
-    ///
-    /// # Errors
-    /// [`RuntimeError`].
-    pub async fn stop(&self, container: &Container) -> Result<(), RuntimeError> {
-        let name = plan::container_name(&container.pubkey());
-        let options = StopContainerOptionsBuilder::default().t(STOP_SECS).build();
-        let stopping = self.docker.stop_container(&name, Some(options));
-        let stopped = tokio::time::timeout(STOP_WAIT, stopping).await.map_err(|_| RuntimeError::Hangs)?;
-        match stopped {
-            Err(e) if error::is_status(&e, 304) => Ok(()),
-            other => missing(other).map(drop),
-        }
-    }
-
     /// Removes the container, its network and its data.
     ///
     /// # Errors
@@ -373,6 +356,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`].
     pub async fn detach(&self, container: &Container) -> Result<(), RuntimeError> {
+        let _no_copy = self.comings_and_goings.read().await;
         Ok(self.volumes.detach(&container.pubkey()).await?)
     }
 

@@ -148,8 +148,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
 
     start_containers(&ctx, &fleet).await?;
-    let clearing = Arc::clone(&ctx);
-    tokio::spawn(async move { upgrade::images::forget_leftovers(&clearing).await });
     let exits = watch_exits(ctx.runtime.docker().clone());
     let (followers, news_fleet) = (Arc::clone(&fleet), Arc::clone(&fleet));
     tasks.spawn(async move {
@@ -288,6 +286,10 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
     for stale in known.iter().filter(|one| builtins.iter().all(|b| b.pubkey() != one.pubkey())) {
         tracing::info!(container = %stale.pubkey(), "a built-in that is no longer configured stays stopped");
         ctx.runtime.stop(stale).await?;
+    }
+    // What stays takes room, and nothing else.
+    if let Err(e) = ctx.runtime.forget_stray_copies(&ctx.store.open_upgrades()?) {
+        tracing::warn!("copies of volumes stay: {e}");
     }
     let units = ctx.config.capacity.sold_units();
     let all: Vec<_> = builtins.into_iter().chain(launched).collect();

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use devnet::helper::HelperBinary;
 use devnet::image_build::ImageSpec;
 use devnet::world::{World, WorldOptions};
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use protocol::nwc::PayInvoice;
 use protocol::rpc::enclaved::{ContainerParams, ContainerStatus, LaunchReply};
 use serde_json::{Value, json};
@@ -44,8 +44,8 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     let image = world.push(&spec, "httpd").await?;
     let owner = Keys::generate();
     world.fund(&owner, Msat::new(1_000_000)).await?;
-    // Once, to have it pulled; what follows finds it in the engine.
-    ours(&world, &owner, &image).await?;
+    // Once, to have it pulled; what follows finds it in the engine for as long as this one runs.
+    let (_, keeps_image) = ours(&world, &owner, &image).await?;
     let engine_image =
         world.engine().client().list_images(None::<bollard::query_parameters::ListImagesOptions>).await?;
     let image_id = engine_image
@@ -56,16 +56,19 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
         .clone();
     let (mut mine, mut peers) = (Samples::default(), Samples::default());
     for _ in 0..RUNS {
-        mine.add(ours(&world, &owner, &image).await?);
+        let (took, launched) = ours(&world, &owner, &image).await?;
+        terminate(&world, &owner, launched).await?;
+        mine.add(took);
         peers.add(docker_run(&world, &image_id).await?);
     }
+    terminate(&world, &owner, keeps_image).await?;
     world.stop().await?;
     let figure = Figure::ratio("ms, median", mine.median_ms(), peers.median_ms(), "docker run -d -p", RUNS);
     Ok(vec![("deploy.vs_docker_run", figure)])
 }
 
 /// From the payer's proof of payment until the app answers.
-async fn ours(world: &World, owner: &Keys, image: &str) -> Result<Duration> {
+async fn ours(world: &World, owner: &Keys, image: &str) -> Result<(Duration, PublicKey)> {
     let (rpc, wallet) = (world.rpc(owner).await?, world.wallet(owner).await?);
     let params = json!({"docker": image, "units": 1, "ports": [8080]});
     let launched: LaunchReply = rpc.call("launch", &params, WAIT).await?;
@@ -86,9 +89,12 @@ async fn ours(world: &World, owner: &Keys, image: &str) -> Result<Duration> {
         tokio::time::sleep(ASK_EVERY).await;
     }
     serves(world, port, took).await?;
-    let took = took.elapsed();
-    rpc.call::<Value>("terminate", &ContainerParams { pubkey: launched.pubkey }, WAIT).await?;
-    Ok(took)
+    Ok((took.elapsed(), launched.pubkey))
+}
+
+async fn terminate(world: &World, owner: &Keys, pubkey: PublicKey) -> Result<()> {
+    world.rpc(owner).await?.call::<Value>("terminate", &ContainerParams { pubkey }, WAIT).await?;
+    Ok(())
 }
 
 async fn docker_run(world: &World, image: &str) -> Result<Duration> {

@@ -2,6 +2,7 @@
 
 mod aside;
 mod env;
+mod owed;
 mod owners;
 mod upgrading;
 
@@ -15,12 +16,14 @@ use protocol::rpc::enclaved::StateReason;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::owed::Owed;
 use super::launch::{self, LaunchFailure};
 use super::{CommandError, Input};
 use crate::billing;
 use crate::checkpoint::Step;
 use crate::context::Context;
 use crate::store::{Container, StoreError};
+use crate::upgrade::images;
 use crate::wallet::InvoiceState;
 
 /// How long to wait before an effect that failed is tried again.
@@ -44,9 +47,7 @@ pub(super) struct Driver {
     paid: Option<oneshot::Sender<()>>,
     /// The upgrade under way: its image is being fetched, or it has the process.
     upgrading: Option<JoinHandle<()>>,
-    /// What must happen and did not: the process must not run, the data must go, an upgrade must go on or
-    /// be undone; or the process must run, or an upgrade begin, as soon as this server may act again.
-    owed: Vec<Effect>,
+    owed: Owed,
 }
 
 impl Driver {
@@ -60,7 +61,7 @@ impl Driver {
             launching: None,
             paid: None,
             upgrading: None,
-            owed: Vec::new(),
+            owed: Owed::default(),
         }
     }
 
@@ -107,7 +108,7 @@ impl Driver {
 
     async fn wake(&mut self) {
         // What follows from them is fed like anything else.
-        let owed = std::mem::take(&mut self.owed);
+        let owed = self.owed.take(&self.container.state);
         self.carry_out_all(owed).await;
         let due = next_wakeup(&self.container.state, &self.policy);
         if due.is_some_and(|at| at <= self.ctx.clock.now()) {
@@ -204,7 +205,7 @@ impl Driver {
             Effect::Start => self.start().await,
             // Another may have this server's state, and run it already.
             Effect::Upgrade if !self.ctx.hold.may_act() => {
-                self.owe(Effect::Upgrade);
+                self.owed.owe(Effect::Upgrade);
                 None
             }
             Effect::Upgrade => self.swap().await,
@@ -290,11 +291,11 @@ impl Driver {
     }
 
     async fn start(&mut self) -> Option<Event> {
-        self.owed.retain(|effect| *effect != Effect::Stop);
+        self.owed.forget(Effect::Stop);
         // Never one image on the data of another; and nothing is put back without the lease.
-        if self.owed.contains(&Effect::AbandonUpgrade) {
+        if self.owed.has(Effect::AbandonUpgrade) {
             if !self.ctx.hold.may_act() {
-                self.owe(Effect::Start);
+                self.owed.owe(Effect::Start);
                 return None;
             }
             self.owed.clear();
@@ -307,7 +308,7 @@ impl Driver {
             Ok(()) => Some(Event::Started),
             // Another may have this server's state, and run it already.
             Err(failure) if failure.code == launch::NOT_HOLDING => {
-                self.owe(Effect::Start);
+                self.owed.owe(Effect::Start);
                 None
             }
             Err(failure) => {
@@ -319,12 +320,12 @@ impl Driver {
 
     async fn stop(&mut self) {
         // A start that was still owed is not wanted any more.
-        self.owed.retain(|effect| *effect != Effect::Start);
+        self.owed.forget(Effect::Start);
         let subject = self.container.pubkey().to_hex();
         self.ctx.checkpoints.reach(Step::PauseRecorded, &subject).await;
         if let Err(e) = self.ctx.runtime.stop(&self.container).await {
             tracing::error!(container = subject, "stop: {e}; trying again");
-            self.owe(Effect::Stop);
+            self.owed.owe(Effect::Stop);
             return;
         }
         self.ctx.checkpoints.reach(Step::PauseStopped, &subject).await;
@@ -354,10 +355,14 @@ impl Driver {
             .map_err(|e| e.to_string())
             .and_then(|()| self.ctx.store.release(&pubkey).map_err(|e| e.to_string()))
         {
-            Ok(()) => self.container.slot = None,
+            Ok(()) => {
+                self.container.slot = None;
+                // Whoever launches large images and ends them must not fill the disk with them.
+                images::forget_unneeded(&self.ctx).await;
+            }
             Err(e) => {
                 tracing::error!(container = %pubkey, "wipe: {e}; trying again");
-                self.owe(Effect::Wipe);
+                self.owed.owe(Effect::Wipe);
             }
         }
     }

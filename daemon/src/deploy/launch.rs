@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::image::{
     Digest, EnsureError, FetchError, ImageLimits, LoadError, LoadedImage, Reference, ResolveError,
 };
-use crate::runtime::{RuntimeError, VolumeError};
+use crate::runtime::RuntimeError;
 use crate::store::Container;
 
 /// How long a launch is tried again when it fails for a passing reason: the engine restarts, a registry
@@ -64,9 +64,7 @@ impl From<RuntimeError> for LaunchFailure {
             RuntimeError::ImageVolumes(_) => {
                 Self { code: "image_unsupported", message: error.to_string(), passing: false }
             }
-            RuntimeError::Volume(VolumeError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
+            RuntimeError::Volume(_) if error.is_full() => {
                 tracing::error!("a container could not be prepared: {error}");
                 let message =
                     "the server has no room left for the container's volume or secrets; try another";
@@ -106,9 +104,9 @@ impl LaunchFailure {
 /// does not pay makes nobody fetch anything. What is prepared goes when the invoice expires. Returns
 /// whether only the start is left.
 pub(super) async fn prepare_ahead(ctx: &Context, container: &Container) -> bool {
-    let Ok(wanted) = Digest::from_str(&container.spec.config_digest) else { return false };
+    let Ok((reference, wanted)) = agreed(container) else { return false };
     let prepared = async {
-        let Some(loaded) = ctx.images.find_loaded(wanted).await? else { return Ok(false) };
+        let Some(loaded) = ctx.images.find_served(&reference, wanted).await? else { return Ok(false) };
         check_size(&loaded, &limits(ctx, container))?;
         ctx.runtime.prepare(container).await?;
         Ok::<_, LaunchFailure>(true)
@@ -156,7 +154,7 @@ async fn try_launch(
     prepared: bool,
 ) -> Result<(), LaunchFailure> {
     if !prepared {
-        ensure_image(ctx, container).await?;
+        ensure_new_image(ctx, container).await?;
     }
     ctx.checkpoints.reach(Step::LaunchFetched, subject).await;
     if !prepared {
@@ -178,7 +176,7 @@ async fn try_launch(
 pub(super) async fn fetch_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
     let took = Stopwatch::start();
     loop {
-        match ensure_image(ctx, container).await {
+        match ensure_new_image(ctx, container).await {
             Err(failure) if failure.passing && took.elapsed() < TRY_WAIT => {
                 tracing::warn!(container = %container.pubkey(), "upgrade: {failure}; trying again");
                 tokio::time::sleep(TRY_EVERY).await;
@@ -188,15 +186,38 @@ pub(super) async fn fetch_image(ctx: &Context, container: &Container) -> Result<
     }
 }
 
-/// Makes sure that the engine has the image, by the digests that were agreed.
+/// Makes sure that the engine has the image, by the digests that were agreed, for a container that was given
+/// it before: its registry need not answer, nor let it in, if the engine has it still.
 pub(crate) async fn ensure_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+    let (_, wanted) = agreed(container)?;
+    let loaded = ctx.images.find_loaded(wanted).await?;
+    fetch_unless(loaded, ctx, container).await
+}
+
+/// The same for a container that never had the image: what the engine has of another's it is not given.
+async fn ensure_new_image(ctx: &Context, container: &Container) -> Result<(), LaunchFailure> {
+    let (reference, wanted) = agreed(container)?;
+    let loaded = ctx.images.find_served(&reference, wanted).await?;
+    fetch_unless(loaded, ctx, container).await
+}
+
+/// The image that was agreed, and the digest of its configuration.
+fn agreed(container: &Container) -> Result<(Reference, Digest), LaunchFailure> {
     let malformed = || LaunchFailure::of("internal", "the launch on record is not understood".into());
-    let wanted = Digest::from_str(&container.spec.config_digest).map_err(|_| malformed())?;
+    let reference = Reference::from_str(&container.spec.image).map_err(|_| malformed())?;
+    Ok((reference, Digest::from_str(&container.spec.config_digest).map_err(|_| malformed())?))
+}
+
+async fn fetch_unless(
+    loaded: Option<LoadedImage>,
+    ctx: &Context,
+    container: &Container,
+) -> Result<(), LaunchFailure> {
     let limits = limits(ctx, container);
-    if let Some(loaded) = ctx.images.find_loaded(wanted).await? {
+    if let Some(loaded) = loaded {
         return check_size(&loaded, &limits);
     }
-    let reference = Reference::from_str(&container.spec.image).map_err(|_| malformed())?;
+    let (reference, wanted) = agreed(container)?;
     let reference = reference.with_login(crate::api::secrets::login(ctx, container));
     let pinned = ctx.images.resolve(&reference, &limits).await?;
     // The reference names the manifest by its digest, and the manifest its configuration.

@@ -83,6 +83,24 @@ impl PinnedImage {
     }
 }
 
+#[cfg(test)]
+impl PinnedImage {
+    /// An image of no layers, which nobody was asked for.
+    pub(crate) fn example() -> Self {
+        let digest = Digest::of(b"example");
+        let reference: Reference = "registry.example/app".parse().unwrap();
+        let manifest = Manifest {
+            config: super::manifest::Blob { digest, size_bytes: 0 },
+            layers: Vec::new(),
+            compressed_bytes: 0,
+        };
+        let config = ImageConfig { spec: ImageSpec::default(), diff_ids: Vec::new() };
+        let reference = reference.at(digest);
+        let inner = Inner { reference, manifest_digest: digest, manifest, config, config_bytes: Vec::new() };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
 impl fmt::Debug for PinnedImage {
     /// The reference says it all; a configuration can have a megabyte.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

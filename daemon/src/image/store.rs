@@ -1,7 +1,8 @@
 //! All of it together: what the rest of the daemon calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -28,7 +29,15 @@ const RESOLVE_TURN: Duration = Duration::from_secs(5);
 /// Each fetch takes up to three times its image's unpacked size on disk for a moment.
 const FETCHES_MAX: usize = 4;
 
+/// Images and places that are remembered to go together: several times what an engine holds. Beyond that all
+/// are forgotten, which costs fetching them once more.
+const SERVED_MAX: usize = 4096;
+
 /// Resolves images, and sees to it that the engine has them.
+///
+/// An image in the engine is not everybody's: whoever knows the configuration of a private one could have a
+/// registry of their own name it, and be given the layers that another's account was asked for. So who
+/// launches gets it from the engine only if the very repository that they name has served it whole.
 #[derive(Debug)]
 pub struct ImageStore {
     registry: RegistryClient,
@@ -37,6 +46,8 @@ pub struct ImageStore {
     temp_dir: PathBuf,
     resolves: Semaphore,
     fetches: Semaphore,
+    /// Which repositories have served which images whole, since the server started.
+    served: Mutex<BTreeSet<(Digest, String)>>,
 }
 
 impl ImageStore {
@@ -55,6 +66,7 @@ impl ImageStore {
             temp_dir,
             resolves: Semaphore::const_new(RESOLVES_MAX),
             fetches: Semaphore::const_new(FETCHES_MAX),
+            served: Mutex::new(BTreeSet::new()),
         }
     }
 
@@ -72,7 +84,7 @@ impl ImageStore {
         resolve(&self.registry, reference, &self.platform, limits).await
     }
 
-    /// Makes sure that the engine has the image, fetching it only if it has not.
+    /// Makes sure that the engine has the image, fetching it only if it has not, or has it from elsewhere.
     ///
     /// An image that is there already was checked when it was loaded, but perhaps under wider limits;
     /// its size is compared with these.
@@ -86,17 +98,39 @@ impl ImageStore {
     ) -> Result<LoadedImage, EnsureError> {
         // The semaphore is never closed, and every fetch ends, so there is a permit in the end.
         let _permit = self.fetches.acquire().await;
-        if let Some(loaded) = self.find_loaded(image.config_digest()).await? {
+        if let Some(loaded) = self.find_served(image.reference(), image.config_digest()).await? {
             if loaded.size_bytes() > limits.unpacked_bytes {
                 return Err(FetchError::UnpacksTooLarge { limit_bytes: limits.unpacked_bytes }.into());
             }
             return Ok(loaded);
         }
         let archive = fetch(&self.registry, image, limits, &self.temp_dir).await?;
-        Ok(load(&self.docker, archive).await?)
+        let loaded = load(&self.docker, archive).await?;
+        let mut served = self.served();
+        if served.len() >= SERVED_MAX {
+            served.clear();
+        }
+        served.insert((image.config_digest(), place(image.reference())));
+        Ok(loaded)
     }
 
-    /// Asks the engine for an image by the digest of its configuration.
+    /// Asks the engine for an image that it has from the repository of `reference`.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] if the engine does not answer.
+    pub async fn find_served(
+        &self,
+        reference: &Reference,
+        config_digest: Digest,
+    ) -> Result<Option<LoadedImage>, LoadError> {
+        if !self.served().contains(&(config_digest, place(reference))) {
+            return Ok(None);
+        }
+        self.find_loaded(config_digest).await
+    }
+
+    /// Asks the engine for an image by the digest of its configuration, wherever it is from: for a container
+    /// that was given it before.
     ///
     /// # Errors
     /// [`LoadError::Engine`] if the engine does not answer.
@@ -126,6 +160,19 @@ impl ImageStore {
     /// # Errors
     /// [`LoadError::Engine`] if the engine does not answer, or fails.
     pub async fn remove_unused(&self, config_digest: Digest) -> Result<Removal, LoadError> {
-        remove_unused(&self.docker, config_digest).await
+        let removal = remove_unused(&self.docker, config_digest).await?;
+        if removal != Removal::InUse {
+            self.served().retain(|(served, _)| *served != config_digest);
+        }
+        Ok(removal)
     }
+
+    fn served(&self) -> MutexGuard<'_, BTreeSet<(Digest, String)>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where an image lies, without which one it is.
+fn place(reference: &Reference) -> String {
+    format!("{}/{}", reference.registry(), reference.repository())
 }

@@ -52,6 +52,15 @@ pub enum RuntimeError {
     Firewall(#[from] FirewallError),
 }
 
+impl RuntimeError {
+    /// True if there is no room left on the disk for what a container needs.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let Self::Volume(VolumeError::Io { source, .. }) = self else { return false };
+        source.kind() == std::io::ErrorKind::StorageFull
+    }
+}
+
 pub(super) fn is_status(error: &EngineError, status: u16) -> bool {
     matches!(error, EngineError::DockerResponseServerError { status_code, .. } if *status_code == status)
 }

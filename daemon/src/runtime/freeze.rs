@@ -1,18 +1,17 @@
 //! Processes that are held still for a moment: while their volume is copied, or while nobody may act.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use nix::unistd::syncfs;
 use nostr::key::PublicKey;
 use tokio::sync::Mutex;
 use units::Stopwatch;
 
 use super::error::is_status;
+use super::volume::flush;
 use super::{Runtime, RuntimeError, VolumeError, plan};
 use crate::store::Container;
 
@@ -157,8 +156,7 @@ async fn copy(file: PathBuf, mounted: Option<PathBuf>, to: PathBuf) -> Result<()
     let path = file.clone();
     let copying = tokio::task::spawn_blocking(move || {
         if let Some(point) = mounted {
-            // What the container wrote may still lie in the kernel's memory of the mounted file system.
-            syncfs(File::open(point)?)?;
+            flush(&point)?;
         }
         backup::copy_frozen(&file, &to).map(drop)
     });

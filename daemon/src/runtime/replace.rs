@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nostr::key::PublicKey;
 use tokio::net::TcpStream;
 
 use super::{Runtime, RuntimeError, plan};
@@ -12,6 +13,23 @@ use crate::store::{Container, Spec};
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 
 impl Runtime {
+    /// Checks that there is room for a copy of a container's volume, before anything is stopped for it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Volume`]; it [is full](RuntimeError::is_full) if there is none.
+    pub fn check_room_for_copy(&self, container: &Container) -> Result<(), RuntimeError> {
+        Ok(self.volumes.check_room(&container.pubkey())?)
+    }
+
+    /// Removes copies of volumes that no upgrade under way is named by. To be called before any container
+    /// is started: a copy that was cancelled can outlive its upgrade, and its container.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Volume`].
+    pub fn forget_stray_copies(&self, under_way: &[(PublicKey, i64)]) -> Result<(), RuntimeError> {
+        Ok(self.volumes.forget_strays(under_way)?)
+    }
+
     /// Copies the volume of a container whose process does not run; false if it has none.
     ///
     /// # Errors

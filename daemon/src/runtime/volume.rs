@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use nix::sys::statvfs::{Statvfs, statvfs};
+use nix::unistd::syncfs;
 use nostr::key::PublicKey;
 use thiserror::Error;
 use tokio::process::Command;
@@ -19,6 +20,8 @@ use tokio::process::Command;
 pub const VOLUMES_DIR: &str = "volumes";
 /// `mkfs.ext4` makes nothing smaller.
 const VOLUME_BYTES_MIN: u64 = 1 << 20;
+/// How a volume is called that is being made.
+const NEW: &str = "new";
 
 /// A volume cannot be used.
 #[derive(Debug, Error)]
@@ -162,7 +165,7 @@ impl Volumes {
     /// No journal: when this machine crashes its memory is gone with it, and what survives a mere
     /// crash of the daemon was never at risk.
     async fn make(&self, file: &Path, bytes: u64) -> Result<(), VolumeError> {
-        let new = file.with_extension("new");
+        let new = file.with_extension(NEW);
         let created = std::fs::File::create(&new).and_then(|file| file.set_len(bytes));
         at(&new, created)?;
         let owner = format!("root_owner={0}:{0},lazy_itable_init=1,nodiscard", self.root_uid);
@@ -172,11 +175,22 @@ impl Volumes {
         at(file, std::fs::rename(&new, file))
     }
 
-    /// Unmounts the container's volume if it is mounted. Its file stays.
+    /// Unmounts the container's volume if it is mounted. Its file stays, and all that was written is on it:
+    /// where another mount namespace has the volume mounted still, unmounting it here writes nothing.
     ///
     /// # Errors
     /// [`VolumeError`].
     pub async fn detach(&self, pubkey: &PublicKey) -> Result<(), VolumeError> {
+        let point = self.mount_point(pubkey);
+        if is_mounted(&point)? {
+            let mounted = point.clone();
+            let flushed = tokio::task::spawn_blocking(move || flush(&mounted)).await;
+            at(&point, flushed.unwrap_or_else(|e| Err(io::Error::other(e))))?;
+        }
+        self.unmount(pubkey).await
+    }
+
+    async fn unmount(&self, pubkey: &PublicKey) -> Result<(), VolumeError> {
         let point = self.mount_point(pubkey);
         if is_mounted(&point)? {
             run("umount", Command::new("umount").arg(&point)).await?;
@@ -189,10 +203,10 @@ impl Volumes {
     /// # Errors
     /// [`VolumeError`].
     pub async fn remove(&self, pubkey: &PublicKey) -> Result<(), VolumeError> {
-        self.detach(pubkey).await?;
+        self.unmount(pubkey).await?;
         let (file, point) = (self.file(pubkey), self.mount_point(pubkey));
         at(&file, absent(std::fs::remove_file(&file)))?;
-        let new = file.with_extension("new");
+        let new = file.with_extension(NEW);
         at(&new, absent(std::fs::remove_file(&new)))?;
         self.forget_saved(pubkey)?;
         at(&point, absent(std::fs::remove_dir(&point)))
@@ -212,6 +226,11 @@ pub(super) async fn unmount_below(dir: &Path) -> Result<(), VolumeError> {
         }
     }
     Ok(())
+}
+
+/// Writes to its file what the kernel still has in its memory of the volume that is mounted here.
+pub(super) fn flush(point: &Path) -> io::Result<()> {
+    Ok(syncfs(std::fs::File::open(point)?)?)
 }
 
 pub(super) fn absent(result: io::Result<()>) -> io::Result<()> {

@@ -12,10 +12,11 @@ use std::collections::BTreeSet;
 
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{StateReason, UPGRADES_MAX};
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use units::UnixSecs;
 
 use super::containers::secs;
+use super::record::Container;
 use super::upgrades::ReleaseRef;
 use super::{Store, StoreError};
 
@@ -43,20 +44,27 @@ impl Tried {
 }
 
 impl Store {
-    /// Puts on record that a release is not taken, once for each reason; true if it was not known before.
+    /// Puts on record that a release is not taken, once for each reason; true if it was not known before. Once
+    /// another image runs than the one that it was `judged` by, it is not kept: that one judges anew.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn refuse_release(
         &self,
-        pubkey: &PublicKey,
+        judged: &Container,
         release: &ReleaseRef,
         image: &str,
         why: &StateReason,
         now: UnixSecs,
     ) -> Result<bool, StoreError> {
+        let pubkey = &judged.pubkey();
         let mut connection = self.lock();
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "SELECT json_extract(spec, '$.config_digest') FROM containers WHERE pubkey = ?1";
+        let runs: Option<String> = tx.query_row(sql, [pubkey.to_bytes()], |row| row.get(0)).optional()?;
+        if runs.as_deref() != Some(&judged.spec.config_digest) {
+            return Ok(false);
+        }
         let (key, barred) = (pubkey.to_bytes(), !is_passing(&why.code));
         let known = tx.execute(
             "UPDATE upgrades SET ended_at = ?4, barred = ?5, tries = tries + 1

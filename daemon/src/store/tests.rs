@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use lifecycle::{Phase, State};
 use nostr::key::{Keys, PublicKey};
+use protocol::manifest::{Egress, LaunchManifest, MANIFEST_VERSION, Upgrade};
 use protocol::receipt::{RECEIPT_VERSION, Receipt, check_chain};
 use units::{ComputeUnits, Msat, UnixSecs};
 
@@ -29,6 +30,28 @@ impl Fixture {
         let receipt = receipt(&self.store, &pubkey, 0);
         self.store.save_charge_paid(&pubkey, 0, "bb", now, &receipt).unwrap();
         owner
+    }
+
+    /// A container under the policy `signed`.
+    pub(crate) fn signed(&self, state: State) -> Container {
+        let owner = key();
+        let mut new = NewLaunch { state, ..launch(owner, 1) };
+        new.spec.manifest = Some(LaunchManifest {
+            version: MANIFEST_VERSION,
+            image: new.spec.image.clone(),
+            args: None,
+            env: [].into(),
+            secrets: [].into(),
+            units: new.spec.units,
+            ports: Vec::new(),
+            volumes: Vec::new(),
+            egress: Egress::None,
+            upgrade: Upgrade::Signed,
+            owner,
+            logs: true,
+            exec: false,
+        });
+        self.store.reserve(new, &ROOM).unwrap()
     }
 
     pub(super) fn reopen(self) -> Self {
@@ -59,7 +82,7 @@ pub(super) fn launch(owner: PublicKey, units: u32) -> NewLaunch {
             ports: Vec::new(),
             volumes: Vec::new(),
             image_volumes: Vec::new(),
-            egress: protocol::manifest::Egress::None,
+            egress: Egress::None,
             price_per_period: Msat::new(5_000),
             manifest: None,
             manifest_sha256: None,

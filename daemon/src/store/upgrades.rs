@@ -138,6 +138,21 @@ impl Store {
         Ok(Some(OpenUpgrade { id, pubkey: *pubkey, at: time(at), release, intent }))
     }
 
+    /// The upgrades under way: containers, and the numbers that copies of their volumes are named by.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_upgrades(&self) -> Result<Vec<(PublicKey, i64)>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT pubkey, id FROM upgrades WHERE outcome = 'open'")?;
+        let rows = statement.query_and_then([], |row| {
+            let pubkey = PublicKey::from_slice(&row.get::<_, Vec<u8>>(0)?)
+                .map_err(|e| StoreError::malformed("upgrade", e))?;
+            Ok((pubkey, row.get(1)?))
+        })?;
+        rows.collect()
+    }
+
     /// Saves where an upgrade is.
     ///
     /// # Errors

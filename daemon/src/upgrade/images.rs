@@ -22,11 +22,16 @@ pub(crate) async fn forget(ctx: &Context, parts: [&ImagePart; 2]) {
     }
 }
 
-/// Removes whatever an older life of the server left.
-pub(crate) async fn forget_leftovers(ctx: &Context) {
-    let forgotten = async { forget_all(ctx, ctx.images.all_loaded().await?).await };
+/// Removes all that no container needs: of one that is over, and whatever an older life of the server left,
+/// or a load that was cancelled too late.
+pub(crate) async fn forget_unneeded(ctx: &Context) {
+    let forgotten = async {
+        let (loaded, needed) = (ctx.images.all_loaded().await?, ctx.store.needed_images()?);
+        let unneeded = loaded.into_iter().filter(|digest| !needed.contains(&digest.to_string()));
+        forget_all(ctx, unneeded.collect()).await
+    };
     if let Err(e) = forgotten.await {
-        tracing::warn!("images of before stay in the engine: {e}");
+        tracing::warn!("images that nobody needs stay in the engine: {e}");
     }
 }
 

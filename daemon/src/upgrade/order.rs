@@ -15,7 +15,11 @@ const HEALTH_BYTES_MAX: usize = 256;
 
 /// A release that was verified, and whose image was found to be what it says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct SignedRelease(pub(super) ReleaseRef);
+pub(crate) struct SignedRelease {
+    pub(super) release: ReleaseRef,
+    /// The configuration of the image that ran then: it names who signs, and which versions are lower.
+    pub(super) judged_by: String,
+}
 
 /// An image that is to take the place of the one that runs. Made of images that the registry was asked
 /// for, and whose manifest and configuration match their digests.
@@ -56,7 +60,7 @@ impl Order {
     pub(crate) const fn release(&self) -> Option<&ReleaseRef> {
         match &self.cause {
             Cause::Owner { .. } => None,
-            Cause::Release(release) => Some(&release.0),
+            Cause::Release(signed) => Some(&signed.release),
         }
     }
 
@@ -81,6 +85,14 @@ impl Order {
         match &self.cause {
             Cause::Owner { .. } => Upgrade::Owner,
             Cause::Release(_) => Upgrade::Signed,
+        }
+    }
+
+    /// True for a release that was judged by another image than the one that runs by now.
+    pub(crate) fn is_stale(&self, spec: &Spec) -> bool {
+        match &self.cause {
+            Cause::Owner { .. } => false,
+            Cause::Release(signed) => signed.judged_by != spec.config_digest,
         }
     }
 
@@ -131,6 +143,17 @@ fn read_page(label: &str) -> Result<(Option<u16>, String), HealthLabelError> {
         _ => return Err(HealthLabelError),
     };
     Ok((port, path.to_owned()))
+}
+
+#[cfg(test)]
+impl Order {
+    /// A release of this image that was judged by the image with the configuration `judged_by`.
+    pub(crate) fn example(image: PinnedImage, judged_by: &str) -> Self {
+        let (version, id, digest) = ("1.5.0".to_owned(), "id".to_owned(), "d".to_owned());
+        let release = ReleaseRef { version, id, digest };
+        let signed = SignedRelease { release, judged_by: judged_by.to_owned() };
+        Self::new(image, Cause::Release(signed)).unwrap()
+    }
 }
 
 #[cfg(test)]

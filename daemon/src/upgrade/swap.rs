@@ -186,7 +186,8 @@ impl<'c> Swap<'c> {
                     self.ctx.checkpoints.reach(Step::UpgradeSaved, &self.subject()).await;
                     return Told::Done;
                 }
-                Err(e) if trying.elapsed() < TRY_WAIT => {
+                // The app is down meanwhile, and a disk that is full stays full for longer than that.
+                Err(e) if !e.is_full() && trying.elapsed() < TRY_WAIT => {
                     tracing::warn!(container = %self.container.pubkey(), "stop for an upgrade: {e}; trying again");
                     tokio::time::sleep(TRY_EVERY).await;
                 }
@@ -201,6 +202,7 @@ impl<'c> Swap<'c> {
     }
 
     async fn try_to_stop_and_save(&self) -> Result<bool, RuntimeError> {
+        self.ctx.runtime.check_room_for_copy(&self.container)?;
         self.ctx.runtime.stop(&self.container).await?;
         self.ctx.runtime.save_volume(&self.container, self.open.id).await
     }

@@ -1,10 +1,12 @@
 //! Looks for releases of what runs under the policy `signed`, and takes the newest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use lifecycle::upgrade::choose;
+use nostr::key::PublicKey;
 use protocol::manifest::Upgrade;
 use protocol::nec::Env;
 use protocol::nec::image_release::{ImageLabels, ImageRelease, ImageReleaseError};
@@ -22,6 +24,15 @@ use crate::store::{Container, ReleaseRef, StoreError};
 
 /// Containers looked after at once: each is a handful of connections.
 const AT_ONCE: usize = 8;
+/// How long all of one container's registry and relays together may take. Relays have 20 seconds, and the
+/// lookup of an image 45 and 5 for its turn: one release of a slow registry is always decided.
+const LOOK_WAIT: Duration = Duration::from_secs(90);
+/// Whoever takes longer comes last the next time: an author's registry must not be waited for by the
+/// containers of others.
+const SLOW_AFTER: Duration = Duration::from_secs(10);
+/// Releases whose images are looked up for one container at a time. What is not fit is put on record, so that
+/// the next round begins behind it.
+const RESOLVES_MAX: usize = 4;
 
 /// A container's releases could not be looked for now.
 #[derive(Debug, Error)]
@@ -79,24 +90,48 @@ impl Unfit {
 /// Looks every `poll_secs`, and when it is asked to, until the future is dropped.
 pub(crate) async fn watch(fleet: Arc<Fleet>) {
     let every = Duration::from_secs(fleet.context().config.upgrade.poll_secs);
+    let mut slow = BTreeSet::new();
     loop {
         let containers = fleet.context().store.containers().unwrap_or_else(|e| {
             tracing::error!("containers not read: {e}");
             Vec::new()
         });
-        stream::iter(containers.into_iter().filter(is_watched))
-            .for_each_concurrent(AT_ONCE, |container| {
-                let fleet = Arc::clone(&fleet);
-                async move {
-                    if let Err(e) = look(&fleet, &container).await {
-                        tracing::warn!(container = %container.pubkey(), "releases: {e}");
-                    }
+        let watched = containers.iter().filter(|container| is_watched(container)).map(Container::pubkey);
+        slow = round(watched.collect(), &slow, |pubkey| {
+            let fleet = Arc::clone(&fleet);
+            async move {
+                if let Err(e) = look(&fleet, &pubkey).await {
+                    tracing::warn!(container = %pubkey, "releases: {e}");
                 }
-            })
-            .await;
+            }
+        })
+        .await;
         // Its end is an error by its type.
         drop(tokio::time::timeout(every, fleet.releases_wanted()).await);
     }
+}
+
+/// Looks after all of them, those last that were slow the last time. Returns which were slow now.
+async fn round<L: Future<Output = ()>>(
+    mut pubkeys: Vec<PublicKey>,
+    slow: &BTreeSet<PublicKey>,
+    look: impl Fn(PublicKey) -> L,
+) -> BTreeSet<PublicKey> {
+    pubkeys.sort_by_key(|pubkey| slow.contains(pubkey));
+    let looks = stream::iter(pubkeys).map(|pubkey| {
+        let looking = look(pubkey);
+        async move {
+            tokio::pin!(looking);
+            if tokio::time::timeout(SLOW_AFTER, &mut looking).await.is_ok() {
+                return None;
+            }
+            if tokio::time::timeout(LOOK_WAIT.saturating_sub(SLOW_AFTER), looking).await.is_err() {
+                tracing::warn!(container = %pubkey, "releases: what its image names is too slow");
+            }
+            Some(pubkey)
+        }
+    });
+    looks.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
 fn is_watched(container: &Container) -> bool {
@@ -104,11 +139,15 @@ fn is_watched(container: &Container) -> bool {
     policy == Upgrade::Signed && container.state.should_run() && !container.state.upgrading
 }
 
-/// Looks for releases of one container's image.
-async fn look(fleet: &Fleet, container: &Container) -> Result<(), LookError> {
+/// Looks for releases of one container's image, as it is now and not as it was when its turn was given.
+async fn look(fleet: &Fleet, pubkey: &PublicKey) -> Result<(), LookError> {
     let ctx = fleet.context();
-    let pubkey = container.pubkey();
-    if ctx.store.is_pinned(&pubkey)? || ctx.store.open_upgrade(&pubkey)?.is_some() {
+    if ctx.store.open_upgrade(pubkey)?.is_some() {
+        return Ok(());
+    }
+    // Read behind that: what an upgrade that ended meanwhile brought, this has.
+    let Some(container) = &ctx.store.container(pubkey)?.filter(is_watched) else { return Ok(()) };
+    if ctx.store.is_pinned(pubkey)? {
         return Ok(());
     }
     // What runs, and nothing else, names who releases what comes next.
@@ -117,7 +156,7 @@ async fn look(fleet: &Fleet, container: &Container) -> Result<(), LookError> {
     let events = releases::fetch(ctx, &running).await?;
     let env = ctx.attestor.current().await?.env;
     let Found { fit, refused } = releases::judge(&events, &running, (env == Env::Prod).then_some(env));
-    let tried = ctx.store.tried_releases(&pubkey, again_secs(ctx), ctx.clock.now())?;
+    let tried = ctx.store.tried_releases(pubkey, again_secs(ctx), ctx.clock.now())?;
     for one in refused.iter().filter(|one| !tried.releases.contains(&one.release.id)) {
         let why = because(one.error.code(), one.error.to_string());
         refuse(ctx, container, &one.release, &one.image, &why)?;
@@ -133,7 +172,7 @@ async fn take_newest(fleet: &Fleet, container: &Container, fit: &[ImageRelease])
     let candidates = releases::candidates(fit);
     let mut tried = ctx.store.tried_releases(&pubkey, again_secs(ctx), ctx.clock.now())?;
     // Each turn either ends it or rules one out.
-    for _ in 0..fit.len() {
+    for _ in 0..fit.len().min(RESOLVES_MAX) {
         let choice = choose(&candidates, |number| {
             fit.get(number).is_none_or(|one| tried.has(&releases::reference(one)))
         });
@@ -186,7 +225,9 @@ async fn order(ctx: &Context, container: &Container, release: &ImageRelease) -> 
     check_place(&container.spec.image.parse()?, &reference)?;
     let image = owner::resolve(ctx, container, &reference).await?;
     check_image(release, &image)?;
-    Ok(Order::new(image, Cause::Release(SignedRelease(releases::reference(release))))?)
+    let judged_by = container.spec.config_digest.clone();
+    let signed = SignedRelease { release: releases::reference(release), judged_by };
+    Ok(Order::new(image, Cause::Release(signed))?)
 }
 
 /// An image follows in the repository of the one that runs.
@@ -222,7 +263,7 @@ fn refuse(
     why: &StateReason,
 ) -> Result<(), StoreError> {
     let (pubkey, now) = (container.pubkey(), ctx.clock.now());
-    if ctx.store.refuse_release(&pubkey, release, image, why, now)? {
+    if ctx.store.refuse_release(container, release, image, why, now)? {
         metrics::counter!("upgrade_releases_refused_total", "code" => why.code.clone()).increment(1);
         tracing::info!(container = %pubkey, code = why.code, version = release.version, "release: {}", why.message);
         let text = format!("release {} not taken: {} [{}]", release.version, why.message, why.code);
@@ -232,24 +273,4 @@ fn refuse(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn released_image_lies_where_the_running_one_does() {
-        let image = |place: &str| format!("{place}@sha256:{}", "ab".repeat(32)).parse::<Reference>().unwrap();
-        let running = image("registry.example:5000/team/app");
-        assert!(check_place(&running, &image("docker://registry.example:5000/team/app")).is_ok());
-        for elsewhere in [
-            "registry.example/team/app",
-            "registry.example:5001/team/app",
-            "evil.example/team/app",
-            "registry.example:5000/team/app2",
-            "registry.example:5000/team",
-            "team/app",
-        ] {
-            let unfit = check_place(&running, &image(elsewhere)).unwrap_err();
-            assert_eq!(unfit.code(), "image_elsewhere", "{elsewhere}");
-        }
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use enclaved::image::{Digest, ImageLimits, ImageStore, LoadError, Platform, Regi
 use guard::{AddressGuard, Lookup, LookupFuture};
 use serde_json::json;
 
-use crate::fixture::{ROOM, TempDir, TestImage, client, client_with_guard, limits, resolve_at};
+use crate::fixture::{TempDir, TestImage, client, client_with_guard, limits, resolve_at};
 use crate::server::{Server, typed};
 
 /// How the engine behaves.
@@ -154,17 +154,55 @@ async fn answers_of_the_engine_have_codes() {
         (Engine::Forgets, "internal", 1),
         (Engine::Confuses, "internal", 1),
         (Engine::Status(500), "internal", 0),
-        (Engine::Has(1_000), "image_unpacks_too_large", 0),
     ] {
         let engine = Listening::start(behaviour).await;
         let store = engine.store(client.clone());
         let pinned = store.resolve(&reference.parse().unwrap(), &limits()).await.unwrap();
-        let unpacked_bytes = if behaviour == Engine::Has(1_000) { 999 } else { ROOM };
-        let limits = ImageLimits { unpacked_bytes, ..limits() };
-        let error = store.ensure_loaded(&pinned, &limits).await.unwrap_err();
+        let error = store.ensure_loaded(&pinned, &limits()).await.unwrap_err();
         assert_eq!((error.code(), engine.loads()), (code, loads), "{behaviour:?}: {error:?}");
         assert!(!error.to_string().contains("secret") && !error.to_string().contains("/x"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn image_that_was_loaded_under_wider_limits_is_measured_again() {
+    let (_server, client, _image, reference) = registry().await;
+    let engine = Listening::start(Engine::Has(1_000)).await;
+    let store = engine.store(client);
+    let pinned = store.resolve(&reference.parse().unwrap(), &limits()).await.unwrap();
+    store.ensure_loaded(&pinned, &limits()).await.unwrap();
+    let error =
+        store.ensure_loaded(&pinned, &ImageLimits { unpacked_bytes: 999, ..limits() }).await.unwrap_err();
+    assert_eq!((error.code(), engine.loads()), ("image_unpacks_too_large", 1));
+}
+
+/// Somebody who knows the configuration of another's private image has a registry name it, and serves none of
+/// its layers.
+#[tokio::test]
+async fn image_of_anothers_registry_is_not_given_to_who_only_names_it() {
+    let (_server, client, image, reference) = registry().await;
+    let layer = format!("blobs/{}", Digest::of(&image.layers[0]));
+    let theirs = Server::serving(&image, move |asked| {
+        asked.path.ends_with(&layer).then(|| StatusCode::NOT_FOUND.into_response())
+    })
+    .await;
+    let client_of_both = crate::fixture::client(&[reference.split('/').next().unwrap(), &theirs.authority()]);
+    drop(client);
+    let engine = Listening::start(Engine::Honest).await;
+    let store = engine.store(client_of_both);
+    let resolve =
+        async |reference: &str| store.resolve(&reference.parse().unwrap(), &limits()).await.unwrap();
+    let (ours, named) = (resolve(&reference).await, resolve(&format!("{}/app:1", theirs.authority())).await);
+    assert_eq!(ours.config_digest(), named.config_digest());
+    let loaded = store.ensure_loaded(&ours, &limits()).await.unwrap();
+
+    let found = store.find_served(named.reference(), named.config_digest()).await.unwrap();
+    assert_eq!(found, None, "it was never fetched from there");
+    let error = store.ensure_loaded(&named, &limits()).await.unwrap_err();
+    assert_eq!((error.code(), engine.loads()), ("image_not_found", 1), "{error:?}");
+    // Who launched it has it still.
+    let found = store.find_served(ours.reference(), ours.config_digest()).await.unwrap();
+    assert_eq!(found, Some(loaded));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod charges;
 mod fence;
+mod frozen;
 mod kills;
 mod mid_upgrade;
 mod parent;

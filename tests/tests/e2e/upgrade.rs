@@ -6,6 +6,7 @@ mod by_owner;
 mod by_release;
 mod crash;
 mod cut_short;
+mod held_mount;
 mod outgrown;
 mod receipts;
 mod volume;

@@ -31,7 +31,7 @@ pub enum Stage {
 pub enum End {
     /// The new image runs.
     Done,
-    /// It was not begun: the old process never stopped.
+    /// It was not begun: the old image was never replaced.
     Refused,
     /// The old image and its data are back; the new one is to blame.
     RolledBack,
@@ -68,10 +68,10 @@ pub const fn next(stage: Stage, told: Told) -> Act {
         (Stage::Fetching, Told::Done) => Act::Enter(Stage::Stopping),
         (Stage::Fetching, Told::Failed) => Act::Finish(End::Refused),
         (Stage::Stopping, Told::Done) => Act::Enter(Stage::Trying { tries: 0 }),
+        // Refused, and so tried ever more rarely: each time costs the app that it is stopped.
+        (Stage::Stopping, Told::Failed) => Act::Finish(End::Refused),
         // The old image was never replaced.
-        (Stage::Stopping, Told::Failed) | (Stage::Fetching | Stage::Stopping, Told::Cancelled) => {
-            Act::Finish(End::Cancelled)
-        }
+        (Stage::Fetching | Stage::Stopping, Told::Cancelled) => Act::Finish(End::Cancelled),
         (Stage::Trying { .. }, Told::Done) => Act::Finish(End::Done),
         (Stage::Trying { .. }, Told::Failed) => Act::Enter(Stage::RollingBack { cancelled: false }),
         (Stage::Trying { .. }, Told::Cancelled) => Act::Enter(Stage::RollingBack { cancelled: true }),
@@ -137,6 +137,12 @@ mod tests {
         let cancelled = Stage::RollingBack { cancelled: true };
         assert_eq!(next(Stage::Trying { tries: 0 }, Told::Cancelled), Act::Enter(cancelled));
         assert_eq!(next(cancelled, Told::Done), Act::Finish(End::Cancelled));
+    }
+
+    #[test]
+    fn process_that_cannot_be_stopped_is_not_stopped_again_at_every_look() {
+        assert_eq!(next(Stage::Stopping, Told::Failed), Act::Finish(End::Refused));
+        assert_eq!(next(Stage::Stopping, Told::Cancelled), Act::Finish(End::Cancelled));
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Driver {
             self.check_owner(by)?;
         }
         let pubkey = self.container.pubkey();
-        let intent = self.intent(order)?;
+        let is_pinned = self.ctx.store.is_pinned(&pubkey)?;
+        let intent = intent(&self.container, is_pinned, order)?;
         let to = intent.to.clone();
         let (release, key, now) = (order.release(), order.request_key(), self.ctx.clock.now());
         if self.ctx.store.begin_upgrade(&pubkey, release, key, &intent, now)?.is_none() {
@@ -40,35 +41,6 @@ impl Driver {
         self.ctx.checkpoints.reach(Step::UpgradeIntended, &pubkey.to_hex()).await;
         self.fetch(&to);
         Ok(())
-    }
-
-    /// Whether the order may be carried out, and how.
-    fn intent(&self, order: &Order) -> Result<UpgradeIntent, CommandError> {
-        let (state, spec) = (&self.container.state, &self.container.spec);
-        let policy = spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default();
-        if policy != order.policy() {
-            let message = match policy {
-                Upgrade::None => "this container's image never changes: its launch says upgrade none",
-                Upgrade::Owner => "this container's image changes when its owner asks for it, and then only",
-                Upgrade::Signed => "this container's image changes by releases that all its signers signed",
-            };
-            return Err(not_now(Code::UpgradeForbidden, message));
-        }
-        if state.upgrading || !state.should_run() {
-            return Err(lifecycle::Refused { state: state.name() }.into());
-        }
-        if self.ctx.store.is_pinned(&self.container.pubkey())? {
-            return Err(not_now(Code::Pinned, "you hold the container at its image; unpin it first"));
-        }
-        let (from, to) = (spec.image_part(), order.part(spec));
-        if from.config_digest == to.config_digest {
-            return Err(not_now(Code::StateRefused, "the container runs this very image"));
-        }
-        let unfit = |code, e: &dyn std::error::Error| not_now(code, &e.to_string());
-        let probe = order.probe(spec).map_err(|e| unfit(Code::LabelsInvalid, &e))?;
-        let next = spec.with_image(&to).map_err(|e| unfit(Code::Internal, &e))?;
-        Runtime::check_volumes(&next).map_err(|e| unfit(Code::ImageUnsupported, &e))?;
-        Ok(UpgradeIntent { stage: Stage::Fetching, from, to, probe, had_volume: false, why: None })
     }
 
     /// Goes on fetching the image of an upgrade that a crash found there.
@@ -173,7 +145,7 @@ impl Driver {
     /// Afterwards the old image and its data are in place and nothing runs, unless that is owed.
     pub(super) async fn abandon_upgrade(&mut self) {
         // One that is still owed is not wanted any more.
-        self.owed.retain(|effect| *effect != Effect::Upgrade);
+        self.owed.forget(Effect::Upgrade);
         let replacing = match self.ctx.store.open_upgrade(&self.container.pubkey()) {
             Ok(open) => open.is_some_and(|open| open.intent.stage != Stage::Fetching),
             Err(e) => return self.try_again(Effect::AbandonUpgrade, &e.into()),
@@ -208,29 +180,46 @@ impl Driver {
 
     fn try_again(&mut self, effect: Effect, error: &SwapError) {
         tracing::error!(container = %self.container.pubkey(), "upgrade: {error}; trying again");
-        self.owe(effect);
+        self.owed.owe(effect);
     }
+}
 
-    /// Has an effect carried out again in a while. Undoing comes before all else.
-    pub(super) fn owe(&mut self, effect: Effect) {
-        if self.owed.contains(&effect) {
-            return;
-        }
-        match effect {
-            Effect::AbandonUpgrade => self.owed.insert(0, effect),
-            Effect::LookUpInvoice
-            | Effect::Launch
-            | Effect::Charge { .. }
-            | Effect::Readmit
-            | Effect::Start
-            | Effect::Upgrade
-            | Effect::Stop
-            | Effect::Wipe
-            | Effect::Announce => self.owed.push(effect),
-        }
+/// Whether the order may be carried out, and how.
+fn intent(container: &Container, is_pinned: bool, order: &Order) -> Result<UpgradeIntent, CommandError> {
+    let (state, spec) = (&container.state, &container.spec);
+    let policy = spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default();
+    if policy != order.policy() {
+        let message = match policy {
+            Upgrade::None => "this container's image never changes: its launch says upgrade none",
+            Upgrade::Owner => "this container's image changes when its owner asks for it, and then only",
+            Upgrade::Signed => "this container's image changes by releases that all its signers signed",
+        };
+        return Err(not_now(Code::UpgradeForbidden, message));
     }
+    if state.upgrading || !state.should_run() {
+        return Err(lifecycle::Refused { state: state.name() }.into());
+    }
+    if is_pinned {
+        return Err(not_now(Code::Pinned, "you hold the container at its image; unpin it first"));
+    }
+    // What was higher than the image of then may be lower than the one of now, and its signers others.
+    if order.is_stale(spec) {
+        return Err(not_now(Code::UpgradeOpen, "another image runs since the release was judged"));
+    }
+    let (from, to) = (spec.image_part(), order.part(spec));
+    if from.config_digest == to.config_digest {
+        return Err(not_now(Code::StateRefused, "the container runs this very image"));
+    }
+    let unfit = |code, e: &dyn std::error::Error| not_now(code, &e.to_string());
+    let probe = order.probe(spec).map_err(|e| unfit(Code::LabelsInvalid, &e))?;
+    let next = spec.with_image(&to).map_err(|e| unfit(Code::Internal, &e))?;
+    Runtime::check_volumes(&next).map_err(|e| unfit(Code::ImageUnsupported, &e))?;
+    Ok(UpgradeIntent { stage: Stage::Fetching, from, to, probe, had_volume: false, why: None })
 }
 
 fn not_now(code: Code, message: &str) -> CommandError {
     CommandError::NotNow { code, message: message.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

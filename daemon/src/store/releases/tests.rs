@@ -48,10 +48,11 @@ fn release_is_tried_again_only_if_it_was_not_to_blame() {
 #[test]
 fn refused_release_stands_in_no_others_way() {
     let fixture = Fixture::new();
-    let (pubkey, store) = (container(&fixture).pubkey(), &fixture.store);
+    let (container, store) = (container(&fixture), &fixture.store);
+    let pubkey = container.pubkey();
     let (bad, good) = (release("1.2.0", "d"), ReleaseRef { id: "good".into(), ..release("1.2.0", "d") });
     assert_eq!(bad.digest, good.digest);
-    assert!(store.refuse_release(&pubkey, &bad, "i", &why("image_elsewhere"), NOW).unwrap());
+    assert!(store.refuse_release(&container, &bad, "i", &why("image_elsewhere"), NOW).unwrap());
     let tried = tried(&fixture, &pubkey, NOW.plus_secs(1_000_000));
     assert!(tried.has(&bad) && !tried.has(&good), "{tried:?}");
 }
@@ -59,9 +60,10 @@ fn refused_release_stands_in_no_others_way() {
 #[test]
 fn refused_release_is_told_once_for_each_reason_whatever_comes_between() {
     let fixture = Fixture::new();
-    let (pubkey, store) = (container(&fixture).pubkey(), &fixture.store);
+    let (container, store) = (container(&fixture), &fixture.store);
+    let pubkey = container.pubkey();
     let refuse = |digest, code| {
-        store.refuse_release(&pubkey, &release("1.2.0", digest), "i", &why(code), NOW).unwrap()
+        store.refuse_release(&container, &release("1.2.0", digest), "i", &why(code), NOW).unwrap()
     };
     for round in 0..3 {
         let is_new = round == 0;
@@ -89,7 +91,7 @@ fn what_failed_for_a_passing_reason_is_tried_ever_more_rarely() {
     for number in 0..12_u32 {
         // By the registry that does not say what it is, and by the one that does not send it.
         if number % 2 == 0 {
-            store.refuse_release(&pubkey, &release, "i", &why("registry_unreachable"), now).unwrap();
+            store.refuse_release(&container, &release, "i", &why("registry_unreachable"), now).unwrap();
         } else {
             store.begin_upgrade(&pubkey, Some(&release), None, &intent, now).unwrap().unwrap();
             let open = store.open_upgrade(&pubkey).unwrap().unwrap();
@@ -111,13 +113,31 @@ fn refused_release_is_looked_at_again_when_another_image_runs() {
     let container = container(&fixture);
     let (pubkey, intent) = (container.pubkey(), intent(&container, "2"));
     let (store, early) = (&fixture.store, release("3.0.0", "e"));
-    store.refuse_release(&pubkey, &early, "i", &why("release_missing"), NOW).unwrap();
+    store.refuse_release(&container, &early, "i", &why("release_missing"), NOW).unwrap();
     store.begin_upgrade(&pubkey, Some(&release("2.0.0", "d")), None, &intent, NOW).unwrap().unwrap();
     let open = store.open_upgrade(&pubkey).unwrap().unwrap();
     assert!(tried(&fixture, &pubkey, NOW).has(&early));
     store.end_upgrade(&open, UpgradeOutcome::Done, None, Some(&part("2")), NOW).unwrap();
     let now = tried(&fixture, &pubkey, NOW.plus_secs(2));
     assert!(!now.has(&early) && now.images.contains("d"), "{now:?}");
+}
+
+/// It was judged by the image of before, whose signers say nothing of what comes now.
+#[test]
+fn release_that_an_image_of_before_refused_is_not_put_on_record() {
+    let fixture = Fixture::new();
+    let container = container(&fixture);
+    let (pubkey, intent) = (container.pubkey(), intent(&container, "2"));
+    let (store, third) = (&fixture.store, release("3.0.0", "e"));
+    store.begin_upgrade(&pubkey, Some(&release("2.0.0", "d")), None, &intent, NOW).unwrap().unwrap();
+    let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+    store.end_upgrade(&open, UpgradeOutcome::Done, None, Some(&part("2")), NOW).unwrap();
+    assert!(!store.refuse_release(&container, &third, "i", &why("release_missing"), NOW).unwrap());
+    assert!(!tried(&fixture, &pubkey, NOW).has(&third));
+    assert_eq!(store.upgrades(&pubkey).unwrap().len(), 1);
+    let container = store.container(&pubkey).unwrap().unwrap();
+    assert!(store.refuse_release(&container, &third, "i", &why("release_missing"), NOW).unwrap());
+    assert!(tried(&fixture, &pubkey, NOW).has(&third));
 }
 
 #[test]
@@ -140,7 +160,7 @@ fn rows_are_bounded_and_what_failed_is_remembered_for_longer() {
     assert_eq!(count("outcome = 'cancelled'"), UPGRADES_MAX);
     for number in 0..KEPT_MAX + 20 {
         let release = release(&number.to_string(), "x");
-        store.refuse_release(&pubkey, &release, "i", &why("image_mismatch"), NOW).unwrap();
+        store.refuse_release(&container, &release, "i", &why("image_mismatch"), NOW).unwrap();
     }
     assert_eq!(store.upgrades(&pubkey).unwrap().len(), usize::try_from(UPGRADES_MAX).unwrap());
     assert_eq!(count("outcome = 'refused'"), KEPT_MAX);

@@ -1,6 +1,6 @@
-use protocol::manifest::{LaunchManifest, MANIFEST_VERSION, Upgrade};
+use lifecycle::State;
 
-use super::super::tests::{Fixture, ROOM, key, launch};
+use super::super::tests::{Fixture, key};
 use super::*;
 use crate::store::Container;
 
@@ -15,24 +15,7 @@ pub(in crate::store) fn part(seed: &str) -> ImagePart {
 }
 
 pub(in crate::store) fn container(fixture: &Fixture) -> Container {
-    let owner = key();
-    let mut new = launch(owner, 1);
-    new.spec.manifest = Some(LaunchManifest {
-        version: MANIFEST_VERSION,
-        image: new.spec.image.clone(),
-        args: None,
-        env: [].into(),
-        secrets: [].into(),
-        units: new.spec.units,
-        ports: Vec::new(),
-        volumes: Vec::new(),
-        egress: protocol::manifest::Egress::None,
-        upgrade: Upgrade::Signed,
-        owner,
-        logs: true,
-        exec: false,
-    });
-    fixture.store.reserve(new, &ROOM).unwrap()
+    fixture.signed(State::waiting(UnixSecs(100)))
 }
 
 pub(in crate::store) fn intent(container: &Container, to: &str) -> UpgradeIntent {
@@ -61,6 +44,7 @@ fn one_upgrade_is_open_at_a_time_and_outlives_a_restart() {
     let open = fixture.store.open_upgrade(&pubkey).unwrap().unwrap();
     assert_eq!(open, OpenUpgrade { id, pubkey, at: NOW, release: Some(release), intent });
     assert_eq!(fixture.store.open_upgrade(&key()).unwrap(), None);
+    assert_eq!(fixture.store.open_upgrades().unwrap(), [(pubkey, id)]);
     let shown = fixture.store.upgrades(&pubkey).unwrap();
     assert_eq!((shown.len(), shown[0].outcome, shown[0].ended_at), (1, UpgradeOutcome::Open, None));
     // A container goes with its upgrades.

@@ -160,7 +160,7 @@ pub(super) async fn wallet_container(world: &World) -> Result<String> {
     found.first().and_then(|one| one.id.clone()).context("there is no wallet")
 }
 
-async fn is_paused(world: &World, name: &str) -> Result<bool> {
+pub(super) async fn is_paused(world: &World, name: &str) -> Result<bool> {
     Ok(state(world, name).await?.paused.unwrap_or(false))
 }
 

@@ -1,6 +1,8 @@
 //! Upgrades that something else comes before: a pause, the end, an empty balance.
 
 use anyhow::{Context, Result};
+use bollard::models::ContainerConfig;
+use bollard::query_parameters::CommitContainerOptionsBuilder;
 use devnet::world::World;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{TopupReply, UpgradeOutcome};
@@ -53,6 +55,10 @@ async fn container_that_is_stopped_meanwhile_is_whole() -> Result<()> {
         assert!(gone(&after), "{:?}", after.volumes);
         assert_eq!(after.engine.len() + 2, before.engine.len(), "its container and its network are gone");
         check_no_copies(world)?;
+        // With whoever needed them last, and not when the server is started anew.
+        check_images(world, 1).await?;
+        leave_image(world).await?;
+        check_images(world, 2).await?;
         // What is left of an older life goes when the server starts.
         world.stop_daemon().await?;
         world.start_daemon().await?;
@@ -87,6 +93,16 @@ async fn container_that_cannot_pay_meanwhile_keeps_its_data() -> Result<()> {
         check_runs(&owner, &pubkey, &first, &note).await
     })
     .await
+}
+
+/// An image of an older life that nobody needs.
+async fn leave_image(world: &World) -> Result<()> {
+    let repo = format!("enclaved/{}", "ab".repeat(32));
+    let wallet = crate::netns::engine_name(&crate::facts::wallet_container(world)?);
+    let options =
+        CommitContainerOptionsBuilder::default().container(&wallet).repo(&repo).tag("loaded").build();
+    world.engine().client().commit_container(options, ContainerConfig::default()).await?;
+    Ok(())
 }
 
 /// Asks for an image, and waits until it runs on trial and has spoilt the data.
