@@ -23,7 +23,7 @@ pub(crate) use container::{
     ContainerCommand, ContainerReceipts, ContainerSetEnv, ContainerTopup, ContainerUpgrade, ContainerVerify,
     ContainerVerifyAnswer, ContainerWithdraw, OneContainer, StatementCommand, StatementVerify,
 };
-pub(crate) use deploy::Deploy;
+pub(crate) use deploy::{Deploy, RegistryAccount};
 pub(crate) use image::{ImageCommand, ImagePublishRelease, ImageSignRelease};
 pub(crate) use instance::{
     InstanceCommand, InstanceGenesis, InstanceInspect, InstanceLs, InstanceSign, InstanceVerify,

@@ -2,7 +2,7 @@
 
 mod env;
 mod launch;
-pub(crate) mod methods;
+pub mod methods;
 mod money;
 mod observe;
 mod owners;
@@ -101,6 +101,22 @@ impl Api {
         reports::status(self.ctx(), &self.find_owned(caller, pubkey)?)
     }
 
+    /// True once nothing happens any more to a container of the caller's.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub(crate) fn is_over(&self, caller: &PublicKey, pubkey: &PublicKey) -> Result<bool, Failure> {
+        Ok(self.find_owned(caller, pubkey)?.state.is_over())
+    }
+
+    /// True if a container of this key's was paid for at least once: what costs nothing is no reason to trust.
+    ///
+    /// # Errors
+    /// [`Failure`] if the store fails.
+    pub(crate) fn has_paid(&self, caller: &PublicKey) -> Result<bool, Failure> {
+        self.ctx().store.has_paid(caller).map_err(|e| store_failure(&e))
+    }
+
     /// The caller's containers, newest first, in pages.
     ///
     /// # Errors
@@ -178,7 +194,7 @@ impl Api {
         params: WithdrawParams,
     ) -> Result<Withdrawal, Failure> {
         let container = self.find_owned(caller, &params.pubkey)?;
-        money::withdraw(self.ctx(), &container, key, &params.invoice).await
+        money::withdraw(self.ctx(), (&container, caller), key, &params.invoice).await
     }
 
     /// The receipts of a container of the caller's.

@@ -41,7 +41,8 @@ pub async fn charge(ctx: &Context, container: &Container, period: u64) -> Event 
             Event::ChargeUnknown
         }
     };
-    let label = if matches!(outcome, Event::ChargePaid { .. }) { "paid" } else { "not_paid" };
+    let is_paid = matches!(outcome, Event::ChargePaid { .. } | Event::PaidWithoutUnits { .. });
+    let label = if is_paid { "paid" } else { "not_paid" };
     metrics::counter!("charges_total", "outcome" => label).increment(1);
     outcome
 }
@@ -82,6 +83,12 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         return Ok(Event::ChargeUnknown);
     }
     let charge = ctx.store.intend_charge(&pubkey, period, amount, ctx.clock.now())?;
+    // A paused container comes back only into units that are free, paid or not; they are its own from here on.
+    let paused = matches!(container.state.phase, Phase::Paused { .. });
+    let units = container.spec.units.get();
+    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.sold_units())? {
+        return without_units(ctx, container, period, &charge).await;
+    }
     if charge.preimage.is_some() {
         return Ok(Event::ChargePaid { period });
     }
@@ -90,25 +97,13 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         ctx.store.save_charge_paid(&pubkey, period, "free", ctx.clock.now(), &receipt)?;
         return Ok(Event::ChargePaid { period });
     }
-    // A paused container comes back only into units that are free; they are its own from here on.
-    let paused = matches!(container.state.phase, Phase::Paused { .. });
-    let units = container.spec.units.get();
-    if paused && !ctx.store.readmit(&pubkey, units, ctx.config.capacity.sold_units())? {
-        return Ok(Event::NoUnits);
-    }
     ctx.checkpoints.reach(Step::ChargeIntended, &subject).await;
     let invoice = match charge.invoice {
         Some(invoice) => invoice,
-        None => match make_invoice(ctx, &pubkey, period, &charge).await? {
-            Invoice::Open(invoice) => invoice,
-            Invoice::Settled => {
-                // It was told before the restore, and nobody tells it again.
-                if let Ok(balance) = ctx.wallet.balance(&container.keys).await {
-                    ctx.store.save_balance(&pubkey, balance)?;
-                }
-                return record_paid(ctx, container, period, "settled").await;
-            }
-        },
+        None if was_settled(ctx, container, period, &charge).await? => {
+            return record_paid(ctx, container, period, "settled").await;
+        }
+        None => make_invoice(ctx, &pubkey, period, &charge).await?,
     };
     ctx.checkpoints.reach(Step::ChargeInvoiced, &subject).await;
     match ctx.wallet.pay(&container.keys, &invoice).await {
@@ -120,6 +115,29 @@ async fn try_charge(ctx: &Context, container: &Container, period: u64) -> Result
         Err(error @ WalletError::Refused { .. }) => replace_dead_invoice(ctx, container, period, error).await,
         Err(error @ WalletError::Silent(_)) => Err(error.into()),
     }
+}
+
+/// What becomes of a container that there are no units for. It may have paid before it lost them: then the answer
+/// was lost, or a crash came between the payment and its effect.
+async fn without_units(
+    ctx: &Context,
+    container: &Container,
+    period: u64,
+    charge: &Charge,
+) -> Result<Event, ChargeFailure> {
+    let is_paid = match &charge.payment_hash {
+        _ if charge.preimage.is_some() => return Ok(Event::PaidWithoutUnits { period }),
+        _ if !charge.amount.is_positive() => false,
+        Some(hash) => matches!(ctx.wallet.invoice_state(&ctx.keys, hash).await?, InvoiceState::Paid(_)),
+        None => was_settled(ctx, container, period, charge).await?,
+    };
+    if !is_paid {
+        return Ok(Event::NoUnits);
+    }
+    Ok(match record_paid(ctx, container, period, "settled").await? {
+        Event::ChargePaid { period } => Event::PaidWithoutUnits { period },
+        unknown => unknown,
+    })
 }
 
 async fn record_paid(
@@ -147,25 +165,34 @@ async fn make_invoice(
     pubkey: &PublicKey,
     period: u64,
     charge: &Charge,
-) -> Result<Invoice, ChargeFailure> {
+) -> Result<String, ChargeFailure> {
     let description = describe(&ctx.keys, pubkey, period);
-    if let Some(hash) = settled_before_recovery(ctx, charge.amount, &description).await? {
-        // Its receipt names the payment.
-        ctx.store.save_charge_hash(pubkey, period, &hash)?;
-        tracing::info!(container = %pubkey, period, "a charge that the restored books do not know was paid");
-        return Ok(Invoice::Settled);
-    }
     let invoice = ctx.wallet.make_invoice(&ctx.keys, charge.amount, description, CHARGE_INVOICE_SECS).await?;
     ctx.store.save_charge_invoice(pubkey, period, Some((&invoice.invoice, &invoice.payment_hash)))?;
-    Ok(Invoice::Open(invoice.invoice))
+    Ok(invoice.invoice)
 }
 
-/// The invoice of a charge.
-enum Invoice {
-    /// To be paid.
-    Open(String),
-    /// Paid before the state was restored, which does not know of it.
-    Settled,
+/// True if a charge without an invoice was paid before the state was restored, which does not know of it. By
+/// which payment is on record then.
+async fn was_settled(
+    ctx: &Context,
+    container: &Container,
+    period: u64,
+    charge: &Charge,
+) -> Result<bool, ChargeFailure> {
+    let pubkey = container.pubkey();
+    let description = describe(&ctx.keys, &pubkey, period);
+    let Some(hash) = settled_before_recovery(ctx, charge.amount, &description).await? else {
+        return Ok(false);
+    };
+    // Its receipt names the payment.
+    ctx.store.save_charge_hash(&pubkey, period, &hash)?;
+    tracing::info!(container = %pubkey, period, "a charge that the restored books do not know was paid");
+    // It was told before the restore, and nobody tells it again.
+    if let Ok(balance) = ctx.wallet.balance(&container.keys).await {
+        ctx.store.save_balance(&pubkey, balance)?;
+    }
+    Ok(true)
 }
 
 /// The books are older than the wallet's after a restore: between their copies the wallet may have settled

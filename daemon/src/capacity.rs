@@ -4,9 +4,10 @@
 //! Whoever has paid furthest ahead stays; of those who paid alike, who came first. Nobody is ended: a
 //! container that stands aside is paused, keeps the time that it has paid for, to the second, and its data, and
 //! comes back when units are free without paying again; what has no paid time left is kept and comes back like
-//! one that cannot pay. Built-ins stay: the server does not run
-//! without them.
+//! one that cannot pay. Built-ins stay: the server does not run without them. So does a launch that is paid and
+//! not started yet: there is no time on record that it could be given later.
 
+use lifecycle::Phase;
 use nostr::key::PublicKey;
 use units::UnixSecs;
 
@@ -17,7 +18,8 @@ use crate::store::Container;
 struct Holder {
     pubkey: PublicKey,
     units: u32,
-    is_builtin: bool,
+    /// It never stands aside.
+    stays: bool,
     /// Up to when it has paid, or can pay from its balance.
     provided_until: u64,
     created_at: UnixSecs,
@@ -30,9 +32,7 @@ pub(crate) fn stand_aside(containers: &[Container], units: u32, period_secs: u32
 
 fn holder(container: &Container, period_secs: u32) -> Option<Holder> {
     // Who waits for payment has paid nothing and holds units for minutes only.
-    let waits =
-        matches!(container.state.phase, lifecycle::Phase::Waiting { .. } | lifecycle::Phase::Launching);
-    if !container.state.holds_units() || waits {
+    if !container.state.holds_units() || matches!(container.state.phase, Phase::Waiting { .. }) {
         return None;
     }
     let price = container.spec.price_per_period.msat().max(1);
@@ -40,7 +40,7 @@ fn holder(container: &Container, period_secs: u32) -> Option<Holder> {
     Some(Holder {
         pubkey: container.pubkey(),
         units: container.spec.units.get(),
-        is_builtin: container.is_builtin(),
+        stays: container.is_builtin() || container.state.phase == Phase::Launching,
         provided_until: container
             .state
             .paid_until
@@ -51,15 +51,14 @@ fn holder(container: &Container, period_secs: u32) -> Option<Holder> {
 }
 
 fn choose(mut holders: Vec<Holder>, units: u32) -> Vec<PublicKey> {
-    holders.sort_by_key(|one| {
-        (!one.is_builtin, std::cmp::Reverse(one.provided_until), one.created_at, one.pubkey)
-    });
+    holders
+        .sort_by_key(|one| (!one.stays, std::cmp::Reverse(one.provided_until), one.created_at, one.pubkey));
     let mut left = units;
     let mut aside = Vec::new();
     for one in holders {
         match left.checked_sub(one.units) {
             Some(rest) => left = rest,
-            None if one.is_builtin => left = 0,
+            None if one.stays => left = 0,
             None => aside.push(one.pubkey),
         }
     }
@@ -68,23 +67,19 @@ fn choose(mut holders: Vec<Holder>, units: u32) -> Vec<PublicKey> {
 
 #[cfg(test)]
 mod tests {
+    use lifecycle::State;
     use nostr::key::Keys;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::tests::{Fixture, ROOM, key as store_key, launch};
 
     fn key(seed: u8) -> PublicKey {
         Keys::parse(&format!("{:064x}", u32::from(seed) + 1)).unwrap().public_key()
     }
 
     fn one(seed: u8, units: u32, provided_until: u64, created_at: u64) -> Holder {
-        Holder {
-            pubkey: key(seed),
-            units,
-            is_builtin: false,
-            provided_until,
-            created_at: UnixSecs(created_at),
-        }
+        Holder { pubkey: key(seed), units, stays: false, provided_until, created_at: UnixSecs(created_at) }
     }
 
     #[test]
@@ -104,9 +99,25 @@ mod tests {
 
     #[test]
     fn builtins_stay_whatever_it_costs() {
-        let wallet = Holder { is_builtin: true, ..one(0, 2, 0, 9) };
+        let wallet = Holder { stays: true, ..one(0, 2, 0, 9) };
         assert_eq!(choose(vec![one(1, 1, 900, 1), wallet], 2), [key(1)]);
         assert_eq!(choose(vec![one(1, 1, 900, 1), wallet], 1), [key(1)]);
+    }
+
+    #[test]
+    fn paid_launch_has_its_units_before_whoever_runs() {
+        let fixture = Fixture::new();
+        let made = |phase, paid_until| {
+            let made = fixture.store.reserve(launch(store_key(), 2), &ROOM).unwrap();
+            let state = State { phase, paid_until: UnixSecs(paid_until), ..made.state };
+            Container { state, ..made }
+        };
+        let (runs, launching) = (made(Phase::Deployed, 900), made(Phase::Launching, 0));
+        let waits = made(Phase::Waiting { until: UnixSecs(9) }, 0);
+        let all = [runs.clone(), launching, waits];
+        assert_eq!(stand_aside(&all, 4, 60), []);
+        assert_eq!(stand_aside(&all, 3, 60), [runs.pubkey()]);
+        assert_eq!(stand_aside(&all, 1, 60), [runs.pubkey()], "a launch is never ended");
     }
 
     proptest! {

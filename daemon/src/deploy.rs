@@ -15,6 +15,7 @@ use nostr::key::PublicKey;
 use protocol::manifest::Salt;
 use protocol::nwc::Notification;
 use protocol::rpc::Code;
+use protocol::secrets::RegistryLogin;
 use relay::nwc::WalletNews;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -28,6 +29,7 @@ use crate::upgrade::swap::SwapError;
 use crate::upgrade::{Order, images};
 use driver::Driver;
 pub(crate) use driver::NO_ROOM;
+pub(crate) use driver::owners::check_offered;
 use inbox::{INPUTS_MAX, Inbox, News};
 
 /// How long a launch that was never paid is remembered: longer than its invoice can be paid late, and
@@ -93,6 +95,8 @@ pub(crate) enum OwnerOrder {
     Event(Event),
     /// Another environment is to take the place of the one that is.
     SetEnv(Box<EnvPart>),
+    /// Another account at the registry is to take the place of the one that is, or none.
+    SetLogin(Option<RegistryLogin>),
     /// The container is offered to another key.
     Offer {
         /// Which.

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use nostr::key::{Keys, SecretKey};
+use nostr::key::{Keys, PublicKey, SecretKey};
 use nostr::nips::nip44;
 use nostr::types::RelayUrl;
 use protocol::nwc::{ConnectionUri, ConnectionUriError, CreateConnection, Method};
@@ -126,31 +126,52 @@ pub(crate) async fn end_others(ctx: &Context, container: &Container) -> Result<(
     Ok(())
 }
 
+/// Checks that the wallet hears what is said of a container's connections. Nothing changes.
+///
+/// # Errors
+/// [`GuestWalletError`]; it would not hear that they end.
+pub(crate) async fn check_heard(ctx: &Context, container: &Container) -> Result<(), GuestWalletError> {
+    ctx.hold.require().map_err(GuestWalletError::NotHolding)?;
+    ctx.wallet.connections(&container.keys).await?;
+    Ok(())
+}
+
 /// Tells the wallet of ended connections until the future is dropped.
 pub(crate) async fn tell_ends(ctx: &Context) {
     loop {
         tokio::time::sleep(TELL_EVERY).await;
-        if let Err(e) = tell_all(ctx).await {
-            tracing::warn!("the wallet has not heard that connections ended: {e}; trying again");
+        if !ctx.hold.may_act() || ctx.wallet.tag().is_none() {
+            continue;
+        }
+        match ctx.store.ended_guest_wallets(TELL_MAX) {
+            Ok(ended) => tell_each(&ended, |pubkey| tell(ctx, pubkey)).await,
+            Err(e) => tracing::error!("connections that ended are not read: {e}"),
         }
     }
 }
 
-async fn tell_all(ctx: &Context) -> Result<(), GuestWalletError> {
-    if !ctx.hold.may_act() || ctx.wallet.tag().is_none() {
-        return Ok(());
-    }
-    for pubkey in ctx.store.ended_guest_wallets(TELL_MAX)? {
-        if let Some(container) = ctx.store.container(&pubkey)? {
-            end_others(ctx, &container).await?;
+/// Whatever the wallet answers of one, the others' are not to go on.
+async fn tell_each<F>(ended: &[PublicKey], tell: impl Fn(PublicKey) -> F)
+where
+    F: Future<Output = Result<(), GuestWalletError>>,
+{
+    for pubkey in ended {
+        if let Err(e) = tell(*pubkey).await {
+            tracing::warn!(container = %pubkey, "the wallet has not heard that connections ended: {e}; trying again");
         }
     }
-    Ok(())
+}
+
+async fn tell(ctx: &Context, pubkey: PublicKey) -> Result<(), GuestWalletError> {
+    match ctx.store.container(&pubkey)? {
+        Some(container) => end_others(ctx, &container).await,
+        None => Ok(()),
+    }
 }
 
 fn uri(
     ctx: &Context,
-    service: nostr::key::PublicKey,
+    service: PublicKey,
     secret: Zeroizing<[u8; 32]>,
 ) -> Result<ConnectionUri, GuestWalletError> {
     let relays = ctx.config.relays.iter().map(|url| RelayUrl::parse(url)).collect::<Result<Vec<_>, _>>();
@@ -173,4 +194,23 @@ fn open(ctx: &Context, known: &GuestWallet) -> Result<Zeroizing<[u8; 32]>, Guest
     let mut secret = Zeroizing::new([0; 32]);
     hex::decode_to_slice(text.as_bytes(), secret.as_mut_slice()).map_err(|_| failed())?;
     Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connection_that_cannot_be_ended_holds_up_no_others() {
+        let ended = [(); 3].map(|()| Keys::generate().public_key());
+        let asked = Mutex::new(Vec::new());
+        tell_each(&ended, |pubkey| {
+            asked.lock().unwrap().push(pubkey);
+            std::future::ready(if pubkey == ended[0] { Err(GuestWalletError::NoWallet) } else { Ok(()) })
+        })
+        .await;
+        assert_eq!(*asked.lock().unwrap(), ended);
+    }
 }

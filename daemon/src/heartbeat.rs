@@ -3,26 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifecycle::Event;
-
 use crate::context::Context;
 use crate::store::StoreError;
 
 /// An outage is known this exactly; it is rounded in the containers' favour.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 
-/// What every container is told at start.
+/// Gives the time of an outage back. To be called once nothing can keep the server from starting its containers:
+/// from here on time counts again.
 ///
 /// # Errors
-/// [`StoreError`].
-pub fn events_at_start(ctx: &Context) -> Result<Vec<Event>, StoreError> {
-    let now = ctx.clock.now();
-    let down_secs = ctx.store.last_beat()?.map_or(0, |last| now.secs_since(last));
+/// [`StoreError`]; nothing is given, and nothing is lost.
+pub fn give_back(ctx: &Context) -> Result<(), StoreError> {
+    let down_secs = ctx.store.give_back(ctx.clock.now(), &ctx.config.policy())?;
     if down_secs > BEAT_EVERY.as_secs() {
         tracing::warn!(down_secs, "the server was down; its time is given back");
     }
-    ctx.store.beat(now)?;
-    Ok(vec![Event::ServerWasDown { secs: down_secs }, Event::ServerStarted])
+    Ok(())
 }
 
 /// Beats until the future is dropped.

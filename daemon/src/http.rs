@@ -211,7 +211,7 @@ impl HttpServer {
             Some(method) => self.call(&caller, &asking, method, params).await,
             None => {
                 let pubkey = params::pubkey(&params)?;
-                let place = self.streams.begin(caller.pubkey)?;
+                let place = self.streams.begin(caller.pubkey, self.api.has_paid(&caller.pubkey)?)?;
                 let reader = Reader { api: self.api.clone(), caller: caller.pubkey, closing: asking.closing };
                 match route.way {
                     Way::Output => streams::output(reader, pubkey, place),

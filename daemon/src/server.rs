@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use attestation::TrustRoot;
 use guard::AddressGuard;
 use instance::{Attestor, Vouchers, connect_parent};
+use lifecycle::Event;
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::parent::Meta;
 use relay::request_log::RequestLog;
@@ -276,7 +277,6 @@ fn fetcher(development: &Development) -> anyhow::Result<Fetcher> {
 
 /// Built-ins first: the wallet must be there before anybody is charged.
 async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
-    let at_start = heartbeat::events_at_start(ctx)?;
     let mut builtins = Vec::new();
     for builtin in &ctx.config.builtin {
         builtins.push(builtin::register(ctx, builtin).await?);
@@ -291,10 +291,8 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
     if let Err(e) = ctx.runtime.forget_stray_copies(&ctx.store.open_upgrades()?) {
         tracing::warn!("copies of volumes stay: {e}");
     }
-    let units = ctx.config.capacity.sold_units();
-    let all: Vec<_> = builtins.into_iter().chain(launched).collect();
-    let aside = capacity::stand_aside(&all, units, ctx.config.price.period_secs);
-    for container in all {
+    let mut all = Vec::new();
+    for container in builtins.into_iter().chain(launched) {
         ctx.runtime.thaw_leftover(&container.pubkey()).await?;
         // A launch that a crash kept from its invoice is one that nobody heard of.
         if container.invoice.is_none() && !container.is_builtin() {
@@ -307,6 +305,15 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
         }
         // The firewall forgot everything when it was set up; running containers must be known at once.
         ctx.runtime.readmit(&container).await?;
+        all.push(container);
+    }
+    // Behind all that can fail: what a start that failed took is given back as well.
+    heartbeat::give_back(ctx)?;
+    let units = ctx.config.capacity.sold_units();
+    let aside = capacity::stand_aside(&all, units, ctx.config.price.period_secs);
+    for container in all {
+        // With the time that it was given.
+        let Some(container) = ctx.store.container(&container.pubkey())? else { continue };
         // A wallet that lived through our restart has told its key already.
         if let (Origin::Builtin(name), Some(app)) = (&container.origin, container.app)
             && *name == ctx.config.wallet
@@ -315,11 +322,11 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
             tokio::spawn(async move { fleet.wallet_appeared(app).await });
         }
         // Nobody waits for what is prepared ahead.
-        let mut events = at_start.clone();
+        let mut events = vec![Event::ServerStarted];
         if aside.contains(&container.pubkey()) {
             tracing::warn!(container = %container.pubkey(), units, "stands aside: there are too few units");
             // Before it would be started.
-            events.insert(events.len().saturating_sub(1), lifecycle::Event::CapacityLost);
+            events.insert(0, Event::CapacityLost);
         }
         drop(fleet.start(container, events));
     }

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use units::{Msat, UnixSecs};
 
 use crate::quota::Quota;
+use crate::store::{Container, Store, StoreError};
 
 /// Invoices that one key has made in a day for containers that are not its own, and all such keys in an hour.
 /// A payer needs one for each payment; keys cost nothing, so that the second number is the one that holds.
@@ -19,7 +20,8 @@ const PER_PAYER: u32 = 20;
 const PAYERS_PER_HOUR: u32 = 600;
 /// Invoices that others have made for one container in a day: far fewer than the wallet keeps open for a key.
 const PER_CONTAINER: u32 = 100;
-/// Invoices that an owner has made in a day for containers of its own, and all owners in an hour.
+/// Invoices that an owner who has paid before has made in a day for containers of its own, and all such owners in
+/// an hour.
 const PER_OWNER: u32 = 500;
 const OWNERS_PER_HOUR: u32 = 10_000;
 /// Requests to the wallet at once, of owners and of others: what is left of the wallet is for charges.
@@ -35,12 +37,29 @@ const TIME_TO_PAY_SECS: u64 = 120;
 pub(crate) struct Wish {
     /// Who asks.
     pub(crate) payer: PublicKey,
-    /// Whether the container is the payer's own.
+    /// Whether the container is the payer's own, and the payer somebody who has paid.
     pub(crate) is_owner: bool,
     /// The container whose balance is to rise.
     pub(crate) container: PublicKey,
     /// By how much.
     pub(crate) amount: Msat,
+}
+
+impl Wish {
+    /// What `payer` asks for. A launch costs nothing before it is paid: until its key has paid for something, it is
+    /// a stranger's like any other, or owners could be as many as strangers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn new(
+        store: &Store,
+        payer: PublicKey,
+        container: &Container,
+        amount: Msat,
+    ) -> Result<Self, StoreError> {
+        let is_owner = container.owner() == Some(&payer) && store.has_paid(&payer)?;
+        Ok(Self { payer, is_owner, container: container.pubkey(), amount })
+    }
 }
 
 /// Permission to ask the wallet, until it is dropped.
@@ -152,6 +171,8 @@ mod tests {
     use nostr::key::Keys;
 
     use super::*;
+    use crate::store::Room;
+    use crate::store::tests::{Fixture, ROOM, launch};
 
     const NOW: UnixSecs = UnixSecs(1_800_000_000);
 
@@ -218,6 +239,26 @@ mod tests {
             made += (1..20).filter(|n| is_new(&topups, &wish(key(), other, n * 1_000), NOW)).count();
         }
         assert!(made <= usize::try_from(PAYERS_PER_HOUR).unwrap(), "{made}");
+    }
+
+    #[test]
+    fn launches_that_nobody_paid_use_up_nothing_of_owners() {
+        let (topups, fixture) = (Topups::default(), Fixture::new());
+        let room = Room { units: 1_000, unpaid_max: 100, slots: 1_000, ..ROOM };
+        let owner = fixture.paid(NOW);
+        let own = fixture.store.owned_by(&owner, None, 1).unwrap().unwrap().remove(0);
+        let mut made = 0;
+        for payer in (0..21).map(|_| key()) {
+            let container = fixture.store.reserve(launch(payer, 1), &room).unwrap();
+            for n in 1..=i64::from(PER_OWNER) {
+                let wish = Wish::new(&fixture.store, payer, &container, Msat::new(n * 1_000)).unwrap();
+                made += u32::from(is_new(&topups, &wish, NOW));
+            }
+        }
+        assert!(made <= PAYERS_PER_HOUR, "{made} invoices for launches that cost nothing");
+        let wish = |payer| Wish::new(&fixture.store, payer, &own, Msat::new(1_000)).unwrap();
+        assert!(is_new(&topups, &wish(owner), NOW), "the owner is refused for them");
+        assert!(!wish(key()).is_owner, "another's container");
     }
 
     #[test]

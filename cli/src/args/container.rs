@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use nostr::key::PublicKey;
 use protocol::statement::merkle::Hash;
 
+use super::deploy::RegistryAccount;
 use super::observe::{ContainerEvents, ContainerExec, ContainerLogs, ContainerTransfer};
 use super::options::Unseen;
 use super::values::{self, Moment};
@@ -50,10 +51,12 @@ pub(crate) enum ContainerCommand {
         encli container topup 500 npub1…\n  \
         encli container topup 500 npub1… --pay file:wallet")]
     Topup(ContainerTopup),
-    /// Gives a container another environment, and other secrets if there are some; it is started anew.
+    /// Gives a container another environment, and other secrets if there are some; it is started anew. Or gives it
+    /// another account at its image's registry, and changes nothing else.
     #[command(after_help = "Examples:\n  \
         encli container set-env npub1… --env MODE=fast --key file:key\n  \
-        encli container set-env npub1… --env MODE=fast --secret TOKEN@token.txt --key file:key")]
+        encli container set-env npub1… --env MODE=fast --secret TOKEN@token.txt --key file:key\n  \
+        encli container set-env npub1… --registry-user bob --registry-password file:password --key file:key")]
     SetEnv(ContainerSetEnv),
     /// Stops a container's process. Its units are paid for all the same.
     #[command(after_help = "Example:\n  encli container pause npub1… --key file:key")]
@@ -184,6 +187,8 @@ pub(crate) struct ContainerSetEnv {
     /// Take all secrets away.
     #[arg(long, conflicts_with_all = ["secret", "secret_file"])]
     pub(crate) no_secrets: bool,
+    #[command(flatten)]
+    pub(crate) account: RegistryAccount,
 }
 
 /// `encli container receipts`.

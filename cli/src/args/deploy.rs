@@ -40,16 +40,8 @@ pub(crate) struct Deploy {
     /// A file that only the container sees, in /run/enclaved/secrets. May be given several times.
     #[arg(long, value_name = "NAME@FILE")]
     pub(crate) secret_file: Vec<Unseen>,
-    /// Your account at the registry of a private image; the container does not see it.
-    #[arg(long, value_name = "NAME", value_parser = values::text, requires = "registry_password")]
-    pub(crate) registry_user: Option<String>,
-    /// Its password or token: env:NAME or file:PATH.
-    #[arg(long, value_name = "WHERE", requires = "registry_user")]
-    pub(crate) registry_password: Option<Unseen>,
-    /// The host that hands out the registry's tokens and may be told the password, where that is not the
-    /// registry itself; auth.docker.io for images of docker.io.
-    #[arg(long, value_name = "HOST", value_parser = values::text, requires = "registry_user")]
-    pub(crate) registry_realm: Option<String>,
+    #[command(flatten)]
+    pub(crate) account: RegistryAccount,
     /// What the container may reach: none or all.
     #[arg(long, value_name = "POLICY", value_parser = values::text, default_value = "all")]
     pub(crate) egress: String,
@@ -78,4 +70,19 @@ pub(crate) struct Deploy {
     /// Arguments in place of the image's own command.
     #[arg(value_name = "ARGS", last = true)]
     pub(crate) args: Vec<String>,
+}
+
+/// Who asks the registry of a private image.
+#[derive(Args, Debug)]
+pub(crate) struct RegistryAccount {
+    /// Your account at the registry of a private image; the container does not see it.
+    #[arg(long, value_name = "NAME", value_parser = values::text, requires = "registry_password")]
+    pub(crate) registry_user: Option<String>,
+    /// Its password or token: env:NAME or file:PATH.
+    #[arg(long, value_name = "WHERE", requires = "registry_user")]
+    pub(crate) registry_password: Option<Unseen>,
+    /// The host that hands out the registry's tokens and may be told the password, where that is not the
+    /// registry itself; auth.docker.io for images of docker.io.
+    #[arg(long, value_name = "HOST", value_parser = values::text, requires = "registry_user")]
+    pub(crate) registry_realm: Option<String>,
 }

@@ -36,11 +36,16 @@ pub enum Event {
         /// Number of the period.
         period: u64,
     },
+    /// The charge for `period` is paid, and there are no units left to let the paused container back in.
+    PaidWithoutUnits {
+        /// Number of the period.
+        period: u64,
+    },
     /// The wallet refused the charge: the balance is too small.
     ChargeRefused,
     /// Nobody knows whether the charge was paid.
     ChargeUnknown,
-    /// The server has no units left to let a paused container back in.
+    /// The server has no units left to let a paused container back in, and nothing was paid for it.
     NoUnits,
     /// The server has fewer units than it sold, and this container's are among those that are missing.
     CapacityLost,
@@ -69,7 +74,8 @@ pub enum Effect {
     LookUpInvoice,
     /// Fetch the image, prepare and start; answers `Launched` or `LaunchFailed`.
     Launch,
-    /// Charge for a period; answers `ChargePaid`, `ChargeRefused`, `ChargeUnknown` or `NoUnits`.
+    /// Charge for a period; answers `ChargePaid`, `PaidWithoutUnits`, `ChargeRefused`, `ChargeUnknown` or
+    /// `NoUnits`.
     Charge {
         /// Number of the period, unique in the container's life: a period is never paid twice.
         period: u64,

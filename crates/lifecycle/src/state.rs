@@ -122,14 +122,15 @@ impl State {
         }
     }
 
-    /// True if it stands aside for want of units with paid time left. It gets that time before anything is
-    /// charged, however long it takes until units are free.
+    /// True if it stands aside for want of units with paid time left, had or not. It gets that time before
+    /// anything is charged, however long it takes until units are free.
     #[must_use]
     pub fn is_owed_time(&self) -> bool {
         matches!(self.phase, Phase::Paused { since } if self.paid_until > since)
     }
 
-    /// When an unpaid container's data is wiped, if it is unpaid.
+    /// Up to when an unpaid container's data is kept at least, if it is unpaid. It is wiped then as soon as the
+    /// wallet says that it is.
     #[must_use]
     pub fn data_kept_until(&self, policy: &Policy) -> Option<UnixSecs> {
         match self.phase {

@@ -36,6 +36,7 @@ pub fn step(
         Event::Launched => on_launched(&mut next, now, policy),
         Event::LaunchFailed => on_launch_failed(&mut next),
         Event::ChargePaid { period } => on_charge_paid(&mut next, period, now, policy),
+        Event::PaidWithoutUnits { period } => aside::on_paid(&mut next, period, now, policy),
         Event::ChargeRefused => on_charge_refused(&mut next, now, policy),
         Event::ChargeUnknown => on_charge_unknown(&mut next, now, policy),
         Event::NoUnits => aside::on_no_units(&mut next, now, policy),
@@ -62,8 +63,7 @@ pub fn next_wakeup(state: &State, policy: &Policy) -> Option<UnixSecs> {
             let pause_at = state.wallet_silent_since.map(|_| state.paid_until.plus_secs(policy.grace_secs));
             [Some(charge_at), pause_at, state.restart_at].into_iter().flatten().min()
         }
-        Phase::Paused { .. } if state.is_owed_time() => Some(state.ask_at),
-        Phase::Paused { since } => Some(since.plus_secs(policy.retention_secs).min(state.ask_at)),
+        Phase::Paused { .. } => Some(state.ask_at),
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => None,
     }
 }
@@ -124,16 +124,9 @@ fn on_tick(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<Effect> {
             effects.extend(charge_if_due(state, now, policy));
             effects
         }
-        Phase::Paused { since } => {
-            if !state.is_owed_time() && now >= since.plus_secs(policy.retention_secs) {
-                state.phase = Phase::Terminated;
-                return vec![Effect::Wipe, Effect::Announce];
-            }
-            if now < state.ask_at {
-                return Vec::new();
-            }
-            aside::come_back(state, now, policy)
-        }
+        Phase::Paused { .. } if now < state.ask_at => Vec::new(),
+        // Also at the end of its retention: only what is known to be unpaid is wiped.
+        Phase::Paused { .. } => aside::come_back(state, now, policy),
         Phase::Expired | Phase::Launching | Phase::Failed | Phase::Terminated => Vec::new(),
     }
 }
@@ -274,10 +267,7 @@ fn on_charge_refused(state: &mut State, now: UnixSecs, policy: &Policy) -> Vec<E
             state.ask_at = now.plus_secs(policy.poll_secs);
             pause(state, now)
         }
-        Phase::Paused { .. } => {
-            state.ask_at = now.plus_secs(policy.poll_secs);
-            Vec::new()
-        }
+        Phase::Paused { since } => aside::stay_unpaid(state, since, now, policy),
         Phase::Deployed
         | Phase::Waiting { .. }
         | Phase::Expired

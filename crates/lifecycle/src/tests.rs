@@ -198,7 +198,52 @@ fn paused_container_waits_when_there_are_no_units() {
 #[test]
 fn unpaid_data_is_wiped_after_the_retention() {
     assert_eq!(paused(200, 230).data_kept_until(&POLICY), Some(at(1_230)));
-    check(paused(200, 230), Event::Tick, 1_230, Phase::Terminated, &[Effect::Wipe, Effect::Announce]);
+    let wiped = [Effect::Wipe, Effect::Announce];
+    for word in [Event::ChargeRefused, Event::NoUnits] {
+        // It is asked once more at the end, and not before it is known to be unpaid.
+        let last = check(paused(200, 230), word, 1_229, Phase::Paused { since: at(230) }, &[]);
+        assert_eq!(next_wakeup(&last, &POLICY), Some(at(1_230)));
+        let asked = check(last, Event::Tick, 1_230, last.phase, &[Effect::Charge { period: 0 }]);
+        check(asked, word, 1_230, Phase::Terminated, &wiped);
+    }
+}
+
+#[test]
+fn data_is_kept_while_nobody_knows_whether_it_is_paid() {
+    let mut state = paused(200, 230);
+    for now in [1_230, 5_000, 50_000] {
+        let asked = check(state, Event::Tick, now, state.phase, &[Effect::Charge { period: 0 }]);
+        state = check(asked, Event::ChargeUnknown, now, state.phase, &[]);
+        assert_eq!(next_wakeup(&state, &POLICY), Some(at(now + POLICY.retry_secs)));
+    }
+    check(
+        state,
+        Event::ChargePaid { period: 0 },
+        50_001,
+        Phase::Deployed,
+        &[Effect::Start, Effect::Announce],
+    );
+    check(state, Event::NoUnits, 50_001, Phase::Terminated, &[Effect::Wipe, Effect::Announce]);
+}
+
+#[test]
+fn period_paid_while_the_units_went_to_another_is_owed() {
+    let paid = Event::PaidWithoutUnits { period: 0 };
+    let owed = check(paused(200, 230), paid, 240, Phase::Paused { since: at(230) }, &[Effect::Announce]);
+    assert_eq!((owed.paid_until, owed.next_period, owed.holds_units()), (at(300), 1, false));
+    assert_eq!(owed.data_kept_until(&POLICY), None);
+    assert_eq!(check(owed, paid, 241, owed.phase, &[]), owed, "once");
+    // It waits for units however long that takes, and comes back without another charge.
+    let asked = check(owed, Event::Tick, 9_000, owed.phase, &[Effect::Readmit]);
+    let asked = check(asked, Event::NoUnits, 9_000, owed.phase, &[]);
+    let back = check(asked, Event::Readmitted, 9_020, Phase::Deployed, &[Effect::Start, Effect::Announce]);
+    assert_eq!(back.paid_until, at(9_020 + 70 + 1));
+    // One that ran for longer than that without paying is charged for another first.
+    let owing = check(paused(200, 330), paid, 340, Phase::Paused { since: at(330) }, &[Effect::Announce]);
+    check(owing, Event::Tick, 360, owing.phase, &[Effect::Charge { period: 1 }]);
+    for state in [deployed(200), launching(), State { phase: Phase::Terminated, ..deployed(0) }] {
+        assert_eq!(step(&state, paid, at(240), &POLICY), Ok((state, vec![])));
+    }
 }
 
 #[test]

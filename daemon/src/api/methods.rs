@@ -12,6 +12,35 @@ use serde_json::Value;
 
 use super::Api;
 
+/// Every method that there is: what is not in here is not called.
+pub const METHODS: [&str; 25] = [
+    "ping",
+    "price",
+    "quote",
+    "launch",
+    "info",
+    "status",
+    "list",
+    "logs",
+    "stats",
+    "events",
+    "receipts",
+    "set_env",
+    "topup",
+    "withdraw",
+    "pause",
+    "resume",
+    "exec",
+    "transfer",
+    "accept_transfer",
+    "cancel_transfer",
+    "upgrade",
+    "pin",
+    "unpin",
+    "upgrades",
+    "terminate",
+];
+
 /// True for a method that changes nothing: it may run twice.
 pub(crate) fn is_read(method: &str) -> bool {
     // A top-up makes an invoice, the same for the same wish, and changes nothing else.
@@ -58,6 +87,9 @@ pub(crate) async fn call(
     params: Value,
 ) -> Result<Value, Failure> {
     let caller = by.pubkey;
+    if !METHODS.contains(&method) {
+        return Err(unknown());
+    }
     check_named(&params)?;
     check_hold(api, method)?;
     let pubkey = || parse_params::<ContainerParams>(&params).map(|params| params.pubkey);
@@ -90,13 +122,12 @@ pub(crate) async fn call(
         "transfer" => reply(&api.transfer(&caller, &parse_params::<TransferParams>(&params)?).await?),
         "accept_transfer" => reply(&api.accept_transfer(&caller, &pubkey()?).await?),
         "cancel_transfer" => reply(&api.cancel_transfer(&caller, &pubkey()?).await?),
-        _ => Err(Failure::new(
-            Code::MethodUnknown,
-            "no such method; there are ping, price, quote, launch, info, status, list, logs, stats, events, receipts, set_env, \
-             topup, withdraw, pause, resume, exec, transfer, accept_transfer, cancel_transfer, upgrade, \
-             pin, unpin, upgrades, terminate",
-        )),
+        _ => Err(unknown()),
     }
+}
+
+fn unknown() -> Failure {
+    Failure::new(Code::MethodUnknown, format!("no such method; there are {}", METHODS.join(", ")))
 }
 
 /// Parameters have names. A list is refused, because serde would take it for the fields in their order.

@@ -34,8 +34,7 @@ pub(super) async fn topup(
     if container.state.is_over() {
         return Err(Failure::new(Code::StateRefused, "the container is over; launch another"));
     }
-    let is_owner = container.owner() == Some(payer);
-    let wish = Wish { payer: *payer, is_owner, container: container.pubkey(), amount };
+    let wish = Wish::new(&ctx.store, *payer, container, amount).map_err(|e| store_failure(&e))?;
     let _turn = match ctx.topups.admit(&wish, ctx.clock.now())? {
         Admission::Known(invoice) => return Ok(TopupReply { invoice: *invoice }),
         Admission::New(turn) => turn,
@@ -54,7 +53,7 @@ pub(super) async fn topup(
 /// command that comes again after a crash gets the same proof.
 pub(super) async fn withdraw(
     ctx: &Context,
-    container: &Container,
+    (container, by): (&Container, &PublicKey),
     key: RequestKey,
     invoice: &str,
 ) -> Result<Withdrawal, Failure> {
@@ -66,8 +65,9 @@ pub(super) async fn withdraw(
     let (key, pubkey) = (key.to_hex(), container.pubkey());
     let row = ctx
         .store
-        .intend_withdrawal(&key, &pubkey, invoice, amount, ctx.clock.now())
-        .map_err(|e| store_failure(&e))?;
+        .intend_withdrawal(&key, (&pubkey, by), invoice, amount, ctx.clock.now())
+        .map_err(|e| store_failure(&e))?
+        .ok_or_else(|| Failure::new(Code::NotOwner, "the container belongs to another key by now"))?;
     let (preimage, fees) = match row.paid {
         Some(paid) => paid,
         None => match ctx.wallet.pay(&container.keys, invoice).await {

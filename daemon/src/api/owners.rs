@@ -6,7 +6,7 @@ use protocol::rpc::enclaved::{ContainerStatus, TransferParams};
 use protocol::rpc::{Code, Failure};
 
 use super::{Api, command_failure, launch};
-use crate::deploy::OwnerOrder;
+use crate::deploy::{OwnerOrder, check_offered};
 
 impl Api {
     /// Offers a container of the caller's to another key, which becomes its owner if it accepts in time. One
@@ -53,6 +53,8 @@ impl Api {
         if self.find(pubkey)?.owner() == Some(caller) {
             return self.status(caller, pubkey);
         }
+        // Before it takes a place that its owner's commands may want.
+        check_offered(self.ctx(), pubkey, caller).map_err(|e| command_failure(&e))?;
         let salt = Salt::new(launch::random()?);
         self.change_hands(caller, pubkey, OwnerOrder::Accept { salt }).await
     }

@@ -3,7 +3,7 @@
 mod aside;
 mod env;
 mod owed;
-mod owners;
+pub(super) mod owners;
 mod upgrading;
 
 use std::collections::VecDeque;
@@ -125,11 +125,7 @@ impl Driver {
 
     async fn feed(&mut self, event: Event) {
         let now = self.ctx.clock.now();
-        if event == Event::CapacityLost {
-            let message = "the server has fewer units than before; it comes back when some are free";
-            self.container.reason =
-                Some(StateReason { code: NO_ROOM.to_owned(), message: message.to_owned() });
-        }
+        self.explain(event);
         match step(&self.container.state, event, now, &self.policy) {
             Ok((state, effects)) => {
                 if let Err(e) = self.persist(state) {
@@ -183,6 +179,7 @@ impl Driver {
         while let Some(effect) = queue.pop_front() {
             let Some(event) = self.carry_out(effect).await else { continue };
             let now = self.ctx.clock.now();
+            self.explain(event);
             let Ok((state, more)) = step(&self.container.state, event, now, &self.policy) else { continue };
             if let Err(e) = self.persist(state) {
                 tracing::error!(container = %self.container.pubkey(), "state not saved: {e}");

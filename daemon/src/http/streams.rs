@@ -20,6 +20,8 @@ use crate::api::Api;
 const PER_KEY_MAX: usize = 4;
 /// Streams in all.
 const ALL_MAX: usize = 128;
+/// Streams of keys that never paid, whose containers cost nothing: enough to watch one's first launch.
+const FREE_MAX: usize = 16;
 /// Events that wait for a slow reader; a container's output waits with them.
 const WAITING_MAX: usize = 64;
 /// How long they wait. A reader that takes none in this time has gone, whatever its connection says.
@@ -29,7 +31,14 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Who reads how many streams.
 #[derive(Debug)]
-pub(super) struct Streams(Mutex<HashMap<PublicKey, usize>>);
+pub(super) struct Streams(Mutex<HashMap<PublicKey, Own>>);
+
+/// The streams of one key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    count: usize,
+    has_paid: bool,
+}
 
 /// One stream, until it is dropped.
 #[derive(Debug)]
@@ -40,14 +49,25 @@ impl Streams {
         Arc::new(Self(Mutex::default()))
     }
 
-    pub(super) fn begin(self: &Arc<Self>, caller: PublicKey) -> Result<Place, Failure> {
+    /// Takes a place for a key that has paid before, or has not.
+    ///
+    /// # Errors
+    /// [`Code::ServerBusy`].
+    pub(super) fn begin(self: &Arc<Self>, caller: PublicKey, has_paid: bool) -> Result<Place, Failure> {
         let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = readers.get(&caller).copied().unwrap_or_default();
-        if own >= PER_KEY_MAX || readers.values().sum::<usize>() >= ALL_MAX {
+        let count = |among: &dyn Fn(&Own) -> bool| -> usize {
+            readers.values().filter(|own| among(own)).map(|own| own.count).sum()
+        };
+        let own = readers.get(&caller).map_or(0, |own| own.count);
+        if own >= PER_KEY_MAX || count(&|_| true) >= ALL_MAX {
             let message = format!("too many streams are open; close one: a key has at most {PER_KEY_MAX}");
             return Err(Failure::new(Code::ServerBusy, message));
         }
-        readers.insert(caller, own + 1);
+        if !has_paid && count(&|own| !own.has_paid) >= FREE_MAX {
+            let message = "too many streams of keys that never paid are open; ask for the status instead";
+            return Err(Failure::new(Code::ServerBusy, message));
+        }
+        readers.insert(caller, Own { count: own + 1, has_paid });
         Ok(Place(Arc::clone(self), caller))
     }
 }
@@ -56,7 +76,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut readers = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         match readers.get_mut(&self.1) {
-            Some(own) if *own > 1 => *own -= 1,
+            Some(own) if own.count > 1 => own.count -= 1,
             _ => drop(readers.remove(&self.1)),
         }
     }
@@ -91,6 +111,11 @@ impl Events {
     async fn over(&self) {
         self.end("end", "the stream ends here; ask for it anew").await;
     }
+
+    /// Nothing follows, however often it is asked for.
+    async fn container_over(&self) {
+        self.end("end", "the container is over").await;
+    }
 }
 
 /// The container's output, for as long as it is the caller's.
@@ -105,7 +130,8 @@ pub(super) fn output(reader: Reader, pubkey: PublicKey, place: Place) -> Result<
             pumped = pump_output(&reader, &pubkey, &events) => Some(pumped),
         };
         match pumped {
-            None | Some(Ok(Ended::Over)) => events.over().await,
+            None | Some(Ok(Ended::Server)) => events.over().await,
+            Some(Ok(Ended::Over)) => events.container_over().await,
             Some(Ok(Ended::Gone)) => {}
             Some(Err(failure)) => events.end("error", &failure.message).await,
         }
@@ -121,8 +147,10 @@ async fn closes(closing: &mut watch::Receiver<bool>) {
 
 /// How a stream came to its end.
 enum Ended {
-    /// There is nothing more to tell.
+    /// The container is over.
     Over,
+    /// The server ends.
+    Server,
     /// Nobody reads any more.
     Gone,
 }
@@ -132,13 +160,19 @@ async fn pump_output(reader: &Reader, pubkey: &PublicKey, events: &Events) -> Re
     let mut changes = api.context().changes.watch();
     let mut last = String::new();
     loop {
+        if api.is_over(caller, pubkey)? {
+            return Ok(Ended::Over);
+        }
         let mut lines = Box::pin(api.follow(caller, pubkey)?);
         loop {
             tokio::select! {
                 // What changed first: it may have been given to another key.
                 biased;
                 changed = changes.changed() => {
-                    if changed.is_err() || api.status(caller, pubkey)?.info.state == "terminated" {
+                    if changed.is_err() {
+                        return Ok(Ended::Server);
+                    }
+                    if api.is_over(caller, pubkey)? {
                         return Ok(Ended::Over);
                     }
                 }
@@ -162,35 +196,46 @@ async fn pump_output(reader: &Reader, pubkey: &PublicKey, events: &Events) -> Re
     }
 }
 
-/// The container's status, now and whenever it changes, for as long as it is the caller's.
+/// The container's status, now and whenever it changes, for as long as it is the caller's and not over.
 pub(super) fn states(mut reader: Reader, pubkey: PublicKey, place: Place) -> Result<Response, Failure> {
     let mut changes = reader.api.context().changes.watch();
-    let mut told: ContainerStatus = reader.api.status(&reader.caller, &pubkey)?;
+    let (mut is_over, mut told) = look(&reader, &pubkey)?;
     let (events, receiver) = mpsc::channel(WAITING_MAX);
     tokio::spawn(async move {
         let (_place, events) = (place, Events(events));
         if events.tell("status", &told).await.is_err() {
             return;
         }
-        loop {
+        while !is_over {
             tokio::select! {
                 () = events.0.closed() => return,
                 () = closes(&mut reader.closing) => return events.over().await,
                 changed = changes.changed() => if changed.is_err() { return events.over().await },
             }
-            match reader.api.status(&reader.caller, &pubkey) {
-                Ok(status) if status == told => {}
-                Ok(status) => {
-                    if events.tell("status", &status).await.is_err() {
-                        return;
-                    }
-                    told = status;
+            let status = match look(&reader, &pubkey) {
+                Ok((over, status)) => {
+                    is_over = over;
+                    status
                 }
                 Err(failure) => return events.end("error", &failure.message).await,
+            };
+            if status == told {
+                continue;
             }
+            if events.tell("status", &status).await.is_err() {
+                return;
+            }
+            told = status;
         }
+        events.container_over().await;
     });
     Ok(respond(receiver))
+}
+
+/// Whether the container is over, and its status, which is no older than that.
+fn look(reader: &Reader, pubkey: &PublicKey) -> Result<(bool, ContainerStatus), Failure> {
+    let is_over = reader.api.is_over(&reader.caller, pubkey)?;
+    Ok((is_over, reader.api.status(&reader.caller, pubkey)?))
 }
 
 fn respond(receiver: mpsc::Receiver<Event>) -> Response {
@@ -219,16 +264,27 @@ mod tests {
     #[test]
     fn key_has_so_many_streams_and_gets_them_back() {
         let (streams, key) = (Streams::new(), Keys::generate().public_key());
-        let mut places: Vec<_> = (0..PER_KEY_MAX).map(|_| streams.begin(key).unwrap()).collect();
-        assert_eq!(streams.begin(key).unwrap_err().code, Code::ServerBusy);
-        assert!(streams.begin(Keys::generate().public_key()).is_ok());
+        let mut places: Vec<_> = (0..PER_KEY_MAX).map(|_| streams.begin(key, true).unwrap()).collect();
+        assert_eq!(streams.begin(key, true).unwrap_err().code, Code::ServerBusy);
+        assert!(streams.begin(Keys::generate().public_key(), true).is_ok());
         places.pop();
-        assert!(streams.begin(key).is_ok());
+        assert!(streams.begin(key, true).is_ok());
         drop(places);
         assert!(streams.0.lock().unwrap().is_empty());
         let all: Vec<_> =
-            (0..ALL_MAX).map(|_| streams.begin(Keys::generate().public_key()).unwrap()).collect();
-        assert_eq!(streams.begin(key).unwrap_err().code, Code::ServerBusy);
+            (0..ALL_MAX).map(|_| streams.begin(Keys::generate().public_key(), true).unwrap()).collect();
+        assert_eq!(streams.begin(key, true).unwrap_err().code, Code::ServerBusy);
         drop(all);
+    }
+
+    #[test]
+    fn keys_that_never_paid_take_no_place_of_customers() {
+        let (streams, key) = (Streams::new(), || Keys::generate().public_key());
+        let mut held: Vec<_> = (0..ALL_MAX).filter_map(|_| streams.begin(key(), false).ok()).collect();
+        assert_eq!(held.len(), FREE_MAX);
+        held.extend((FREE_MAX..ALL_MAX).map(|_| streams.begin(key(), true).expect("a customer's place")));
+        assert!(streams.begin(key(), true).is_err());
+        held.remove(0);
+        assert!(streams.begin(key(), false).is_ok(), "a place that was given back");
     }
 }

@@ -66,13 +66,15 @@ impl Store {
         end(&self.lock(), pubkey)
     }
 
-    /// Containers whose apps had connections of whose end the wallet has not heard, at most `limit`.
+    /// Containers whose apps had connections of whose end the wallet has not heard, at most `limit`, others each
+    /// time: those of which it will not hear must not stand before the rest.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn ended_guest_wallets(&self, limit: u32) -> Result<Vec<PublicKey>, StoreError> {
         let connection = self.lock();
-        let sql = "SELECT DISTINCT pubkey FROM guest_wallets WHERE ended = 1 LIMIT ?1";
+        let sql =
+            "SELECT pubkey FROM guest_wallets WHERE ended = 1 GROUP BY pubkey ORDER BY random() LIMIT ?1";
         let mut statement = connection.prepare(sql)?;
         let rows = statement.query_map([limit], |row| row.get::<_, [u8; 32]>(0))?;
         rows.map(|key| PublicKey::from_slice(&key?).map_err(|e| StoreError::malformed("key", e))).collect()

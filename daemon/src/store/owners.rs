@@ -106,10 +106,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use lifecycle::{Phase, State};
+    use units::Msat;
 
     use super::*;
     use crate::store::tests::{Fixture, ROOM, key, launch};
-    use crate::store::{GuestWallet, NewLaunch, Room};
+    use crate::store::{GuestWallet, NewLaunch, Room, upgrades};
 
     #[test]
     fn pages_hold_each_container_of_the_key_once_and_no_other() {
@@ -169,5 +170,36 @@ mod tests {
         assert!(give(&heir, 10) && !give(&heir, 10), "once");
         assert_eq!((owner_now(), store.guest_wallet(&pubkey).unwrap()), (Some(heir), None));
         assert_eq!(store.ended_guest_wallets(9).unwrap(), [pubkey]);
+    }
+
+    #[test]
+    fn offer_ends_with_whatever_its_owner_changes_of_what_is_offered() {
+        let (fixture, heir, now) = (Fixture::new(), key(), UnixSecs(5));
+        let store = &fixture.store;
+        let made = upgrades::tests::container(&fixture);
+        let (pubkey, owner) = (made.pubkey(), *made.owner().unwrap());
+        let spec = |hash: &str| Spec { manifest_sha256: Some(hash.into()), ..made.spec.clone() };
+        store.save_spec(&pubkey, &spec("ab")).unwrap();
+        let stands_after = |change: &dyn Fn()| {
+            store.offer(&pubkey, &Offer { to: heir, until: UnixSecs(10) }).unwrap();
+            change();
+            store.offer_of(&pubkey, now).unwrap().is_some()
+        };
+        let withdraw = |by: &PublicKey| {
+            let asked = store.intend_withdrawal("k", (&pubkey, by), "lnbc1", Msat::new(7), now);
+            asked.unwrap().is_some()
+        };
+        // What the next owner takes over as it was.
+        assert!(stands_after(&|| store.save_spec(&pubkey, &spec("ab")).unwrap()));
+        assert!(stands_after(&|| store.save_state(&pubkey, &made.state, None).unwrap()));
+        assert!(stands_after(&|| store.save_balance(&pubkey, Msat::new(1)).unwrap()));
+        assert!(stands_after(&|| assert!(!withdraw(&heir), "it is not theirs yet")));
+        // What it never agreed to.
+        assert!(!stands_after(&|| store.save_spec(&pubkey, &spec("cd")).unwrap()));
+        assert!(!stands_after(&|| assert!(withdraw(&owner))));
+        let intent = upgrades::tests::intent(&made, "2");
+        store.begin_upgrade(&pubkey, None, None, &intent, now).unwrap();
+        let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+        assert!(!stands_after(&|| drop(store.switch_image(&open, &intent, &intent.to).unwrap())));
     }
 }

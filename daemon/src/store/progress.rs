@@ -3,7 +3,7 @@
 use lifecycle::State;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{Invoice, StateReason};
-use rusqlite::params;
+use rusqlite::{Transaction, TransactionBehavior, params};
 use units::{Msat, UnixSecs};
 
 use super::containers::{secs, to_json};
@@ -73,15 +73,17 @@ impl Store {
         self.update("started_at = coalesce(started_at, ?2)", params![pubkey.to_bytes(), secs(at)])
     }
 
-    /// Saves what a built-in's configuration has become.
+    /// Saves what it takes to run a container from now on. An offer to another key was one of what the manifest
+    /// said; with another manifest there is none.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; nothing changed.
     pub fn save_spec(&self, pubkey: &PublicKey, spec: &Spec) -> Result<(), StoreError> {
-        self.update(
-            "spec = ?2, units = ?3",
-            params![pubkey.to_bytes(), to_json("spec", spec)?, spec.units.get()],
-        )
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        put_spec(&tx, pubkey, spec)?;
+        tx.commit()?;
+        Ok(())
     }
 
     fn update(&self, assignments: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), StoreError> {
@@ -90,5 +92,18 @@ impl Store {
             0 => Err(StoreError::Missing),
             _ => Ok(()),
         }
+    }
+}
+
+/// As [`Store::save_spec`], in whatever transaction changes what it takes to run a container.
+pub(super) fn put_spec(tx: &Transaction<'_>, pubkey: &PublicKey, spec: &Spec) -> Result<(), StoreError> {
+    let key = pubkey.to_bytes();
+    let sql = "DELETE FROM offers WHERE pubkey = ?1 AND ?2 IS NOT
+                   (SELECT json_extract(spec, '$.manifest_sha256') FROM containers WHERE pubkey = ?1)";
+    tx.execute(sql, params![key, spec.manifest_sha256])?;
+    let sql = "UPDATE containers SET spec = ?2, units = ?3 WHERE pubkey = ?1";
+    match tx.execute(sql, params![key, to_json("spec", spec)?, spec.units.get()])? {
+        0 => Err(StoreError::Missing),
+        _ => Ok(()),
     }
 }

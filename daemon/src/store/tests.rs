@@ -8,7 +8,7 @@ use units::{ComputeUnits, Msat, UnixSecs};
 
 use super::*;
 
-pub(super) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
+pub(crate) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
 
 pub(crate) struct Fixture {
     dir: tempfile::TempDir,
@@ -61,11 +61,11 @@ impl Fixture {
     }
 }
 
-pub(super) fn key() -> PublicKey {
+pub(crate) fn key() -> PublicKey {
     Keys::generate().public_key()
 }
 
-pub(super) fn launch(owner: PublicKey, units: u32) -> NewLaunch {
+pub(crate) fn launch(owner: PublicKey, units: u32) -> NewLaunch {
     let keys = Keys::generate();
     NewLaunch {
         token: Token::new(keys.public_key().to_hex()),
@@ -246,9 +246,12 @@ fn receipts_are_one_for_each_paid_period_and_a_chain() {
 #[test]
 fn withdrawal_is_intended_once_per_command() {
     let store = Fixture::new().store;
-    let pubkey = store.reserve(launch(key(), 1), &ROOM).unwrap().pubkey();
-    let intend =
-        |invoice: &str| store.intend_withdrawal("k", &pubkey, invoice, Msat::new(7), UnixSecs(1)).unwrap();
+    let owner = key();
+    let pubkey = store.reserve(launch(owner, 1), &ROOM).unwrap().pubkey();
+    let intend = |invoice: &str| {
+        let asked = store.intend_withdrawal("k", (&pubkey, &owner), invoice, Msat::new(7), UnixSecs(1));
+        asked.unwrap().unwrap()
+    };
     assert_eq!(intend("a").paid, None);
     store.save_withdrawal_paid("k", "ff", Msat::new(1)).unwrap();
     assert_eq!((intend("b").invoice.as_str(), intend("b").paid), ("a", Some(("ff".into(), Msat::new(1)))));
@@ -257,9 +260,12 @@ fn withdrawal_is_intended_once_per_command() {
 #[test]
 fn withdrawal_is_forgotten_unless_it_is_paid() {
     let store = Fixture::new().store;
-    let pubkey = store.reserve(launch(key(), 1), &ROOM).unwrap().pubkey();
-    let intend =
-        |invoice: &str| store.intend_withdrawal("k", &pubkey, invoice, Msat::new(7), UnixSecs(1)).unwrap();
+    let owner = key();
+    let pubkey = store.reserve(launch(owner, 1), &ROOM).unwrap().pubkey();
+    let intend = |invoice: &str| {
+        let asked = store.intend_withdrawal("k", (&pubkey, &owner), invoice, Msat::new(7), UnixSecs(1));
+        asked.unwrap().unwrap()
+    };
     intend("a");
     store.forget_withdrawal("k").unwrap();
     assert_eq!(intend("b").invoice, "b");

@@ -11,6 +11,7 @@ use units::UnixSecs;
 
 use super::containers::{from_json, secs, to_json};
 use super::image_part::ImagePart;
+use super::progress::put_spec;
 use super::record::Spec;
 use super::{Store, StoreError, guest_wallets, releases};
 
@@ -302,7 +303,7 @@ fn replace_image(tx: &Transaction<'_>, pubkey: &PublicKey, part: &ImagePart) -> 
         guest_wallets::end(tx, pubkey)?;
     }
     let spec = spec.with_image(part).map_err(|e| StoreError::malformed("manifest", e))?;
-    tx.execute("UPDATE containers SET spec = ?2 WHERE pubkey = ?1", params![key, to_json("spec", &spec)?])?;
+    put_spec(tx, pubkey, &spec)?;
     Ok(spec)
 }
 

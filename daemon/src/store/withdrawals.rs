@@ -1,7 +1,7 @@
 //! Rows of withdrawals.
 
 use nostr::key::PublicKey;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use units::{Msat, UnixSecs};
 
 use super::containers::secs;
@@ -19,21 +19,28 @@ pub struct WithdrawalRow {
 }
 
 impl Store {
-    /// Puts a withdrawal on record under its command's key, or returns the one that is.
+    /// Puts a withdrawal on record under its command's key, or returns the one that is; none if the container is
+    /// not `by`'s. Whoever is offered the container does not take it with less in it than it had: the offer ends.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; nothing changed.
     pub fn intend_withdrawal(
         &self,
         request_key: &str,
-        pubkey: &PublicKey,
+        (pubkey, by): (&PublicKey, &PublicKey),
         invoice: &str,
         amount: Msat,
         now: UnixSecs,
-    ) -> Result<WithdrawalRow, StoreError> {
-        let connection = self.lock();
+    ) -> Result<Option<WithdrawalRow>, StoreError> {
+        let mut connection = self.lock();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM containers WHERE pubkey = ?1 AND owner = ?2)";
+        if !tx.query_row(sql, [pubkey.to_bytes(), by.to_bytes()], |row| row.get::<_, bool>(0))? {
+            return Ok(None);
+        }
+        tx.execute("DELETE FROM offers WHERE pubkey = ?1", [pubkey.to_bytes()])?;
         let sql = "SELECT invoice, amount_msat, preimage, fees_msat FROM withdrawals WHERE request_key = ?1";
-        let known = connection
+        let known = tx
             .query_row(sql, [request_key], |row| {
                 let preimage: Option<String> = row.get(2)?;
                 let fees: Option<i64> = row.get(3)?;
@@ -44,15 +51,15 @@ impl Store {
                 })
             })
             .optional()?;
-        if let Some(row) = known {
-            return Ok(row);
+        if known.is_none() {
+            tx.execute(
+                "INSERT INTO withdrawals (request_key, pubkey, invoice, amount_msat, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![request_key, pubkey.to_bytes(), invoice, amount.msat(), secs(now)],
+            )?;
         }
-        connection.execute(
-            "INSERT INTO withdrawals (request_key, pubkey, invoice, amount_msat, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![request_key, pubkey.to_bytes(), invoice, amount.msat(), secs(now)],
-        )?;
-        Ok(WithdrawalRow { invoice: invoice.to_owned(), amount, paid: None })
+        tx.commit()?;
+        Ok(known.or_else(|| Some(WithdrawalRow { invoice: invoice.to_owned(), amount, paid: None })))
     }
 
     /// Records that a withdrawal is paid.

@@ -8,7 +8,7 @@
 mod doors;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use devnet::world::{World, WorldOptions};
@@ -43,8 +43,11 @@ enum Guard {
     Open,
 }
 
+/// What there is over HTTP alone.
+const STREAMS: [&str; 2] = ["watch", "follow"];
+
 /// Every method, and how it is guarded.
-const METHODS: [(&str, Guard); 25] = [
+const METHODS: [(&str, Guard); 27] = [
     ("status", Guard::Owner),
     ("logs", Guard::Owner),
     ("stats", Guard::Owner),
@@ -60,10 +63,11 @@ const METHODS: [(&str, Guard); 25] = [
     ("unpin", Guard::Owner),
     ("set_env", Guard::Owner),
     ("transfer", Guard::Owner),
+    ("accept_transfer", Guard::Owner),
+    ("cancel_transfer", Guard::Owner),
     ("terminate", Guard::Owner),
-    // Streams, over HTTP.
-    ("watch", Guard::Owner),
-    ("follow", Guard::Owner),
+    (STREAMS[0], Guard::Owner),
+    (STREAMS[1], Guard::Owner),
     ("info", Guard::Open),
     ("topup", Guard::Open),
     ("list", Guard::Open),
@@ -72,6 +76,15 @@ const METHODS: [(&str, Guard); 25] = [
     ("launch", Guard::Open),
     ("ping", Guard::Open),
 ];
+
+/// A method that is not in the table is not tried on another's container.
+#[test]
+fn table_has_every_method_of_the_server() {
+    let tried: BTreeSet<&str> = METHODS.iter().map(|(method, _)| *method).collect();
+    let served: BTreeSet<&str> = enclaved::api::methods::METHODS.iter().chain(&STREAMS).copied().collect();
+    assert_eq!(tried, served);
+    assert_eq!(tried.len(), METHODS.len(), "one of them is there twice");
+}
 
 /// One command, before it is known of whom.
 #[derive(Clone, Debug)]
@@ -179,7 +192,7 @@ impl Eve {
     async fn carry_out(&mut self, step: &Step, victim: &PublicKey, secrets: &[String]) -> Result<()> {
         let (method, guard) = step.method;
         // A stream of one's own does not end.
-        if !step.door.has(method) || (!step.of_other && matches!(method, "watch" | "follow")) {
+        if !step.door.has(method) || (!step.of_other && STREAMS.contains(&method)) {
             return Ok(());
         }
         let of = if step.of_other { *victim } else { self.own };

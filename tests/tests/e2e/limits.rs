@@ -190,6 +190,41 @@ async fn end_of_the_server_answers_what_was_asked() -> Result<()> {
     .await
 }
 
+/// What follows nothing any more ends, and is not held open for whoever asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_with_their_container() -> Result<()> {
+    in_world(calm()?, async |world| {
+        let image = world.push(&World::busybox(World::SERVE, "page"), "app").await?;
+        let owner = Stranger::with(world, 100).await?;
+        let pubkey = owner.settled(&image).await?;
+        let http = Http::new(world, &owner);
+        let path = |what: &str| format!("/v1/containers/{pubkey}/{what}");
+        let (mut states, mut lines) =
+            (follow(&http, &path("watch")).await?, follow(&http, &path("logs/follow")).await?);
+        owner.call::<serde_json::Value>("terminate", json!({"pubkey": pubkey})).await?;
+        let last = until_end(&mut states).await?;
+        ensure!(last.contains(r#""state":"terminated""#) && last.contains("event: end"), "{last}");
+        let last = until_end(&mut lines).await?;
+        ensure!(last.contains("event: end"), "{last}");
+        for what in ["watch", "logs/follow"] {
+            let all = until_end(&mut follow(&http, &path(what)).await?).await?;
+            ensure!(all.contains("event: end") && all.contains("the container is over"), "{what}: {all}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The rest of a stream. The connection may be used for more.
+async fn until_end(stream: &mut TcpStream) -> Result<String> {
+    let mut read = Vec::new();
+    while !read.ends_with(b"0\r\n\r\n") {
+        let byte = tokio::time::timeout(SOON, stream.read_u8()).await;
+        read.push(byte.with_context(|| format!("it goes on: {}", String::from_utf8_lossy(&read)))??);
+    }
+    Ok(String::from_utf8(read)?)
+}
+
 /// A stream, once it has begun.
 async fn follow(http: &Http, path: &str) -> Result<TcpStream> {
     let (url, token) = (http.url(""), http.token("GET", path, "")?);

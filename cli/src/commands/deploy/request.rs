@@ -10,7 +10,7 @@ use protocol::statement::Base64;
 use serde_json::{Value, json};
 use service::SecretRef;
 
-use crate::args::{Deploy, Unseen};
+use crate::args::{Deploy, RegistryAccount, Unseen};
 use crate::error::Failure;
 use crate::image::{DOCKER_HUB, ImageName};
 use crate::{key, secrets};
@@ -67,17 +67,26 @@ pub(crate) fn environment(given: &[Unseen]) -> Result<BTreeMap<String, String>, 
 /// As [`hidden`].
 pub(super) fn hidden_of_launch(args: &Deploy) -> Result<Secrets, Failure> {
     let mut hidden = hidden(&args.secret, &args.secret_file)?;
-    if let (Some(username), Some(place)) = (&args.registry_user, &args.registry_password) {
-        let option = "--registry-password";
-        let password = secrets::read(option, &secrets::place(option, &place.0)?)?;
-        // A file ends with a line break that belongs to no password.
-        let password = password.expose().trim_end().to_owned();
-        let host = ImageName::of(&args.image).registry().to_owned();
-        let realm = args.registry_realm.clone().or_else(|| token_host(&host));
-        hidden.registry = Some(RegistryLogin { host, username: username.clone(), password, realm });
-    }
+    hidden.registry = login(&args.account, &args.image)?;
     hidden.check()?;
     Ok(hidden)
+}
+
+/// The account that was given, at the registry of this image.
+///
+/// # Errors
+/// `usage` or `secret_unreadable`.
+pub(crate) fn login(account: &RegistryAccount, image: &str) -> Result<Option<RegistryLogin>, Failure> {
+    let (Some(username), Some(place)) = (&account.registry_user, &account.registry_password) else {
+        return Ok(None);
+    };
+    let option = "--registry-password";
+    let password = secrets::read(option, &secrets::place(option, &place.0)?)?;
+    // A file ends with a line break that belongs to no password.
+    let password = password.expose().trim_end().to_owned();
+    let host = ImageName::of(image).registry().to_owned();
+    let realm = account.registry_realm.clone().or_else(|| token_host(&host));
+    Ok(Some(RegistryLogin { host, username: username.clone(), password, realm }))
 }
 
 /// Docker's own registry has its tokens handed out by a host of another name.

@@ -73,6 +73,9 @@ struct World {
     deposited: i64,
     balance: i64,
     periods_charged: std::collections::BTreeSet<u64>,
+    /// The period for which the wallet has an invoice.
+    invoiced: Option<u64>,
+    ended_by_owner: bool,
     /// Seconds that the process ran, and seconds of service that were bought or given back.
     ran_secs: u64,
     owed_secs: u64,
@@ -97,6 +100,8 @@ impl World {
             deposited: 0,
             balance: 0,
             periods_charged: std::collections::BTreeSet::new(),
+            invoiced: None,
+            ended_by_owner: false,
             ran_secs: 0,
             owed_secs: 0,
             entitled_secs: 0,
@@ -166,11 +171,20 @@ impl World {
     /// A wallet that pays each period at most once, whatever it is asked.
     fn charge(&mut self, period: u64) -> Event {
         if matches!(self.state.phase, Phase::Paused { .. }) && !self.units_free {
-            return Event::NoUnits;
+            // What was asked for before may have been paid.
+            return match self.mood {
+                _ if self.invoiced != Some(period) => Event::NoUnits,
+                WalletMood::Silent | WalletMood::PaysButLosesTheAnswer => Event::ChargeUnknown,
+                WalletMood::Answers if self.periods_charged.contains(&period) => {
+                    Event::PaidWithoutUnits { period }
+                }
+                WalletMood::Answers => Event::NoUnits,
+            };
         }
         if self.mood == WalletMood::Silent {
             return Event::ChargeUnknown;
         }
+        self.invoiced = Some(period);
         if !self.periods_charged.contains(&period) {
             if self.balance < PRICE {
                 return if self.mood == WalletMood::Answers {
@@ -221,7 +235,10 @@ impl World {
                 }
             }
             Action::Wallet(mood) => self.mood = mood,
-            Action::Owner(event) => self.feed(event),
+            Action::Owner(event) => {
+                self.feed(event);
+                self.ended_by_owner |= self.state.phase == Phase::Terminated;
+            }
             Action::ProcessExits => {
                 if std::mem::take(&mut self.process_runs) {
                     self.feed(Event::Exited);
@@ -298,6 +315,9 @@ impl World {
                 self.now
             );
         }
+        // Whatever is paid was had, or is still to be had.
+        let applied = u64::try_from(self.periods_charged.len()).unwrap() == state.next_period;
+        assert!(applied || !state.is_over() || self.ended_by_owner, "wiped although it is paid: {state:?}");
         assert_eq!(self.replacing, state.upgrading, "{state:?}");
         assert!(!state.upgrading || state.should_run(), "upgraded without being entitled: {state:?}");
         if state.is_over() {
@@ -328,6 +348,30 @@ proptest! {
         world.pass(pause_secs);
         world.act(Action::TopUp(top_up));
         prop_assert!(world.process_runs && world.state.paid_until > world.now);
+    }
+
+    /// Whoever paid while the answer was lost, and its units with it, gets what it paid for.
+    #[test]
+    fn paid_period_survives_the_loss_of_its_answer_and_its_units(
+        silent in 1_u64..1_500,
+        full in 30_u64..5_000,
+    ) {
+        let mut world = World::new();
+        world.act(Action::PayInvoice);
+        world.pass(POLICY.period_secs + 1);
+        let ran = world.ran_secs;
+        world.act(Action::Wallet(WalletMood::PaysButLosesTheAnswer));
+        world.act(Action::TopUp(PRICE));
+        prop_assert!(world.balance == 0 && !world.process_runs, "paid, and nobody knows");
+        world.act(Action::UnitsFree(false));
+        world.pass(silent);
+        world.act(Action::Wallet(WalletMood::Answers));
+        world.pass(full);
+        prop_assert!(world.state.is_owed_time() && world.data_exists && !world.process_runs);
+        world.act(Action::UnitsFree(true));
+        world.pass(POLICY.poll_secs + 2 * POLICY.period_secs);
+        prop_assert!(!world.process_runs && world.state.next_period == 2);
+        prop_assert!(world.ran_secs - ran >= POLICY.period_secs, "it had {} s", world.ran_secs - ran);
     }
 
     /// Whoever stands aside gets what it paid for, with nothing on its balance and whatever else it could not pay.

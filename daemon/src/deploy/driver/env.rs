@@ -3,30 +3,25 @@
 
 use lifecycle::Effect;
 use protocol::manifest::Upgrade;
-use protocol::rpc::Code;
+use protocol::rpc::{Code, Failure};
+use protocol::secrets::RegistryLogin;
 
 use super::Driver;
+use crate::api::secrets;
 use crate::deploy::CommandError;
-use crate::store::EnvPart;
+use crate::store::{EnvPart, Spec};
 
 impl Driver {
     /// Puts another environment on record while no process runs, and has one started with it if it should run.
     pub(super) async fn set_env(&mut self, part: EnvPart) -> Result<(), CommandError> {
         let (pubkey, state) = (self.container.pubkey(), self.container.state);
-        let refused = |code, message: &str| CommandError::NotNow { code, message: message.to_owned() };
         let policy =
             self.container.spec.manifest.as_ref().map(|manifest| manifest.upgrade).unwrap_or_default();
         if policy == Upgrade::None {
             let why = "this container's environment never changes: its launch says upgrade none";
             return Err(refused(Code::UpgradeForbidden, why));
         }
-        if state.upgrading || self.upgrading.is_some() || self.ctx.store.open_upgrade(&pubkey)?.is_some() {
-            let why = "the container is being upgraded; wait for its end";
-            return Err(refused(Code::UpgradeOpen, why));
-        }
-        if !matches!(state.name(), "deployed" | "paused") {
-            return Err(lifecycle::Refused { state: state.name() }.into());
-        }
+        self.check_spec_can_change()?;
         let spec = self.container.spec.with_env(part).map_err(|e| refused(Code::Internal, &e.to_string()))?;
         // Nothing of before may run on and call itself what it is not: what it is asked to prove is answered
         // from what is on record.
@@ -59,4 +54,35 @@ impl Driver {
         self.carry_out_all(effects).await;
         Ok(())
     }
+
+    /// Puts another account at the registry on record. The process goes on: it does not see it.
+    pub(super) fn set_login(&mut self, login: Option<RegistryLogin>) -> Result<(), CommandError> {
+        self.check_spec_can_change()?;
+        let told = |failure: Failure| refused(failure.code, &failure.message);
+        let mut kept = secrets::kept(&self.ctx, &self.container).map_err(told)?.unwrap_or_default();
+        kept.registry = login;
+        let sealed = secrets::keep(&self.ctx, &kept).map_err(told)?;
+        let spec = Spec { secrets: sealed, ..self.container.spec.clone() };
+        self.ctx.store.save_spec(&self.container.pubkey(), &spec)?;
+        self.container.spec = spec;
+        self.note("login_changed", "the account at the image's registry was changed");
+        Ok(())
+    }
+
+    /// Refuses while an upgrade, or the end, decides what it takes to run the container.
+    fn check_spec_can_change(&self) -> Result<(), CommandError> {
+        let (pubkey, state) = (self.container.pubkey(), &self.container.state);
+        if state.upgrading || self.upgrading.is_some() || self.ctx.store.open_upgrade(&pubkey)?.is_some() {
+            let why = "the container is being upgraded; wait for its end";
+            return Err(refused(Code::UpgradeOpen, why));
+        }
+        if !matches!(state.name(), "deployed" | "paused") {
+            return Err(lifecycle::Refused { state: state.name() }.into());
+        }
+        Ok(())
+    }
+}
+
+fn refused(code: Code, message: &str) -> CommandError {
+    CommandError::NotNow { code, message: message.to_owned() }
 }

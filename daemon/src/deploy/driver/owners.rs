@@ -10,6 +10,7 @@ use protocol::rpc::enclaved::Offer;
 use protocol::rpc::{Code, Failure};
 
 use super::Driver;
+use crate::context::Context;
 use crate::deploy::{CommandError, OwnerOrder};
 use crate::guest_wallets;
 use crate::store::Spec;
@@ -27,6 +28,7 @@ impl Driver {
         match order {
             OwnerOrder::Event(event) => self.command(event).await,
             OwnerOrder::SetEnv(part) => self.set_env(*part).await,
+            OwnerOrder::SetLogin(login) => self.set_login(login),
             OwnerOrder::Offer { to } => self.offer(to),
             OwnerOrder::CancelOffer => self.cancel_offer(),
             OwnerOrder::Accept { .. } => Ok(()),
@@ -74,12 +76,8 @@ impl Driver {
     /// changes. Nothing of the former owner goes on in it: its process ends, and with it whatever was run beside
     /// it; the connection to its account ends; the account at the registry is forgotten.
     async fn accept(&mut self, by: &PublicKey, salt: Salt) -> Result<(), CommandError> {
-        let (pubkey, now) = (self.container.pubkey(), self.ctx.clock.now());
-        if self.ctx.store.offer_of(&pubkey, now)?.is_none_or(|offer| offer.to != *by) {
-            let message =
-                "the container is not offered to you, or not any more; its owner offers it with transfer";
-            return Err(refused(Code::NotOwner, message));
-        }
+        let pubkey = self.container.pubkey();
+        check_offered(&self.ctx, &pubkey, by)?;
         self.check_can_change_hands()?;
         let spec = self.owned_by(*by, salt).map_err(|e| refused(e.code, &e.message))?;
         let accepted = self.take_over(by, &spec).await;
@@ -95,22 +93,27 @@ impl Driver {
         accepted
     }
 
-    /// Its process ends first: a crash in between leaves it with its former owner, and starts it anew.
+    /// Its process ends first: a crash in between leaves it with its former owner, and starts it anew. The
+    /// connections of its app end on record with the former owner, and at the wallet, which must be there, a moment
+    /// later.
     async fn take_over(&mut self, by: &PublicKey, spec: &Spec) -> Result<(), CommandError> {
         let pubkey = self.container.pubkey();
-        if let Err(e) = self.ctx.runtime.stop(&self.container).await {
-            tracing::error!(container = %pubkey, "stop for a transfer: {e}");
-            return Err(refused(Code::Internal, "the server could not stop the container; nothing changed"));
-        }
-        self.ctx.store.end_guest_wallet(&pubkey)?;
-        if let Err(e) = guest_wallets::end_others(&self.ctx, &self.container).await {
+        if let Err(e) = guest_wallets::check_heard(&self.ctx, &self.container).await {
             tracing::warn!(container = %pubkey, "connections of its app: {e}");
             let message = "the server's wallet does not answer; nothing changed; try again in a minute";
             return Err(refused(Code::WalletUnavailable, message));
         }
+        if let Err(e) = self.ctx.runtime.stop(&self.container).await {
+            tracing::error!(container = %pubkey, "stop for a transfer: {e}");
+            return Err(refused(Code::Internal, "the server could not stop the container; nothing changed"));
+        }
         let from = self.container.owner().copied();
         if !self.ctx.store.transfer(&pubkey, by, spec, self.ctx.clock.now())? {
-            return Err(refused(Code::NotOwner, "the offer has just expired; nothing changed"));
+            return Err(refused(Code::NotOwner, "the offer has just ended; nothing changed"));
+        }
+        // What the wallet does not hear now it is told until it has heard.
+        if let Err(e) = guest_wallets::end_others(&self.ctx, &self.container).await {
+            tracing::warn!(container = %pubkey, "connections of the former owner's app: {e}; trying again");
         }
         let from = from.map(|from| from.to_hex()).unwrap_or_default();
         metrics::counter!("transfers_total").increment(1);
@@ -138,6 +141,19 @@ impl Driver {
         spec.salt = Some(salt);
         Ok(spec)
     }
+}
+
+/// Refuses whoever the container is not offered to. Asked before anything waits for its driver, too: anybody may
+/// say that they accept.
+///
+/// # Errors
+/// [`Code::NotOwner`].
+pub(crate) fn check_offered(ctx: &Context, pubkey: &PublicKey, by: &PublicKey) -> Result<(), CommandError> {
+    if ctx.store.offer_of(pubkey, ctx.clock.now())?.is_some_and(|offer| offer.to == *by) {
+        return Ok(());
+    }
+    let message = "the container is not offered to you, or not any more; its owner offers it with transfer";
+    Err(refused(Code::NotOwner, message))
 }
 
 fn refused(code: Code, message: &str) -> CommandError {

@@ -1,7 +1,7 @@
 //! A container that changes hands: by the word of both keys, and with nothing of the former owner's going on
 //! in it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use devnet::world::World;
 use enclaved::store::Store;
 use nostr::key::{Keys, PublicKey};
@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use units::Stopwatch;
 
 use super::{app_wallet, socket};
+use crate::facts::wallet_container;
 use crate::in_world::{calm, in_world};
-use crate::netns::exec;
+use crate::netns::{engine_name, exec};
 use crate::stranger::{LOOK_EVERY, SOON, Stranger, get};
+use crate::upgrade::app::started_at;
 
 /// What the former owner runs, as the list of processes shows it.
 const LEFT_BEHIND: &str = "sleep 4711";
@@ -73,7 +75,88 @@ async fn container_changes_hands_by_the_word_of_both() -> Result<()> {
         ensure!(app_wallet(world, &app).await.is_err(), "her connection still works");
         let next = socket(world, &pubkey).wallet().await?;
         ensure!(next.secret() != app.secret() && next.wallet() != app.wallet());
-        app_wallet(world, &next).await
+        app_wallet(world, &next).await?;
+        login_of_the_next(world, &bob, &pubkey, registry).await
+    })
+    .await
+}
+
+/// Nothing in it changes after its launch; the account at the registry is nothing in it.
+async fn login_of_the_next(world: &World, bob: &Stranger, pubkey: &PublicKey, registry: &str) -> Result<()> {
+    let (before, started) = (bob.status(pubkey).await?, started_at(world, pubkey).await?);
+    let login = |host: &str| json!({"host": host, "username": "bob", "password": "hunter2"});
+    let sealed = |secrets: Value| -> Result<Value> {
+        let secrets: Secrets = serde_json::from_value(secrets)?;
+        Ok(json!({"pubkey": pubkey, "secrets": secrets.seal(bob.keys.secret_key(), &world.service()?)?}))
+    };
+    let elsewhere = sealed(json!({"registry": login("evil.example")}))?;
+    assert_eq!(bob.refused("set_env", elsewhere).await, "secrets_invalid");
+    let more = sealed(json!({"registry": login(registry), "env": {"TOKEN": "mine"}}))?;
+    assert_eq!(bob.refused("set_env", more).await, "secrets_invalid");
+    assert_eq!(bob.refused("set_env", json!({"pubkey": pubkey, "env": {}})).await, "upgrade_forbidden");
+    assert_eq!(bob.refused("set_env", json!({"pubkey": pubkey})).await, "params_invalid");
+    ensure!(!login_on_record(world, pubkey)?);
+    let mine = sealed(json!({"registry": login(registry)}))?;
+    let after: ContainerStatus = bob.call("set_env", mine).await?;
+    ensure!(login_on_record(world, pubkey)?, "he cannot have its image fetched any more");
+    ensure!(after == before && started_at(world, pubkey).await? == started, "{after:?}");
+    ensure!(exec(world, pubkey, "cat $TOKEN_FILE").await?.text == "kept");
+    Ok(())
+}
+
+/// What was refused has changed nothing, and what the app was given is the app's still.
+#[tokio::test(flavor = "multi_thread")]
+async fn container_changes_no_hands_while_the_wallet_hears_nothing() -> Result<()> {
+    in_world(calm()?, async |world| {
+        let image = world.push(&World::busybox(World::SERVE, "guest"), "guest").await?;
+        let (alice, bob) = (Stranger::with(world, 100).await?, Stranger::with(world, 0).await?);
+        let (pubkey, docker) = (alice.settled(&image).await?, world.engine().client().clone());
+        let app = socket(world, &pubkey).wallet().await?;
+        app_wallet(world, &app).await?;
+        let (to_bob, one) =
+            (json!({"pubkey": pubkey, "owner": bob.keys.public_key()}), json!({"pubkey": pubkey}));
+        let offered: ContainerStatus = alice.call("transfer", to_bob).await?;
+        let (wallet, started) = (engine_name(&wallet_container(world)?), started_at(world, &pubkey).await?);
+        docker.pause_container(&wallet).await?;
+        let refused = bob.refused("accept_transfer", one.clone()).await;
+        docker.unpause_container(&wallet).await?;
+        assert_eq!(refused, "wallet_unavailable");
+        ensure!(alice.status(&pubkey).await? == offered, "it changed something");
+        ensure!(started_at(world, &pubkey).await? == started, "its process was ended for nothing");
+        let still = socket(world, &pubkey).wallet().await?;
+        ensure!(still.secret() == app.secret(), "its app was taken what it had");
+        bob.call::<ContainerStatus>("accept_transfer", one).await?;
+        ensure!(app_wallet(world, &app).await.is_err(), "her connection still works");
+        Ok(())
+    })
+    .await
+}
+
+/// Whoever says that they accept what nobody offers them takes no place among its owner's commands.
+#[tokio::test(flavor = "multi_thread")]
+async fn stranger_who_accepts_waits_behind_no_owner() -> Result<()> {
+    in_world(calm()?, async |world| {
+        // It does not end when it is told to, and is killed after some seconds.
+        let script = World::SERVE.replacen("trap 'exit 0' TERM", "trap '' TERM", 1);
+        let image = world.push(&World::busybox(&script, "stubborn"), "guest").await?;
+        let (alice, bob) = (Stranger::with(world, 100).await?, Stranger::with(world, 0).await?);
+        let pubkey = alice.settled(&image).await?;
+        let one = json!({"pubkey": pubkey});
+        let pausing = alice.call::<Value>("pause", one.clone());
+        tokio::pin!(pausing);
+        loop {
+            tokio::select! {
+                paused = &mut pausing => bail!("this proves nothing: {paused:?}"),
+                status = alice.status(&pubkey) => if status?.info.state == "paused" { break },
+            }
+        }
+        tokio::select! {
+            biased;
+            _ = &mut pausing => bail!("he was let wait until her command was carried out"),
+            code = bob.refused("accept_transfer", one) => assert_eq!(code, "not_owner"),
+        }
+        pausing.await?;
+        Ok(())
     })
     .await
 }

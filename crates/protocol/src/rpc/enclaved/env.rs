@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::launch::{ParamError, check_env, parse_params};
+use crate::rpc::Code;
 use crate::secrets::Sealed;
 
 /// Parameters of `set_env`. `Debug` does not show values.
@@ -18,8 +19,10 @@ pub struct SetEnvParams {
     /// The container's key.
     #[schema(value_type = String)]
     pub pubkey: PublicKey,
-    /// The whole environment as it is to be.
-    pub env: BTreeMap<String, String>,
+    /// The whole environment as it is to be. Left out, nothing that the container sees changes, and `secrets` hold
+    /// the owner's account at the image's registry alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
     /// All secrets as they are to be, sealed by the owner to the service key; they stay if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -28,7 +31,7 @@ pub struct SetEnvParams {
 
 impl fmt::Debug for SetEnvParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.env.keys().collect();
+        let names: Option<Vec<_>> = self.env.as_ref().map(|env| env.keys().collect());
         f.debug_struct("SetEnvParams")
             .field("pubkey", &self.pubkey)
             .field("env", &names)
@@ -43,7 +46,14 @@ impl SetEnvParams {
     /// A [`ParamError`] with the code of the field and what to do.
     pub fn parse(params: &Value) -> Result<Self, ParamError> {
         let params: Self = parse_params(params)?;
-        check_env(&params.env)?;
+        match &params.env {
+            Some(env) => check_env(env)?,
+            None if params.secrets.is_some() => {}
+            None => {
+                let message = "env: say what it is to be; or leave it out, and give secrets with a registry";
+                return Err(ParamError::new(Code::ParamsInvalid, message));
+            }
+        }
         Ok(params)
     }
 }
@@ -65,6 +75,8 @@ mod tests {
             assert_eq!(parse(bad.clone()).unwrap_err().code.as_str(), "env_invalid", "{bad}");
         }
         assert_eq!(parse(json!({"A": "x".repeat(40_000)})).unwrap_err().code.as_str(), "params_invalid");
+        let account = json!({"pubkey": key, "secrets": "sealed"});
+        assert!(SetEnvParams::parse(&account).unwrap().env.is_none());
         for bad in [json!({"pubkey": key}), json!({"env": {}}), json!({"pubkey": key, "env": {}, "x": 1})] {
             assert!(SetEnvParams::parse(&bad).is_err(), "{bad}");
         }
