@@ -165,10 +165,11 @@ impl MessageServer {
         // Beside the ids that clients of HTTP choose.
         let id = format!("dm:{}", letter.id.to_hex());
         let body = letter.id.to_bytes();
-        match self.log.begin(&event.id, &letter.from, &id, &body, now) {
+        let is_known = || self.api.has_paid(&letter.from);
+        match self.log.begin(&event.id, &letter.from, &id, &body, now, is_known) {
             Ok(Seen::Never | Seen::Unanswered) => {}
             Ok(Seen::Answered(text)) => return Some(Ok(Answer::text(text))),
-            Ok(Seen::SameEvent | Seen::OtherCommand) => return None,
+            Ok(Seen::SameEvent | Seen::OtherCommand | Seen::Done) => return None,
             Err(e) => {
                 tracing::error!("a message could not be put on record: {e}");
                 let message = "the message could not be put on record; nothing was done; write it again";
