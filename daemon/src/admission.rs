@@ -22,6 +22,9 @@ const FREE_MAX: usize = 12;
 /// The same by keys that paid. Together they are fewer than what [`crate::image::ImageStore`] does at
 /// once, so that nobody waits there for a stranger.
 const PAYING_MAX: usize = 16;
+/// The same by one key that paid: a registry that never answers holds a place for most of a minute, and one
+/// customer must not take all of them.
+const PAYING_PER_KEY: usize = 3;
 
 /// Quotes for proof of work within an hour, after which each takes one bit more, which is twice the work. Work
 /// is cheap for who has machines: it buys more than nothing, and not everything.
@@ -33,6 +36,8 @@ const HOUR_SECS: u64 = 3_600;
 pub struct Admission {
     worked: Mutex<Worked>,
     waiting: Mutex<HashMap<PublicKey, usize>>,
+    /// Questions to registries under way, by the keys that paid.
+    looking: Mutex<HashMap<PublicKey, usize>>,
     free: Semaphore,
     paying: Semaphore,
 }
@@ -58,13 +63,39 @@ impl Worked {
 
 /// A request that may wait for something, until this is dropped.
 #[derive(Debug)]
-pub struct InFlight<'a>(&'a Admission, Option<PublicKey>);
+pub struct InFlight<'a> {
+    /// Gives the place back.
+    _own: Option<Own<'a>>,
+}
 
 /// The right to ask a registry, until this is dropped.
 #[derive(Debug)]
 pub struct Asking<'a> {
     /// Gives the place back.
     _permit: SemaphorePermit<'a>,
+    /// And the key's own.
+    _own: Option<Own<'a>>,
+}
+
+/// One of the places that a key has, until this is dropped.
+#[derive(Debug)]
+struct Own<'a> {
+    taken: &'a Mutex<HashMap<PublicKey, usize>>,
+    by: PublicKey,
+}
+
+impl<'a> Own<'a> {
+    /// Takes one of the `max` places of `by`, if there is one.
+    fn take(taken: &'a Mutex<HashMap<PublicKey, usize>>, by: PublicKey, max: usize) -> Option<Self> {
+        let mut all = lock(taken);
+        let own = all.entry(by).or_default();
+        if *own >= max {
+            return None;
+        }
+        *own += 1;
+        drop(all);
+        Some(Self { taken, by })
+    }
 }
 
 impl Default for Admission {
@@ -72,6 +103,7 @@ impl Default for Admission {
         Self {
             worked: Mutex::default(),
             waiting: Mutex::default(),
+            looking: Mutex::default(),
             free: Semaphore::new(FREE_MAX),
             paying: Semaphore::new(PAYING_MAX),
         }
@@ -85,18 +117,15 @@ impl Admission {
     /// [`Code::ServerBusy`] if all of them are taken.
     pub(crate) fn begin(&self, caller: &PublicKey, method: &str) -> Result<InFlight<'_>, Failure> {
         if is_instant(method) {
-            return Ok(InFlight(self, None));
+            return Ok(InFlight { _own: None });
         }
-        let mut waiting = self.lock();
-        let own = waiting.entry(*caller).or_default();
-        if *own >= PER_KEY_MAX {
+        let own = Own::take(&self.waiting, *caller, PER_KEY_MAX).ok_or_else(|| {
             let message = format!(
                 "{PER_KEY_MAX} requests of this key are under way; wait until some are answered, and ask again"
             );
-            return Err(Failure::new(Code::ServerBusy, message));
-        }
-        *own += 1;
-        Ok(InFlight(self, Some(*caller)))
+            Failure::new(Code::ServerBusy, message)
+        })?;
+        Ok(InFlight { _own: Some(own) })
     }
 
     /// Lets `caller` have a registry asked: who paid before as often as they like, others within what is
@@ -119,14 +148,20 @@ impl Admission {
             Failure::new(Code::ServerBusy, "too many images are being looked up; ask again in a few seconds")
         };
         if store.has_paid(&caller.pubkey).map_err(fault)? {
-            return Ok(Asking { _permit: self.paying.try_acquire().map_err(busy)? });
+            let own = Own::take(&self.looking, caller.pubkey, PAYING_PER_KEY).ok_or_else(|| {
+                let message = format!(
+                    "{PAYING_PER_KEY} images are being looked up for this key; ask again when one has been"
+                );
+                Failure::new(Code::ServerBusy, message)
+            })?;
+            return Ok(Asking { _permit: self.paying.try_acquire().map_err(busy)?, _own: Some(own) });
         }
         // Before it is counted: who is sent away for now has had nothing.
         let permit = self.free.try_acquire().map_err(busy)?;
         let free =
             FreeQuota { per_key_and_day: rules.free_quotes_per_key, per_hour: rules.free_quotes_per_hour };
         if self.has_worked(rules, caller, now) || store.take_free(&caller.pubkey, free, now).map_err(fault)? {
-            return Ok(Asking { _permit: permit });
+            return Ok(Asking { _permit: permit, _own: None });
         }
         let message = format!(
             "the free quotes are used up for now; ask again tomorrow, or with {} bits of proof of work \
@@ -141,28 +176,27 @@ impl Admission {
         if rules.work_bits == 0 {
             return 0;
         }
-        self.worked.lock().unwrap_or_else(PoisonError::into_inner).wanted(rules, now)
+        lock(&self.worked).wanted(rules, now)
     }
 
     fn has_worked(&self, rules: &Messages, caller: &Caller, now: UnixSecs) -> bool {
-        let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worked = lock(&self.worked);
         let is_enough = rules.work_bits > 0 && caller.work_bits >= worked.wanted(rules, now);
         worked.taken += u32::from(is_enough);
         is_enough
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<PublicKey, usize>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Drop for InFlight<'_> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Own<'_> {
     fn drop(&mut self) {
-        let Some(caller) = self.1 else { return };
-        let mut waiting = self.0.lock();
-        match waiting.get_mut(&caller) {
+        let mut all = lock(self.taken);
+        match all.get_mut(&self.by) {
             Some(own) if *own > 1 => *own -= 1,
-            _ => drop(waiting.remove(&caller)),
+            _ => drop(all.remove(&self.by)),
         }
     }
 }
@@ -205,7 +239,7 @@ mod tests {
         held.pop();
         assert!(begin(&slow, "logs").is_ok());
         drop(held);
-        assert!(admission.lock().is_empty());
+        assert!(lock(&admission.waiting).is_empty());
     }
 
     #[test]
@@ -252,9 +286,24 @@ mod tests {
         for _ in 0..2 {
             assert!(ask(&late).is_ok(), "who was sent away has had nothing");
         }
-        let held: Vec<_> = (0..PAYING_MAX).map(|_| ask(&customer).unwrap()).collect();
+        let customers: Vec<_> =
+            (0..PAYING_MAX).map(|_| Caller { pubkey: fixture.paid(NOW), work_bits: 0 }).collect();
+        let held: Vec<_> = customers.iter().map(|one| ask(one).unwrap()).collect();
         assert_eq!(code(ask(&customer)), Code::ServerBusy);
         assert!(ask(&stranger()).is_ok());
         drop(held);
+    }
+
+    #[test]
+    fn customer_takes_no_place_of_other_customers() {
+        let (admission, fixture) = (Admission::default(), Fixture::new());
+        let ask = |caller: &Caller| admission.ask_registry(&fixture.store, &RULES, caller, NOW);
+        let [slow, other] = [(); 2].map(|()| Caller { pubkey: fixture.paid(NOW), work_bits: 0 });
+        let held: Vec<_> = (0..PAYING_MAX).map_while(|_| ask(&slow).ok()).collect();
+        assert_eq!(held.len(), PAYING_PER_KEY);
+        assert_eq!(code(ask(&slow)), Code::ServerBusy);
+        assert!(ask(&other).is_ok(), "a customer waits for another's registry");
+        drop(held);
+        assert!(ask(&slow).is_ok() && lock(&admission.looking).is_empty());
     }
 }

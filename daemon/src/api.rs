@@ -214,6 +214,14 @@ impl Api {
         self.ctx().admission.begin(caller, method)
     }
 
+    /// True if the caller is a customer, and not a key that somebody made up.
+    pub(crate) fn has_paid(&self, caller: &PublicKey) -> bool {
+        self.ctx().store.has_paid(caller).unwrap_or_else(|e| {
+            tracing::error!("store: {e}");
+            false
+        })
+    }
+
     /// Lets the caller have a registry asked.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use protocol::event::CheckedEvent;
 use protocol::kinds::EPHEMERAL_GIFT_WRAP;
 use protocol::rpc::{Code, Failure};
 use relay::dm::{Channel, Letter, Mailbox, WRAP_AGE_SECS_MAX};
-use relay::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, Seen};
+use relay::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, RequestLogError, Seen};
 use relay::rpc::{RateLimit, RateLimiter};
 use relay::{Pool, PoolError, Subscription};
 use tokio::sync::Semaphore;
@@ -165,12 +165,16 @@ impl MessageServer {
         // Beside the ids that clients of HTTP choose.
         let id = format!("dm:{}", letter.id.to_hex());
         let body = letter.id.to_bytes();
-        match self.log.begin(&event.id, &letter.from, &id, &body, now) {
+        let is_known = || self.api.has_paid(&letter.from);
+        match self.log.begin(&event.id, &letter.from, &id, &body, now, is_known) {
             Ok(Seen::Never | Seen::Unanswered) => {}
             Ok(Seen::Answered(text)) => return Some(Ok(Answer::text(text))),
-            Ok(Seen::SameEvent | Seen::OtherCommand) => return None,
+            Ok(Seen::SameEvent | Seen::OtherCommand | Seen::Done) => return None,
             Err(e) => {
-                tracing::error!("a message could not be put on record: {e}");
+                // That it is full is said by the log itself, and not for each message.
+                if !matches!(e, RequestLogError::Full) {
+                    tracing::error!("a message could not be put on record: {e}");
+                }
                 let message = "the message could not be put on record; nothing was done; write it again";
                 return Some(Err(Failure::new(Code::Internal, message)));
             }

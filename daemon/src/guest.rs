@@ -4,6 +4,7 @@
 //! WebSocket API; `/relay` is the internal relay, for built-ins only. And a Unix socket for each
 //! container, mounted there and nowhere else, with HTTP.
 
+mod body;
 mod derive;
 mod fetch;
 mod floods;
@@ -22,29 +23,32 @@ use std::time::Duration;
 
 use nostr::key::PublicKey;
 use refusal::Refusal;
-use relay::LocalRelayServer;
+use relay::{Acceptor, LocalRelayServer};
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::deploy::Fleet;
+use crate::stalls::Stalls;
 use crate::store::Container;
 use protocol::guest::TOKEN_HEADER;
 
 pub use fetch::{Fetcher, FetcherError};
 use floods::Floods;
+pub(crate) use limits::NAMES_AT_ONCE;
 use limits::{Cost, Limits};
 
-/// Connections of all containers; each has a handful.
-const CONNECTIONS_MAX: usize = 1_024;
 /// How long a guest may take over the handshake.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// Longest message on either door, in bytes; a session of the API refuses shorter ones already.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// What is read at once from a WebSocket, in bytes: each connection has room for it.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// How long a guest may read nothing of what is sent to it, on either door.
+const WRITE_WAIT: Duration = Duration::from_secs(20);
 
 /// What both doors have in common.
 #[derive(Debug)]
@@ -62,7 +66,6 @@ struct Guests {
 pub struct GuestServer {
     guests: Arc<Guests>,
     relay: LocalRelayServer,
-    places: Arc<Semaphore>,
 }
 
 impl Guests {
@@ -87,26 +90,18 @@ impl GuestServer {
         let limits = Limits::new(&fleet.context().config.guest);
         let guests =
             Arc::new(Guests { fleet, limits, floods: Floods::default(), knocks: Floods::default(), fetcher });
-        Arc::new(Self { guests, relay, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
+        Arc::new(Self { guests, relay })
     }
 
-    /// Takes guests at their gateways until the listener breaks.
-    ///
-    /// # Errors
-    /// What `accept` says.
-    pub async fn listen(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
+    /// Takes guests at their gateways until the future is dropped. There are as many connections as containers
+    /// may have of their own ([`Limits::connection`]): a bound of all together would let some shut out others,
+    /// and the wallet with them.
+    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+        let mut acceptor = Acceptor::new(listener, "guest API");
         loop {
-            let (stream, from) = listener.accept().await?;
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                metrics::counter!("guest_connections_refused_total").increment(1);
-                tracing::debug!(%from, "guest API: more than {CONNECTIONS_MAX} connections; one was refused");
-                continue;
-            };
+            let (stream, from) = acceptor.next().await;
             let server = Arc::clone(&self);
-            tokio::spawn(async move {
-                server.serve(stream, from).await;
-                drop(place);
-            });
+            tokio::spawn(async move { server.serve(stream, from).await });
         }
     }
 
@@ -126,14 +121,13 @@ impl GuestServer {
         let Some(_place) = self.guests.limits.connection(container.pubkey()) else {
             return self.guests.floods.tell(container.pubkey(), now_ms);
         };
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!("guest API: {e}");
-            return;
-        }
         let mut target = None;
         #[expect(clippy::result_large_err, reason = "the WebSocket library wants the whole response")]
         let admit = |request: &Request, response: Response| admit(&container, request, response, &mut target);
-        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX));
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .read_buffer_size(READ_BUFFER_BYTES);
+        let stream = Stalls::new(stream, WRITE_WAIT);
         let handshake = accept_hdr_async_with_config(stream, admit, Some(config));
         let socket = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
             Ok(Ok(socket)) => socket,

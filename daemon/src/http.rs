@@ -9,7 +9,6 @@ mod connections;
 mod document;
 mod params;
 mod routes;
-mod stalls;
 mod status;
 mod streams;
 mod used;
@@ -33,7 +32,7 @@ use nostr::key::PublicKey;
 use protocol::event::CheckedEvent;
 use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog, RequestLogError, Seen};
-use relay::rpc::{Caller, RateLimit, RateLimiter};
+use relay::rpc::{Caller, Effect, RateLimit, RateLimiter};
 use relay::work;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -245,7 +244,8 @@ impl HttpServer {
     /// Puts a command on record, so that it is taken once, and says what is known of it.
     fn begin(&self, event: &CheckedEvent, id: &str, body: &[u8; 32]) -> Result<Seen, Failure> {
         let now = self.api.context().clock.now();
-        match self.log.begin(&event.id, &event.pubkey, id, body, now) {
+        let is_known = || self.api.has_paid(&event.pubkey);
+        match self.log.begin(&event.id, &event.pubkey, id, body, now, is_known) {
             // Used up before a restart.
             Ok(Seen::SameEvent) => Err(auth_used()),
             Ok(Seen::OtherCommand) => Err(Failure::new(
@@ -287,12 +287,22 @@ impl HttpServer {
             return Ok(json(methods::call(&self.api, by, key, method, request.params).await?.to_string()));
         }
         let _under_way = UnderWay::begin(&self.under_way, key)?;
-        if let Seen::Answered(text) = self.begin(caller, &request.id, &body)? {
-            return Ok(json(text));
+        match self.begin(caller, &request.id, &body)? {
+            Seen::Answered(text) => return Ok(json(text)),
+            Seen::Done => {
+                let again = methods::answer_again(&self.api, by, key, method, request.params);
+                return Ok(json(again.await?.to_string()));
+            }
+            Seen::Never | Seen::Unanswered | Seen::SameEvent | Seen::OtherCommand => {}
         }
         let answer = methods::call(&self.api, by, key, method, request.params).await?.to_string();
         // A refusal changed nothing: the same command may pass later.
-        if let Err(e) = self.log.finish(&caller.pubkey, &request.id, &answer) {
+        let is_kept = methods::method(method).is_some_and(|method| method.effect == Effect::Answers);
+        let recorded = match is_kept {
+            true => self.log.finish(&caller.pubkey, &request.id, &answer),
+            false => self.log.done(&caller.pubkey, &request.id),
+        };
+        if let Err(e) = recorded {
             tracing::error!("an answer could not be put on record: {e}");
         }
         Ok(json(answer))

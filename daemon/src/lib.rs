@@ -43,6 +43,7 @@ pub mod sealed;
 pub mod server;
 pub mod snapshots;
 mod sparing;
+mod stalls;
 pub mod statements;
 pub mod store;
 mod strain;

@@ -1,8 +1,9 @@
 //! The use cases over Nostr RPC.
 
+use nostr::key::PublicKey;
 use protocol::rpc::Failure;
 use relay::request_log::RequestKey;
-use relay::rpc::{Caller, Handler};
+use relay::rpc::{Caller, Handler, Method};
 use serde_json::Value;
 
 use crate::api::{Api, methods};
@@ -14,8 +15,12 @@ pub(crate) use crate::api::methods::check_named;
 pub struct RpcAdapter(pub Api);
 
 impl Handler for RpcAdapter {
-    fn is_read(&self, method: &str) -> bool {
-        methods::is_read(method)
+    fn method(&self, name: &str) -> Option<Method> {
+        methods::method(name)
+    }
+
+    fn is_known(&self, caller: &PublicKey) -> bool {
+        self.0.has_paid(caller)
     }
 
     async fn handle(
@@ -27,5 +32,16 @@ impl Handler for RpcAdapter {
     ) -> Result<Value, Failure> {
         let _in_flight = self.0.begin(&caller.pubkey, method)?;
         methods::call(&self.0, caller, key, method, params).await
+    }
+
+    async fn answer_again(
+        &self,
+        caller: Caller,
+        key: RequestKey,
+        method: &str,
+        params: Value,
+    ) -> Result<Value, Failure> {
+        let _in_flight = self.0.begin(&caller.pubkey, method)?;
+        methods::answer_again(&self.0, caller, key, method, params).await
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use attestation::TrustRoot;
-use guard::AddressGuard;
+use guard::{AddressGuard, SystemLookup};
 use instance::{Attestor, Vouchers, connect_parent};
 use lifecycle::Event;
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::parent::Meta;
 use relay::request_log::RequestLog;
 use relay::rpc::{RpcServer, ServerOptions};
-use relay::{LocalRelayLimits, LocalRelayServer, Pool};
+use relay::{LocalRelayLimits, LocalRelayServer, Pool, PoolError};
 use rustls::RootCertStore;
 use service::{Readiness, Termination};
 use tokio::net::TcpListener;
@@ -32,7 +32,7 @@ use crate::config::{self, Config, Development};
 use crate::context::Context;
 use crate::deploy::Fleet;
 use crate::doors::Doors;
-use crate::guest::{Fetcher, GuestServer};
+use crate::guest::{Fetcher, GuestServer, NAMES_AT_ONCE};
 use crate::guest_wallets;
 use crate::heartbeat;
 use crate::image::{ImageStore, Platform, RegistryClient, RegistrySettings};
@@ -90,7 +90,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let internal_url = format!("ws://{}", internal_listener.local_addr()?);
     let mut tasks = JoinSet::new();
     let own_relay = internal.clone();
-    tasks.spawn(async move { own_relay.listen(internal_listener).await.context("internal relay") });
+    tasks.spawn(async move {
+        own_relay.listen(internal_listener).await;
+        Ok(())
+    });
 
     let runtime = Runtime::open(&config, &keys, hold.clone(), attestor.trust_root().is_aws()).await?;
     let images = image_store(&config, &runtime)?;
@@ -146,7 +149,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         serving.serve_doors(doors).await;
         Ok(())
     });
-    tasks.spawn(async move { guests.listen(guest_listener).await.context("guest API") });
+    tasks.spawn(async move {
+        guests.listen(guest_listener).await;
+        Ok(())
+    });
 
     start_containers(&ctx, &fleet).await?;
     let exits = watch_exits(ctx.runtime.docker().clone());
@@ -181,7 +187,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
 
-    let pool = Pool::connect(ctx.config.relays.clone()).await?;
+    // Relays give what is for us to us alone, if they ask who we are (NIP-42).
+    let pool = relays_as(&ctx, ctx.config.relays.clone()).await?;
     let server = rpc_server(&ctx, &fleet, pool.clone())?;
     // There before the first snapshot, which has it in it.
     let messages = RequestLog::open(&ctx.config.data_dir().join(MESSAGES_DB)).context(MESSAGES_DB)?;
@@ -207,7 +214,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let requests = server.subscribe().await?;
     let answering = tokio::spawn(Arc::clone(&server).run(requests));
     let more_doors = Doors::open(&Api::new(Arc::clone(&fleet)), messages, pool.clone(), notice_queue).await?;
-    let announce_pool = announce_pool(&meta, &pool).await?;
+    let announce_pool = announce_pool(&ctx, &meta, &pool).await?;
     let vouchers = Vouchers { build: meta.build, instance: meta.instance, releases: meta.releases };
     let announcer = Announcer::new(Arc::clone(&ctx), announce_pool, vouchers).await?;
     let announcing = tokio::spawn(announcer.run());
@@ -265,7 +272,8 @@ fn image_store(config: &Config, runtime: &Runtime) -> anyhow::Result<ImageStore>
 }
 
 fn fetcher(development: &Development) -> anyhow::Result<Fetcher> {
-    let guard = AddressGuard::with_exceptions(development.addresses.clone());
+    let names = SystemLookup::default().with_threads(NAMES_AT_ONCE);
+    let guard = AddressGuard::with_exceptions(development.addresses.clone()).with_lookup(Arc::new(names));
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = &development.fetch_root {
         let der =
@@ -351,9 +359,14 @@ fn rpc_server(
 }
 
 /// The relays that the parent names, or those on which we take requests.
-async fn announce_pool(meta: &Meta, pool: &Pool) -> anyhow::Result<Pool> {
+async fn announce_pool(ctx: &Context, meta: &Meta, pool: &Pool) -> anyhow::Result<Pool> {
     if meta.relays.is_empty() {
         return Ok(pool.clone());
     }
-    Pool::connect(meta.relays.clone()).await.context("the relays that the parent names")
+    relays_as(ctx, meta.relays.clone()).await.context("the relays that the parent names")
+}
+
+/// Connections to relays, to which we prove that we are this server.
+async fn relays_as(ctx: &Context, relays: Vec<String>) -> Result<Pool, PoolError> {
+    Pool::builder().authenticate_as(&ctx.keys).relays(relays).build().await
 }

@@ -14,7 +14,7 @@ use protocol::rpc::keycrux::{
 use protocol::rpc::{Code, Failure};
 use quorum::{PeerRequest, Size};
 use relay::request_log::RequestKey;
-use relay::rpc::Handler;
+use relay::rpc::{Effect, Handler, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -26,6 +26,9 @@ use crate::store::{Advance, Caller, Store, Which};
 
 /// Oldest attestation with which another member is believed.
 const PEER_EVIDENCE_SECS_MAX: u64 = 600;
+/// The methods that there are.
+const METHODS: [&str; 10] =
+    ["ping", "status", "has", "head", "set", "get", "lease", "advance", "check", "peer"];
 
 /// The records, for those who hold the lock.
 #[derive(Clone, Debug)]
@@ -69,8 +72,9 @@ pub struct Api {
 impl Handler for Api {
     /// None leaves a trace: whoever asks again gets the same done again, to the same effect. And what is
     /// asked and answered here is nothing to be written down.
-    fn is_read(&self, _method: &str) -> bool {
-        true
+    fn method(&self, name: &str) -> Option<Method> {
+        let name = METHODS.into_iter().find(|known| *known == name)?;
+        Some(Method { name, effect: Effect::None })
     }
 
     async fn handle(

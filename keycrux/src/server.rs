@@ -67,7 +67,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let store = Store::new(config.records, Joining::new(size, own.id(), own.boot()));
     let store = SharedStore::new(store);
-    let pool = Pool::connect(config.relays.clone()).await?;
+    // Relays give what is for us to us alone, if they ask who we are (NIP-42).
+    let pool = Pool::builder().authenticate_as(&keys).relays(config.relays.clone()).build().await?;
     let api = Api {
         store: store.clone(),
         root,

@@ -9,7 +9,7 @@ use protocol::nec::{Env, approval, genesis, release};
 use protocol::rpc::keycrux::{CheckParams, Policy};
 use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog};
-use relay::rpc::{Caller, Handler, RateLimit, RpcServer, ServerOptions};
+use relay::rpc::{Caller, Effect, Handler, Method, RateLimit, RpcServer, ServerOptions};
 use serde_json::{Value, json};
 use units::{Clock, SystemClock};
 
@@ -35,8 +35,9 @@ struct KeyStore {
 }
 
 impl Handler for KeyStore {
-    fn is_read(&self, _method: &str) -> bool {
-        true
+    fn method(&self, name: &str) -> Option<Method> {
+        let name = ["ping", "has", "status", "check"].into_iter().find(|known| *known == name)?;
+        Some(Method { name, effect: Effect::None })
     }
 
     async fn handle(

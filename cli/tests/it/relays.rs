@@ -35,7 +35,7 @@ impl World {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
-            LocalRelayServer::new(LocalRelayLimits::default()).listen(listener).await.unwrap();
+            LocalRelayServer::new(LocalRelayLimits::default()).listen(listener).await;
         });
         let pool = Pool::connect([url.clone()]).await.unwrap();
         assert!(pool.wait_connected(SOON).await);

@@ -32,7 +32,7 @@ impl RelayArgs {
             let server = LocalRelayServer::new(LocalRelayLimits::default());
             eprintln_ready(&format!("{READY_LINE} on ws://{}", listener.local_addr()?));
             tokio::select! {
-                served = server.listen(listener) => served.context("the relay ended")?,
+                () = server.listen(listener) => {}
                 _ = termination.wait() => {}
             }
             Ok(ExitCode::SUCCESS)

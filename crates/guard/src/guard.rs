@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::special::{canonical, special_range};
-use crate::{AddressRefused, GuardError, Lookup, SystemLookup};
+use crate::{AddressRefused, GuardError, Hold, Lookup, SystemLookup};
 
 /// How long one name may take to resolve: two tries of a usual stub resolver.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
@@ -78,9 +78,32 @@ impl AddressGuard {
     /// [`GuardError::NotAName`] before anything is asked of a name server; the rest if the name has no
     /// address.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, GuardError> {
+        self.resolve_with(host, port, None).await
+    }
+
+    /// The same, and drops `hold` when nothing looks the name up any more: the system's resolver goes on with a
+    /// name whose servers are silent when whoever asked has given up.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn resolve_holding(
+        &self,
+        host: &str,
+        port: u16,
+        hold: Hold,
+    ) -> Result<Vec<SocketAddr>, GuardError> {
+        self.resolve_with(host, port, Some(hold)).await
+    }
+
+    async fn resolve_with(
+        &self,
+        host: &str,
+        port: u16,
+        hold: Option<Hold>,
+    ) -> Result<Vec<SocketAddr>, GuardError> {
         let addresses = match parse_host(host)? {
             Host::Address(address) => vec![address],
-            Host::Name => self.look_up(host).await?,
+            Host::Name => self.look_up(host, hold).await?,
         };
         for address in &addresses {
             self.check(*address).map_err(|source| GuardError::Refused { host: host.to_owned(), source })?;
@@ -88,8 +111,12 @@ impl AddressGuard {
         Ok(addresses.into_iter().take(ADDRESSES_MAX).map(|address| SocketAddr::new(address, port)).collect())
     }
 
-    async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, GuardError> {
-        let answer = tokio::time::timeout(LOOKUP_DEADLINE, self.lookup.lookup(host)).await;
+    async fn look_up(&self, host: &str, hold: Option<Hold>) -> Result<Vec<IpAddr>, GuardError> {
+        let looking = match hold {
+            Some(hold) => self.lookup.lookup_holding(host, hold),
+            None => self.lookup.lookup(host),
+        };
+        let answer = tokio::time::timeout(LOOKUP_DEADLINE, looking).await;
         let found = match answer {
             Err(_elapsed) => return Err(GuardError::TimedOut { host: host.to_owned() }),
             Ok(Err(source)) => return Err(GuardError::NotResolved { host: host.to_owned(), source }),

@@ -16,4 +16,4 @@ mod special;
 
 pub use error::{AddressRefused, GuardError};
 pub use guard::AddressGuard;
-pub use lookup::{Lookup, LookupFuture, SystemLookup};
+pub use lookup::{Hold, Lookup, LookupFuture, SystemLookup};

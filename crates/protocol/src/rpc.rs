@@ -17,6 +17,33 @@ pub use code::Code;
 pub const MESSAGE_BYTES_MAX: usize = 65_535;
 /// Longest request id. The reference uses 12 hex digits.
 pub const ID_BYTES_MAX: usize = 128;
+/// Longest name of a method; ours have at most 15 letters.
+pub const METHOD_BYTES_MAX: usize = 64;
+
+/// What a text takes as a JSON string, in bytes, without its quotes: a control character takes up to six.
+#[must_use]
+pub fn json_bytes(text: &str) -> usize {
+    text.chars().map(json_char_bytes).sum()
+}
+
+/// Where to cut a text so that it takes at most `bytes_max` as a JSON string.
+#[must_use]
+pub fn json_end(text: &str, bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    let cut = text.char_indices().find(|(_, c)| {
+        bytes += json_char_bytes(*c);
+        bytes > bytes_max
+    });
+    cut.map_or(text.len(), |(at, _)| at)
+}
+
+fn json_char_bytes(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        c => c.len_utf8(),
+    }
+}
 
 /// A request, decrypted.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -49,6 +76,12 @@ impl Request {
             return Err(Failure::new(
                 Code::BadRequest,
                 format!("id must have 1 to {ID_BYTES_MAX} bytes; choose a random one per command"),
+            ));
+        }
+        if request.method.is_empty() || request.method.len() > METHOD_BYTES_MAX {
+            return Err(Failure::new(
+                Code::BadRequest,
+                format!("method must have 1 to {METHOD_BYTES_MAX} bytes"),
             ));
         }
         Ok(request)
@@ -155,6 +188,7 @@ mod tests {
     #[test]
     fn bad_requests_name_their_fault() {
         let long_id = format!(r#"{{"id":"{}","method":"ping"}}"#, "a".repeat(ID_BYTES_MAX + 1));
+        let long_method = format!(r#"{{"id":"1","method":"{}"}}"#, "a".repeat(METHOD_BYTES_MAX + 1));
         let huge = " ".repeat(MESSAGE_BYTES_MAX + 1);
         for (text, code) in [
             ("", Code::BadRequest),
@@ -162,6 +196,8 @@ mod tests {
             (r#"{"id":7,"method":"ping"}"#, Code::BadRequest),
             (r#"{"id":"","method":"ping"}"#, Code::BadRequest),
             (long_id.as_str(), Code::BadRequest),
+            (long_method.as_str(), Code::BadRequest),
+            (r#"{"id":"1","method":""}"#, Code::BadRequest),
             (huge.as_str(), Code::RequestTooLarge),
         ] {
             assert_eq!(Request::parse(text).unwrap_err().code, code);
@@ -176,6 +212,20 @@ mod tests {
         let text = serde_json::to_string(&failed).unwrap();
         assert_eq!(text, r#"{"id":"1","error":"no units","code":"server_full"}"#);
         assert_eq!(failed.outcome().unwrap_err().code, "server_full");
+    }
+
+    #[test]
+    fn text_is_measured_as_it_is_written() {
+        let all: String = (0..0x300).filter_map(char::from_u32).chain("\u{ffff}😀".chars()).collect();
+        for text in ["", "plain", all.as_str()] {
+            assert_eq!(json_bytes(text), serde_json::to_string(text).unwrap().len() - 2);
+            for bytes_max in [0, 1, 5, 6, 7, 100, 10_000] {
+                let end = json_end(text, bytes_max);
+                assert!(json_bytes(&text[..end]) <= bytes_max);
+                let next = text[end..].chars().next().map_or(0, char::len_utf8);
+                assert!(next == 0 || json_bytes(&text[..end + next]) > bytes_max);
+            }
+        }
     }
 
     #[test]

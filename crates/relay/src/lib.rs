@@ -4,6 +4,7 @@
 //!
 //! This is the only crate that knows `nostr-sdk`.
 
+mod accept;
 mod acks;
 mod dialer;
 pub mod dm;
@@ -12,11 +13,13 @@ pub mod nwc;
 mod pool;
 mod publish;
 pub mod queue;
+mod reopen;
 pub mod request_log;
 pub mod rpc;
 mod subscription;
 pub mod work;
 
+pub use accept::Acceptor;
 pub use local::{LocalRelayLimits, LocalRelayServer};
 pub use pool::{Pool, PoolBuilder, PoolError, RelayStatus};
 pub use publish::{PublishReport, next_announcement_secs};

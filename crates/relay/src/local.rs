@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::accept_async;
 
+use crate::accept::Acceptor;
+
 /// Limits of a [`LocalRelayServer`], per connection unless said otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalRelayLimits {
@@ -59,14 +61,11 @@ impl LocalRelayServer {
         drop(place);
     }
 
-    /// Accepts connections, with `TCP_NODELAY`, until the listener breaks.
-    ///
-    /// # Errors
-    /// What `accept` says.
-    pub async fn listen(&self, listener: TcpListener) -> std::io::Result<()> {
+    /// Accepts connections until the future is dropped.
+    pub async fn listen(&self, listener: TcpListener) {
+        let mut acceptor = Acceptor::new(listener, "relay");
         loop {
-            let (stream, from) = listener.accept().await?;
-            stream.set_nodelay(true)?;
+            let (stream, from) = acceptor.next().await;
             let server = self.clone();
             tokio::spawn(async move {
                 match accept_async(stream).await {

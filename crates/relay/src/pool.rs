@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use crate::acks::Acks;
 use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
 use crate::queue::{QueueSender, queue};
+use crate::reopen;
 use crate::rpc::RateLimit;
 use crate::subscription::{QUEUE_BYTES_MAX, QUEUE_MAX, Route, Routes, Subscription, dispatch};
 
@@ -275,7 +276,11 @@ impl Pool {
         crate::dialer::lock(&self.connections.routes).insert(id.clone(), route(events));
         let subscription =
             Subscription { id: id.clone(), events: receiver, connections: Arc::clone(&self.connections) };
-        self.connections.client.subscribe(filter).with_id(id).await.map_err(PoolError::Library)?;
+        let Connections { client, routes, .. } = self.connections.as_ref();
+        let asked = client.subscribe(filter).with_id(id.clone()).await.map_err(PoolError::Library)?;
+        for (relay, why) in &asked.failed {
+            reopen::later(client, routes, relay, &id, why);
+        }
         Ok(subscription)
     }
 

@@ -43,6 +43,16 @@ impl Pool {
         PublishReport::of(join_all(sent).await)
     }
 
+    /// Sends an event to every relay, and waits for none to say what it does with it.
+    pub async fn send(&self, event: &CheckedEvent) {
+        let message = ClientMessage::Event(Cow::Borrowed(event.event()));
+        for (url, relay) in self.connections.client.relays().await {
+            if let Err(e) = relay.send_msg(message.clone()).await {
+                tracing::debug!(%url, "an event was not sent: {e}");
+            }
+        }
+    }
+
     /// Sends an event to these relays of the pool and says which took it.
     pub async fn publish_to(&self, urls: &[String], event: &CheckedEvent) -> PublishReport {
         let relays = self.connections.client.relays().await;

@@ -4,6 +4,9 @@
 //! new event with the same id. Both must have one effect. The row is written before the handler runs;
 //! a command whose answer is missing after a crash is run again, and its handler recognises it by its
 //! [`RequestKey`].
+//!
+//! What is kept is bounded, because it is a part of every snapshot: so many commands, fewer of keys that nobody
+//! knows, and so many bytes of answers. Of what is beyond, only that it was done is remembered.
 
 use std::fmt;
 use std::path::Path;
@@ -28,9 +31,22 @@ const KEPT_SECS: u64 = 24 * 3_600;
 /// How long they are kept at least, when there are too many: an event may be of the future by
 /// [`AGE_SECS_MAX`] when it comes, and be old by as much when it comes again.
 const REPLAYED_SECS: u64 = 2 * AGE_SECS_MAX + 60;
-/// Beyond so many nothing is taken until some have been forgotten: keys cost nothing, and neither do
-/// commands that are refused. Some 100 MB at a fully used answer of 500 bytes each.
+/// Beyond so many nothing is taken until some have been forgotten. Some 100 MB at a fully used answer of
+/// [`SHORT_BYTES_MAX`] each.
 const ROWS_MAX: u64 = 200_000;
+/// The quarters of them that are taken of anybody: keys cost nothing, and neither do commands that are refused.
+/// The last is for keys that are known.
+const STRANGERS_QUARTERS: u64 = 3;
+/// Longest answer, in bytes, that is always kept: most, and every usual refusal.
+pub const SHORT_BYTES_MAX: usize = 512;
+/// What the longer answers to one key may take, in bytes: a day of launches, or a dozen of the longest answers.
+const KEPT_BYTES_PER_CALLER: u64 = 1024 * 1024;
+/// The same for all keys: what snapshots carry of them.
+const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Stands for the answer to a command that was carried out, and whose answer was not kept.
+const DONE: &str = "";
+/// How often the log says that it is full.
+const TELL_EVERY_SECS: u64 = 60;
 /// Old rows are removed at every so-manieth command.
 const PRUNE_EVERY: u64 = 256;
 
@@ -71,6 +87,8 @@ pub enum Seen {
     Unanswered,
     /// Answered before; this was the answer.
     Answered(String),
+    /// Carried out before; the answer was not kept.
+    Done,
     /// The id stands for another command of this caller.
     OtherCommand,
     /// This very event was taken before: say nothing.
@@ -102,7 +120,20 @@ struct Writer {
     connection: Connection,
     begun: u64,
     rows_max: u64,
-    is_full: bool,
+    room: Room,
+    /// What the longer answers take.
+    kept_bytes: u64,
+    kept_bytes_max: u64,
+    /// When the log last said that it is full.
+    told_at: Option<UnixSecs>,
+}
+
+/// Whose commands are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Room {
+    Anybody,
+    Known,
+    Nobody,
 }
 
 impl RequestLog {
@@ -114,11 +145,23 @@ impl RequestLog {
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        Migrations::new(vec![M::up(include_str!("request_log/schema.sql"))]).to_latest(&mut connection)?;
-        Ok(Self { writer: Mutex::new(Writer { connection, begun: 0, rows_max: ROWS_MAX, is_full: false }) })
+        let steps = [include_str!("request_log/schema.sql"), include_str!("request_log/kept.sql")];
+        Migrations::new(steps.map(M::up).to_vec()).to_latest(&mut connection)?;
+        let mut writer = Writer {
+            connection,
+            begun: 0,
+            rows_max: ROWS_MAX,
+            room: Room::Anybody,
+            kept_bytes: 0,
+            kept_bytes_max: KEPT_BYTES_MAX,
+            told_at: None,
+        };
+        writer.kept_bytes = writer.kept_in_all()?;
+        Ok(Self { writer: Mutex::new(writer) })
     }
 
-    /// Records that `event` carries the command `id` with this body, and says what is known of it.
+    /// Records that `event` carries the command `id` with this body, and says what is known of it. While there
+    /// is little room, `is_known` is asked whether the caller is more than a key that somebody made up.
     ///
     /// # Errors
     /// [`RequestLogError`]; the command must not be run then.
@@ -129,9 +172,11 @@ impl RequestLog {
         id: &str,
         body_sha256: &[u8; 32],
         now: UnixSecs,
+        is_known: impl FnOnce() -> bool,
     ) -> Result<Seen, RequestLogError> {
         let mut writer = lock(&self.writer);
         writer.prune_now_and_then(now)?;
+        writer.let_in(now, is_known)?;
         let at = i64::try_from(now.0).unwrap_or(i64::MAX);
         let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let new_event = tx.execute(
@@ -146,51 +191,87 @@ impl RequestLog {
         Ok(seen)
     }
 
-    /// Records an event that is a command by itself, with no id but its own, and says what is known of
-    /// it. Unlike [`Self::begin`] it returns the answer when the same event comes again: the protocol
-    /// has no other way to ask for it (NIP-47).
-    ///
-    /// # Errors
-    /// [`RequestLogError`]; the command must not be run then.
-    pub fn begin_event(
-        &self,
-        event: &EventId,
-        caller: &PublicKey,
-        now: UnixSecs,
-    ) -> Result<Seen, RequestLogError> {
-        let mut writer = lock(&self.writer);
-        let at = i64::try_from(now.0).unwrap_or(i64::MAX);
-        writer.prune_now_and_then(now)?;
-        let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let seen = look_up_or_record(&tx, caller, &event.to_hex(), event.as_bytes(), at)?;
-        tx.commit()?;
-        Ok(seen)
-    }
-
-    /// Records the answer to a command that was begun.
+    /// Records the answer to a command that was begun: whole if it is short or there is room for it, otherwise
+    /// only that there was one.
     ///
     /// # Errors
     /// [`RequestLogError`]; the answer is sent all the same, and a repeated command runs again.
     pub fn finish(&self, caller: &PublicKey, id: &str, reply: &str) -> Result<(), RequestLogError> {
-        lock(&self.writer).connection.execute(
-            "UPDATE commands SET reply = ?3 WHERE caller = ?1 AND id = ?2",
-            params![caller.to_bytes(), id, reply],
-        )?;
-        Ok(())
+        lock(&self.writer).finish(caller, id, reply)
+    }
+
+    /// Records that a command was carried out whose answer need not be kept.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn done(&self, caller: &PublicKey, id: &str) -> Result<(), RequestLogError> {
+        lock(&self.writer).finish(caller, id, DONE)
     }
 }
 
 impl Writer {
+    fn finish(&mut self, caller: &PublicKey, id: &str, reply: &str) -> Result<(), RequestLogError> {
+        let bytes = if reply.len() > SHORT_BYTES_MAX { reply.len() } else { 0 };
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let fits = bytes == 0 || self.has_room(caller, bytes)?;
+        let (reply, bytes) = if fits { (reply, bytes) } else { (DONE, 0) };
+        self.connection.execute(
+            "UPDATE commands SET reply = ?3, kept_bytes = ?4 WHERE caller = ?1 AND id = ?2",
+            params![caller.to_bytes(), id, reply, i64::try_from(bytes).unwrap_or(i64::MAX)],
+        )?;
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    fn has_room(&self, caller: &PublicKey, bytes: u64) -> Result<bool, RequestLogError> {
+        let own = "SELECT coalesce(sum(kept_bytes), 0) FROM commands WHERE kept_bytes > 0 AND caller = ?1";
+        let own: i64 = self.connection.query_row(own, [caller.to_bytes()], |row| row.get(0))?;
+        let own = u64::try_from(own).unwrap_or_default().saturating_add(bytes);
+        let all = self.kept_bytes.saturating_add(bytes);
+        Ok(own <= KEPT_BYTES_PER_CALLER && all <= self.kept_bytes_max)
+    }
+
+    fn kept_in_all(&self) -> Result<u64, RequestLogError> {
+        let all = "SELECT coalesce(sum(kept_bytes), 0) FROM commands WHERE kept_bytes > 0";
+        let all: i64 = self.connection.query_row(all, [], |row| row.get(0))?;
+        Ok(u64::try_from(all).unwrap_or_default())
+    }
+
     fn prune_now_and_then(&mut self, now: UnixSecs) -> Result<(), RequestLogError> {
         self.begun += 1;
-        if self.begun.is_multiple_of(PRUNE_EVERY) {
-            self.prune(now, KEPT_SECS)?;
-            if self.rows()? >= self.rows_max {
-                self.prune(now, REPLAYED_SECS)?;
-            }
-            self.is_full = self.rows()? >= self.rows_max;
+        if !self.begun.is_multiple_of(PRUNE_EVERY) {
+            return Ok(());
         }
-        if self.is_full { Err(RequestLogError::Full) } else { Ok(()) }
+        let strangers_max = self.rows_max / 4 * STRANGERS_QUARTERS;
+        self.prune(now, KEPT_SECS)?;
+        if self.rows()? >= strangers_max {
+            self.prune(now, REPLAYED_SECS)?;
+        }
+        self.kept_bytes = self.kept_in_all()?;
+        self.room = match self.rows()? {
+            rows if rows >= self.rows_max => Room::Nobody,
+            rows if rows >= strangers_max => Room::Known,
+            _ => Room::Anybody,
+        };
+        Ok(())
+    }
+
+    fn let_in(&mut self, now: UnixSecs, is_known: impl FnOnce() -> bool) -> Result<(), RequestLogError> {
+        let may = match self.room {
+            Room::Anybody => true,
+            Room::Known => is_known(),
+            Room::Nobody => false,
+        };
+        if may {
+            return Ok(());
+        }
+        // Strangers make it happen as often as they like.
+        if self.told_at.is_none_or(|at| now.secs_since(at) >= TELL_EVERY_SECS) {
+            let whom = if self.room == Room::Known { "of keys that nobody knows" } else { "of anybody" };
+            tracing::warn!("the log of requests is full: no command {whom} is taken, for some minutes");
+            self.told_at = Some(now);
+        }
+        Err(RequestLogError::Full)
     }
 
     fn prune(&self, now: UnixSecs, kept_secs: u64) -> Result<(), RequestLogError> {
@@ -223,6 +304,7 @@ fn look_up_or_record(
         .optional()?;
     match known {
         Some((known_body, _)) if known_body != body => Ok(Seen::OtherCommand),
+        Some((_, Some(reply))) if reply == DONE => Ok(Seen::Done),
         Some((_, Some(reply))) => Ok(Seen::Answered(reply)),
         Some((_, None)) => Ok(Seen::Unanswered),
         None => {

@@ -16,6 +16,7 @@ use crate::acks::{Acks, Said};
 use crate::dialer::lock;
 use crate::pool::Connections;
 use crate::queue::{QueueReceiver, QueueSender, event_bytes};
+use crate::reopen::{self, Ended};
 use crate::rpc::{RateLimit, RateLimiter};
 
 /// Events that wait for their reader. A reader that falls behind by so much loses events, as it would
@@ -29,6 +30,8 @@ pub(crate) const QUEUE_BYTES_MAX: u32 = 8 * 1024 * 1024;
 const COPY_WINDOW: Duration = Duration::from_millis(700);
 /// Events remembered for that, of one subscription.
 const COPIES_MAX: usize = 4_096;
+/// What is repeated in the log of a relay's reason.
+const WHY_CHARS_MAX: usize = 100;
 
 /// Events that match one filter. Keeps the pool's connections up.
 #[derive(Debug)]
@@ -70,16 +73,33 @@ pub(crate) struct Route {
     delivered: HashMap<EventId, Stopwatch>,
     /// What each relay may deliver, by its address, and since when that is counted.
     limiter: Option<(RateLimiter<String>, Stopwatch)>,
+    /// Relays that ended it at least once, by their addresses.
+    ended: HashMap<String, Option<Ended>>,
 }
 
 impl Route {
     pub(crate) fn new(filter: Filter, events: QueueSender<CheckedEvent>) -> Self {
-        Self { filter, events, delivered: HashMap::new(), limiter: None }
+        Self { filter, events, delivered: HashMap::new(), limiter: None, ended: HashMap::new() }
     }
 
     pub(crate) fn limited(mut self, limit: RateLimit) -> Self {
         self.limiter = Some((RateLimiter::new(limit), Stopwatch::start()));
         self
+    }
+
+    pub(crate) const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// How a relay of the pool ended this, if it did.
+    pub(crate) fn ended_at(&mut self, relay: &str) -> &mut Option<Ended> {
+        self.ended.entry(relay.to_owned()).or_default()
+    }
+
+    fn heard(&mut self, relay: &str) {
+        if let Some(Some(ended)) = self.ended.get_mut(relay) {
+            ended.heard();
+        }
     }
 
     fn has_rate(&mut self, relay: &str) -> bool {
@@ -120,9 +140,16 @@ pub(crate) async fn dispatch(client: Client, routes: Routes, acks: Acks) {
                 RelayMessage::Ok { event_id, message, .. } => {
                     acks.tell(relay_url.as_str(), &event_id, &Said::Refused(message.into_owned()));
                 }
-                RelayMessage::EndOfStoredEvents(_)
-                | RelayMessage::Notice(_)
-                | RelayMessage::Closed { .. }
+                RelayMessage::EndOfStoredEvents(id) => {
+                    if let Some(route) = lock(&routes).get_mut(id.as_ref()) {
+                        route.heard(relay_url.as_str());
+                    }
+                }
+                RelayMessage::Closed { subscription_id, message } => {
+                    let why: String = message.chars().take(WHY_CHARS_MAX).collect();
+                    reopen::later(&client, &routes, &relay_url, &subscription_id, &why);
+                }
+                RelayMessage::Notice(_)
                 | RelayMessage::Auth { .. }
                 | RelayMessage::Count { .. }
                 | RelayMessage::NegMsg { .. }
@@ -139,6 +166,7 @@ fn route(routes: &Routes, relay: &str, id: &SubscriptionId, event: Event) {
     {
         let mut routes = lock(routes);
         let Some(route) = routes.get_mut(id) else { return };
+        route.heard(relay);
         // A copy is not worth a signature check; an event under its id that is no copy is a forgery.
         if route.is_copy(&event.id) {
             return;

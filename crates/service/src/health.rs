@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,6 +12,9 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
 use tokio::net::TcpListener;
+
+/// How often the samples of histograms are summed up: they are kept until then, whether or not anybody scrapes.
+const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether a service takes work. It starts unready.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +56,13 @@ pub async fn serve_health(address: SocketAddr, readiness: Readiness) -> Result<(
         return Err(HealthError::NotLoopback(address));
     }
     let handle = PrometheusBuilder::new().install_recorder()?;
+    let keeping = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            keeping.run_upkeep();
+        }
+    });
     let listener = TcpListener::bind(address).await.map_err(|e| HealthError::Bind(address, e))?;
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -75,7 +86,7 @@ async fn ready(State(readiness): State<Readiness>) -> (StatusCode, &'static str)
 }
 
 async fn render(handle: PrometheusHandle) -> String {
-    // Histograms keep every sample until this.
+    // What came since the last time counts, too.
     handle.run_upkeep();
     handle.render()
 }

@@ -4,6 +4,7 @@
 mod args;
 mod config;
 mod health;
+mod limits;
 mod logs;
 mod program;
 mod secret;

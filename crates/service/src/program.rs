@@ -9,6 +9,7 @@ use clap::Parser;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::limits;
 use crate::{Args, ConfigError, EXIT_USAGE, fail, init_logs, init_tls, read_json};
 
 /// What still blocks at the end is a look-up that nothing can interrupt, or a write that nobody was told is
@@ -76,6 +77,7 @@ where
     if args.check_config {
         return print(&config.masked());
     }
+    limits::raise_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail("the runtime could not start", &e),

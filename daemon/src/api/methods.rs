@@ -6,59 +6,56 @@ use protocol::rpc::enclaved::{
 };
 use protocol::rpc::{Code, Failure};
 use relay::request_log::RequestKey;
-use relay::rpc::Caller;
+use relay::rpc::{Caller, Effect, Method};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Api;
 
-/// Every method that there is: what is not in here is not called.
-pub const METHODS: [&str; 25] = [
-    "ping",
-    "price",
-    "quote",
-    "launch",
-    "info",
-    "status",
-    "list",
-    "logs",
-    "stats",
-    "events",
-    "receipts",
-    "set_env",
-    "topup",
-    "withdraw",
-    "pause",
-    "resume",
-    "exec",
-    "transfer",
-    "accept_transfer",
-    "cancel_transfer",
-    "upgrade",
-    "pin",
-    "unpin",
-    "upgrades",
-    "terminate",
+/// Every method that there is: what is not in here is not called. And what of each is put on record.
+const METHODS: &[(&str, Effect)] = &[
+    ("ping", Effect::None),
+    ("price", Effect::None),
+    ("quote", Effect::None),
+    ("launch", Effect::Answers),
+    ("info", Effect::None),
+    ("status", Effect::None),
+    ("list", Effect::None),
+    ("logs", Effect::None),
+    ("stats", Effect::None),
+    ("events", Effect::None),
+    ("receipts", Effect::None),
+    ("set_env", Effect::Stands),
+    // Makes an invoice, the same for the same wish, and changes nothing else.
+    ("topup", Effect::None),
+    ("withdraw", Effect::Answers),
+    ("pause", Effect::Stands),
+    ("resume", Effect::Stands),
+    ("exec", Effect::Answers),
+    ("transfer", Effect::Stands),
+    ("accept_transfer", Effect::Stands),
+    ("cancel_transfer", Effect::Stands),
+    ("upgrade", Effect::Stands),
+    ("pin", Effect::Stands),
+    ("unpin", Effect::Stands),
+    ("upgrades", Effect::None),
+    ("terminate", Effect::Stands),
 ];
 
+/// The method of this name.
+pub(crate) fn method(name: &str) -> Option<Method> {
+    let found = METHODS.iter().copied().find(|(known, _)| *known == name);
+    found.map(|(name, effect)| Method { name, effect })
+}
+
+/// The names of all methods.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|(name, _)| *name)
+}
+
 /// True for a method that changes nothing: it may run twice.
-pub(crate) fn is_read(method: &str) -> bool {
-    // A top-up makes an invoice, the same for the same wish, and changes nothing else.
-    matches!(
-        method,
-        "ping"
-            | "price"
-            | "quote"
-            | "info"
-            | "status"
-            | "list"
-            | "topup"
-            | "logs"
-            | "stats"
-            | "events"
-            | "upgrades"
-            | "receipts"
-    )
+pub(crate) fn is_read(name: &str) -> bool {
+    method(name).is_some_and(|method| method.effect == Effect::None)
 }
 
 /// True for a method that only tells what this server knows: it acts for nobody.
@@ -87,7 +84,7 @@ pub(crate) async fn call(
     params: Value,
 ) -> Result<Value, Failure> {
     let caller = by.pubkey;
-    if !METHODS.contains(&method) {
+    if self::method(method).is_none() {
         return Err(unknown());
     }
     check_named(&params)?;
@@ -126,8 +123,32 @@ pub(crate) async fn call(
     }
 }
 
+/// Answers a command that was carried out before, and of which no more is on record: by what is on record of what
+/// it made, or by how things stand now.
+///
+/// # Errors
+/// [`Failure`] with the code of what is wrong by now.
+pub(crate) async fn answer_again(
+    api: &Api,
+    by: Caller,
+    key: RequestKey,
+    name: &str,
+    params: Value,
+) -> Result<Value, Failure> {
+    if method(name).is_none_or(|method| method.effect != Effect::Stands) {
+        // Known again by its key.
+        return call(api, by, key, name, params).await;
+    }
+    let pubkey = params.get("pubkey").cloned().unwrap_or_default();
+    let ContainerParams { pubkey } = parse_params(&json!({"pubkey": pubkey}))?;
+    match name {
+        "pin" | "unpin" => reply(&api.upgrades(&by.pubkey, &pubkey)?),
+        _ => reply(&api.status(&by.pubkey, &pubkey)?),
+    }
+}
+
 fn unknown() -> Failure {
-    Failure::new(Code::MethodUnknown, format!("no such method; there are {}", METHODS.join(", ")))
+    Failure::new(Code::MethodUnknown, format!("no such method; there are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
 /// Parameters have names. A list is refused, because serde would take it for the fields in their order.

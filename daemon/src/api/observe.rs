@@ -145,7 +145,7 @@ impl Api {
         let text = format!("the owner ran {:?}", params.command[0].chars().take(80).collect::<String>());
         let is_new = ctx.store.note_once(&params.pubkey, ctx.clock.now(), "exec", &text, &key.to_hex());
         if !is_new.map_err(|e| store_failure(&e))? {
-            let message = "the command was started before the server ended; its outcome is not known";
+            let message = "the command was started before; its outcome is not on record";
             return Err(Failure::new(Code::StateRefused, message));
         }
         let wait = Duration::from_secs(u64::from(params.timeout_secs));

@@ -6,7 +6,7 @@ mod tls;
 
 use std::time::Duration;
 
-use guard::{AddressGuard, GuardError};
+use guard::{AddressGuard, GuardError, Hold};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -19,6 +19,7 @@ use protocol::statement::{Base64, Claim, FetchClaim, FetchedRequest};
 use rustls::RootCertStore;
 use tokio::net::TcpStream;
 
+use super::limits::Place;
 use super::refusal::{Refusal, RefusalCode};
 use crate::context::Context;
 use crate::store::Container;
@@ -61,16 +62,16 @@ impl Fetcher {
         Ok(Self { guard, tls: Tls::new(roots)? })
     }
 
-    async fn fetch(&self, request: &Checked) -> Result<Answer, Refusal> {
-        let asked = tokio::time::timeout(request.wait, self.ask(request)).await;
+    async fn fetch(&self, request: &Checked, hold: Hold) -> Result<Answer, Refusal> {
+        let asked = tokio::time::timeout(request.wait, self.ask(request, hold)).await;
         asked.unwrap_or_else(|_| {
             let why = format!("the host did not answer within {} s", request.wait.as_secs());
             Err(Refusal::new(RefusalCode::TimedOut, why))
         })
     }
 
-    async fn ask(&self, request: &Checked) -> Result<Answer, Refusal> {
-        let stream = self.connect(request).await?;
+    async fn ask(&self, request: &Checked, hold: Hold) -> Result<Answer, Refusal> {
+        let stream = self.connect(request, hold).await?;
         let Secured { stream, certificates } = self.tls.secure(&request.host, stream).await?;
         let invalid = |e: hyper::Error| {
             Refusal::new(RefusalCode::ResponseInvalid, format!("the host's answer is not HTTP/1.1: {e}"))
@@ -107,8 +108,8 @@ impl Fetcher {
     }
 
     /// Connects to one of the addresses that were checked, and to nothing else.
-    async fn connect(&self, request: &Checked) -> Result<TcpStream, Refusal> {
-        let found = self.guard.resolve(&request.host, request.port).await;
+    async fn connect(&self, request: &Checked, hold: Hold) -> Result<TcpStream, Refusal> {
+        let found = self.guard.resolve_holding(&request.host, request.port, hold).await;
         for address in found.map_err(|e| refused_address(&e))? {
             match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -138,12 +139,14 @@ fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().filter_map(text).collect()
 }
 
-/// Fetches something for a container, and states it.
+/// Fetches something for a container, and states it. The place among names is given back when nothing looks the
+/// name up any more.
 pub(super) async fn attested_fetch(
     ctx: &Context,
     fetcher: &Fetcher,
     container: &Container,
     request: AttestedFetch,
+    name: Place,
 ) -> Result<Fetched, Refusal> {
     // Whatever a host is asked, it is asked in this server's name.
     ctx.hold.require().map_err(|failure| Refusal::new(RefusalCode::NotHolding, failure.message))?;
@@ -156,7 +159,7 @@ pub(super) async fn attested_fetch(
     }
     let request = Checked::new(request)?;
     let took = units::Stopwatch::start();
-    let answer = fetcher.fetch(&request).await?;
+    let answer = fetcher.fetch(&request, Box::new(name)).await?;
     metrics::histogram!("guest_fetch_seconds").record(took.elapsed().as_secs_f64());
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(|e| Refusal::internal(&e))?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use nostr::key::PublicKey;
@@ -12,7 +12,8 @@ use protocol::guest::MESSAGE_BYTES_MAX;
 use serde_json::{Value, json};
 
 use super::Guests;
-use super::methods::{self, Door};
+use super::body::Written;
+use super::methods::{self, Answer, Door};
 use super::refusal::{Refusal, RefusalCode};
 
 /// What every path begins with.
@@ -24,7 +25,7 @@ pub(super) async fn answer<B>(
     guests: &Arc<Guests>,
     pubkey: PublicKey,
     request: Request<B>,
-) -> Response<Full<Bytes>>
+) -> Response<Written>
 where
     B: Body + Send,
     B::Data: Send,
@@ -74,22 +75,23 @@ where
     Ok((method, params))
 }
 
-fn respond(outcome: Result<Value, Refusal>) -> Response<Full<Bytes>> {
-    let (status, value) = match &outcome {
-        Ok(value) => (200, value.to_string()),
+fn respond(outcome: Result<Answer, Refusal>) -> Response<Written> {
+    let (status, text, place, code) = match outcome {
+        Ok(Answer { value, place }) => (200, value.to_string(), place, None),
         Err(Refusal { code, message }) => {
-            (code.status(), json!({"error": {"code": code.as_str(), "message": message}}).to_string())
+            let text = json!({"error": {"code": code.as_str(), "message": message}}).to_string();
+            (code.status(), text, None, Some(code))
         }
     };
-    let mut response = Response::new(Full::new(Bytes::from(value)));
+    let mut response = Response::new(Written::new(text.into(), place));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    match outcome.map_err(|refusal| refusal.code) {
-        Err(RefusalCode::RateLimited | RefusalCode::ServerBusy) => {
+    match code {
+        Some(RefusalCode::RateLimited | RefusalCode::ServerBusy) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        Err(RefusalCode::HttpMethod) => {
+        Some(RefusalCode::HttpMethod) => {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         _ => {}

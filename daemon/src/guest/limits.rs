@@ -16,6 +16,11 @@ pub(super) const CONNECTIONS_PER_CONTAINER: usize = 16;
 const FETCHES_AT_ONCE: usize = 32;
 /// Fetches of one container at once.
 const FETCHES_PER_CONTAINER: usize = 2;
+/// Names of one container that are looked up at once. The system goes on with one for as long as its servers are
+/// silent, whoever has given up: this bounds what a container keeps busy with such names.
+const NAMES_PER_CONTAINER: usize = FETCHES_PER_CONTAINER;
+/// Threads that look names up for fetches: as many as there are fetches, so that none waits for another's name.
+pub(crate) const NAMES_AT_ONCE: usize = FETCHES_AT_ONCE;
 
 /// Connections that one container may make for each call that it may make. Clients make one for each call: who
 /// calls too often is to be told so, and not to be cut off. A connection to the gateway costs a look into the
@@ -35,6 +40,7 @@ pub(super) struct Limits {
     connections: Places,
     wallets: Places,
     fetching: Places,
+    names: Places,
     fetching_in_all: Arc<Semaphore>,
 }
 
@@ -69,6 +75,7 @@ impl Limits {
             connections: Places::new(CONNECTIONS_PER_CONTAINER),
             wallets: Places::new(1),
             fetching: Places::new(FETCHES_PER_CONTAINER),
+            names: Places::new(NAMES_PER_CONTAINER),
             fetching_in_all: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
         }
     }
@@ -110,6 +117,15 @@ impl Limits {
     pub(super) fn wallet(&self, pubkey: PublicKey) -> Result<Place, Refusal> {
         self.wallets.take(pubkey).ok_or_else(|| {
             Refusal::new(RefusalCode::RateLimited, "your connection is being looked for; wait a second")
+        })
+    }
+
+    /// Room for one more name of this container's, for as long as anything works on it.
+    pub(super) fn name(&self, pubkey: PublicKey) -> Result<Place, Refusal> {
+        self.names.take(pubkey).ok_or_else(|| {
+            let why = "names of your earlier fetches are still being looked up, because their servers are \
+                       silent; wait half a minute";
+            Refusal::new(RefusalCode::RateLimited, why)
         })
     }
 
@@ -224,5 +240,19 @@ mod tests {
         assert!(limits.fetch(other).is_ok());
         drop(fetches);
         assert!(limits.fetch(one).is_ok());
+        let names: Vec<_> = (0..NAMES_PER_CONTAINER).map(|_| limits.name(one).unwrap()).collect();
+        assert_eq!(limits.name(one).unwrap_err().code, RefusalCode::RateLimited);
+        assert!(limits.name(other).is_ok());
+        drop(names);
+    }
+
+    #[test]
+    fn containers_that_take_all_their_connections_take_none_of_the_wallets() {
+        let limits = Limits::new(&Guest::default());
+        let others: Vec<_> = (0..80).map(|_| Keys::generate().public_key()).collect();
+        let taken = others.iter().flat_map(|one| (0..100).map_while(|_| limits.connection(*one)));
+        let held: Vec<_> = taken.collect();
+        assert_eq!(held.len(), 80 * CONNECTIONS_PER_CONTAINER);
+        assert!(limits.connection(Keys::generate().public_key()).is_some());
     }
 }

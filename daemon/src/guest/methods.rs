@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::limits::Cost;
+use super::limits::{Cost, FetchPlace};
 use super::refusal::{Refusal, RefusalCode};
 use super::{Guests, derive, fetch};
 use crate::rpc::check_named;
@@ -67,6 +67,13 @@ methods! {
     AttestedFetch = "attested_fetch", Fetch;
 }
 
+/// What is answered, and the place that it takes in memory until it is written.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) value: Value,
+    pub(super) place: Option<FetchPlace>,
+}
+
 /// Carries out one call of the container `pubkey`, which its door has admitted, and counts what it costs
 /// besides.
 pub(super) async fn call(
@@ -75,7 +82,7 @@ pub(super) async fn call(
     door: Door,
     name: &str,
     params: &Value,
-) -> Result<Value, Refusal> {
+) -> Result<Answer, Refusal> {
     let method = Method::of(name);
     let outcome = limited(guests, pubkey, door, method, params).await;
     // Names that strangers make up are no labels.
@@ -91,7 +98,7 @@ async fn limited(
     door: Door,
     method: Option<Method>,
     params: &Value,
-) -> Result<Value, Refusal> {
+) -> Result<Answer, Refusal> {
     let ctx = guests.fleet.context();
     let now_ms = ctx.clock.now_ms();
     let method = method.ok_or_else(|| {
@@ -115,7 +122,7 @@ async fn carry_out(
     door: Door,
     method: Method,
     params: &Value,
-) -> Result<Value, Refusal> {
+) -> Result<Answer, Refusal> {
     let fleet = &guests.fleet;
     let ctx = fleet.context();
     match method {
@@ -151,8 +158,10 @@ async fn carry_out(
         )),
         Method::AttestedFetch => {
             let request = parse(params)?;
-            let _place = guests.limits.fetch(container.pubkey())?;
-            reply(&fetch::attested_fetch(ctx, &guests.fetcher, container, request).await?)
+            let place = guests.limits.fetch(container.pubkey())?;
+            let names = guests.limits.name(container.pubkey())?;
+            let fetched = fetch::attested_fetch(ctx, &guests.fetcher, container, request, names).await?;
+            Ok(Answer { place: Some(place), ..reply(&fetched)? })
         }
     }
 }
@@ -162,6 +171,7 @@ fn parse<T: DeserializeOwned>(params: &Value) -> Result<T, Refusal> {
     Ok(parse_params(params)?)
 }
 
-fn reply(result: &impl Serialize) -> Result<Value, Refusal> {
-    serde_json::to_value(result).map_err(|e| Refusal::internal(&e))
+fn reply(result: &impl Serialize) -> Result<Answer, Refusal> {
+    let value = serde_json::to_value(result).map_err(|e| Refusal::internal(&e))?;
+    Ok(Answer { value, place: None })
 }

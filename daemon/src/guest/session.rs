@@ -7,7 +7,7 @@ use nostr::key::PublicKey;
 use protocol::guest::MESSAGE_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -33,7 +33,11 @@ struct Id<'a> {
 }
 
 /// Answers a guest until it leaves. One request at a time: a guest that floods waits for itself.
-pub(super) async fn run(guests: &Arc<Guests>, pubkey: PublicKey, mut socket: WebSocketStream<TcpStream>) {
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    guests: &Arc<Guests>,
+    pubkey: PublicKey,
+    mut socket: WebSocketStream<S>,
+) {
     while let Some(Ok(message)) = socket.next().await {
         let Message::Text(text) = message else { continue };
         let answer = answer(guests, pubkey, &text).await;
@@ -61,7 +65,7 @@ async fn answer(guests: &Arc<Guests>, pubkey: PublicKey, text: &str) -> Value {
         return bad(format!("an id has at most {ID_BYTES_MAX} bytes"));
     }
     match methods::call(guests, pubkey, Door::WebSocket, &request.method, &request.params).await {
-        Ok(result) => json!({"id": request.id, "result": result}),
+        Ok(answer) => json!({"id": request.id, "result": answer.value}),
         Err(refusal) => refused(&request.id, &refusal),
     }
 }

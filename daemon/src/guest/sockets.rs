@@ -9,8 +9,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::{GuestServer, Guests, http};
+use super::{GuestServer, Guests, WRITE_WAIT, http};
 use crate::runtime::Door;
+use crate::stalls::Stalls;
 
 /// How long a guest may take to send a request's head, the wait for its next request included.
 const HEAD_WAIT: Duration = Duration::from_secs(60);
@@ -70,7 +71,7 @@ async fn serve_connection(guests: &Arc<Guests>, pubkey: nostr::key::PublicKey, s
         .header_read_timeout(HEAD_WAIT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Stalls::new(stream, WRITE_WAIT)), service)
         .await;
     if let Err(e) = served {
         tracing::debug!(container = %pubkey, "guest socket: {e}");

@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use units::Clock;
 
-use super::stalls::Stalls;
 use crate::sparing::Sparing;
+use crate::stalls::Stalls;
 
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use nostr::key::PublicKey;
-use protocol::rpc::enclaved::ContainerStatus;
+use protocol::rpc::enclaved::{ContainerStatus, LogLine, LogStream};
 use protocol::rpc::{Code, Failure};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
@@ -155,14 +155,44 @@ enum Ended {
     Gone,
 }
 
+/// The last line of each output that was told. Followed again after a restart, the engine tells the last lines once
+/// more; lines of the two outputs may come a little out of their order, and pieces of one line have one time.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    stdout: String,
+    stderr: String,
+}
+
+impl Told {
+    /// True for a line that was told before the output was followed again.
+    fn has(&self, line: &LogLine) -> bool {
+        line.at <= *self.last(line.stream)
+    }
+
+    fn note(&mut self, line: &LogLine) {
+        match line.stream {
+            LogStream::Stdout => self.stdout.clone_from(&line.at),
+            LogStream::Stderr => self.stderr.clone_from(&line.at),
+        }
+    }
+
+    const fn last(&self, stream: LogStream) -> &String {
+        match stream {
+            LogStream::Stdout => &self.stdout,
+            LogStream::Stderr => &self.stderr,
+        }
+    }
+}
+
 async fn pump_output(reader: &Reader, pubkey: &PublicKey, events: &Events) -> Result<Ended, Failure> {
     let (api, caller) = (&reader.api, &reader.caller);
     let mut changes = api.context().changes.watch();
-    let mut last = String::new();
+    let mut told = Told::default();
     loop {
         if api.is_over(caller, pubkey)? {
             return Ok(Ended::Over);
         }
+        let again = told.clone();
         let mut lines = Box::pin(api.follow(caller, pubkey)?);
         loop {
             tokio::select! {
@@ -179,12 +209,12 @@ async fn pump_output(reader: &Reader, pubkey: &PublicKey, events: &Events) -> Re
                 () = events.0.closed() => return Ok(Ended::Gone),
                 line = lines.next() => {
                     let Some(line) = line else { break };
-                    // Followed again after a restart, the engine tells the last lines once more.
-                    if line.at > last {
-                        last.clone_from(&line.at);
-                        if events.tell("line", &line).await.is_err() {
-                            return Ok(Ended::Gone);
-                        }
+                    if again.has(&line) {
+                        continue;
+                    }
+                    told.note(&line);
+                    if events.tell("line", &line).await.is_err() {
+                        return Ok(Ended::Gone);
                     }
                 }
             }
@@ -259,6 +289,27 @@ mod tests {
             assert!(events.tell("line", &number).await.is_ok());
         }
         assert!(events.tell("line", &"one more").await.is_err());
+    }
+
+    #[test]
+    fn only_what_was_told_before_is_left_out_when_output_is_followed_again() {
+        let line = |stream, at: &str| LogLine { at: at.to_owned(), stream, text: at.to_owned() };
+        let mut told = Told::default();
+        // As they come: out of their order, and two pieces of one time.
+        let first = [
+            line(LogStream::Stdout, "3"),
+            line(LogStream::Stderr, "2"),
+            line(LogStream::Stdout, "4"),
+            line(LogStream::Stdout, "4"),
+        ];
+        let again = told.clone();
+        for line in &first {
+            assert!(!again.has(line), "{line:?} is lost");
+            told.note(line);
+        }
+        let again = told.clone();
+        assert!(first.iter().all(|line| again.has(line)), "told twice");
+        assert!(!again.has(&line(LogStream::Stderr, "3")) && !again.has(&line(LogStream::Stdout, "5")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::ExecReply;
+use protocol::rpc::json_end;
 use thiserror::Error;
 use tokio::sync::Notify;
 
@@ -18,8 +19,10 @@ use super::error::is_status;
 use super::{Runtime, RuntimeError, plan};
 use crate::store::Container;
 
-/// What is kept of each of a command's outputs, in bytes: both fit into an event, escaped.
+/// What is kept of each of a command's outputs, in bytes.
 const OUTPUT_BYTES_MAX: usize = 8 * 1024;
+/// What each may take in JSON, where a byte that is no text takes up to six: both fit into an event.
+const ESCAPED_BYTES_MAX: usize = 24 * 1024;
 /// Commands under way on the server: each holds a connection to the engine.
 const UNDER_WAY_MAX: usize = 32;
 
@@ -153,8 +156,7 @@ impl Runtime {
             }
         }
         let exit_code = self.docker().inspect_exec(id).await?.exit_code.unwrap_or(-1);
-        let truncated = stdout.more || stderr.more;
-        Ok(ExecReply { exit_code, stdout: stdout.text(), stderr: stderr.text(), truncated })
+        Ok(reply(exit_code, &stdout, &stderr))
     }
 
     /// The engine has no way to end a command; its process has a number on this machine.
@@ -184,9 +186,19 @@ impl Kept {
         self.more |= bytes.len() > room;
     }
 
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
+    /// The text, and whether more was written.
+    fn text(&self) -> (String, bool) {
+        let mut text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let end = json_end(&text, ESCAPED_BYTES_MAX);
+        let is_cut = end < text.len();
+        text.truncate(end);
+        (text, self.more || is_cut)
     }
+}
+
+fn reply(exit_code: i64, stdout: &Kept, stderr: &Kept) -> ExecReply {
+    let ((stdout, more_stdout), (stderr, more_stderr)) = (stdout.text(), stderr.text());
+    ExecReply { exit_code, stdout, stderr, truncated: more_stdout || more_stderr }
 }
 
 #[cfg(test)]
@@ -200,8 +212,20 @@ mod tests {
         assert!(!kept.more);
         kept.take(b"yz");
         kept.take(b"more");
-        assert_eq!((kept.text().len(), kept.more), (OUTPUT_BYTES_MAX, true));
-        assert!(kept.text().ends_with('y'));
+        let (text, is_cut) = kept.text();
+        assert_eq!((text.len(), is_cut), (OUTPUT_BYTES_MAX, true));
+        assert!(text.ends_with('y'));
+    }
+
+    #[test]
+    fn output_of_whatever_bytes_fits_into_an_event() {
+        for byte in [0, b'"', b'\\', 0x1b, 0x7f, 0xff, b'x'] {
+            let mut kept = Kept::default();
+            kept.take(&[byte; 3 * OUTPUT_BYTES_MAX]);
+            let answer = serde_json::to_vec(&reply(0, &kept, &kept)).unwrap();
+            // With the id, and what stands around.
+            assert!(answer.len() + 512 < protocol::rpc::MESSAGE_BYTES_MAX, "{byte}: {}", answer.len());
+        }
     }
 
     #[tokio::test]

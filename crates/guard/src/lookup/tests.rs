@@ -78,3 +78,26 @@ fn names_that_never_resolve_take_their_own_threads_and_no_others() {
         assert_eq!(lookup.lookup(&again).await.unwrap(), address());
     });
 }
+
+#[tokio::test]
+async fn what_is_held_for_a_name_is_held_until_its_thread_ends_though_nobody_waits() {
+    static RELEASED: AtomicUsize = AtomicUsize::new(0);
+    let lookup = SystemLookup::with(|_| {
+        while RELEASED.load(Ordering::SeqCst) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(address())
+    });
+    let held = Arc::new(());
+    let looking = lookup.lookup_holding("silent.example", Box::new(Arc::clone(&held)));
+    assert!(tokio::time::timeout(Duration::from_millis(50), looking).await.is_err(), "it was found");
+    assert_eq!(Arc::strong_count(&held), 2, "its thread is busy, and counts no more");
+    RELEASED.store(1, Ordering::SeqCst);
+    tokio::time::timeout(SOON, async {
+        while Arc::strong_count(&held) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("it is held for ever");
+}

@@ -28,7 +28,8 @@ impl Log {
 fn command_is_begun_once_and_answered_the_same_after_a_restart() {
     let caller = Keys::generate().public_key();
     let log = Log::new();
-    let begin = |log: &Log, n| log.log.begin(&event(n), &caller, "a", &[1; 32], UnixSecs(1_000)).unwrap();
+    let begin =
+        |log: &Log, n| log.log.begin(&event(n), &caller, "a", &[1; 32], UnixSecs(1_000), || false).unwrap();
     assert_eq!(begin(&log, 1), Seen::Never);
     assert_eq!(begin(&log, 1), Seen::SameEvent);
     assert_eq!(begin(&log, 2), Seen::Unanswered);
@@ -44,23 +45,12 @@ fn command_is_begun_once_and_answered_the_same_after_a_restart() {
 fn id_belongs_to_one_caller_and_one_body() {
     let (alice, bob) = (Keys::generate().public_key(), Keys::generate().public_key());
     let log = Log::new();
-    let begin = |n, caller, body| log.log.begin(&event(n), caller, "a", body, UnixSecs(1_000)).unwrap();
+    let begin =
+        |n, caller, body| log.log.begin(&event(n), caller, "a", body, UnixSecs(1_000), || false).unwrap();
     assert_eq!(begin(1, &alice, &[1; 32]), Seen::Never);
     assert_eq!(begin(2, &alice, &[2; 32]), Seen::OtherCommand);
     assert_eq!(begin(3, &bob, &[2; 32]), Seen::Never);
     assert_ne!(RequestKey::new(&alice, "a", &[1; 32]), RequestKey::new(&bob, "a", &[1; 32]));
-}
-
-#[test]
-fn event_that_is_a_command_is_answered_the_same_when_it_comes_again() {
-    let caller = Keys::generate().public_key();
-    let log = Log::new();
-    let begin = |log: &Log| log.log.begin_event(&event(1), &caller, UnixSecs(1_000)).unwrap();
-    assert_eq!(begin(&log), Seen::Never);
-    let log = log.reopen();
-    assert_eq!(begin(&log), Seen::Unanswered);
-    log.log.finish(&caller, &event(1).to_hex(), "paid").unwrap();
-    assert_eq!(begin(&log.reopen()), Seen::Answered("paid".into()));
 }
 
 #[test]
@@ -70,7 +60,8 @@ fn old_rows_are_removed_and_no_younger_ones() {
     let begin = |n: u64, at| {
         let mut id = [0; 32];
         id[..8].copy_from_slice(&n.to_be_bytes());
-        log.log.begin(&EventId::from_byte_array(id), &caller, &n.to_string(), &[1; 32], UnixSecs(at)).unwrap()
+        let event = EventId::from_byte_array(id);
+        log.log.begin(&event, &caller, &n.to_string(), &[1; 32], UnixSecs(at), || false).unwrap()
     };
     begin(0, 100_000);
     begin(1, 100_000 + KEPT_SECS);
@@ -85,32 +76,94 @@ fn old_rows_are_removed_and_no_younger_ones() {
     assert_eq!(begin(1, 100_001 + KEPT_SECS), Seen::SameEvent);
 }
 
+/// Takes the `n`th command, of a key of its own.
+fn take(log: &Log, n: u64, now: u64, is_known: bool) -> Result<Seen, RequestLogError> {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    let caller = Keys::generate().public_key();
+    log.log.begin(&EventId::from_byte_array(id), &caller, "a", &[1; 32], UnixSecs(now), || is_known)
+}
+
 #[test]
-fn log_that_strangers_filled_takes_nothing_until_it_may_forget() {
+fn log_that_strangers_filled_takes_nothing_of_them_until_it_may_forget() {
     let mut log = Log::new();
     lock(&log.log.writer).rows_max = 2 * PRUNE_EVERY;
-    let begin = |log: &Log, n: u64, now| {
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&n.to_be_bytes());
-        let caller = Keys::generate().public_key();
-        log.log.begin(&EventId::from_byte_array(id), &caller, "a", &[1; 32], UnixSecs(now))
-    };
     let mut taken = 0;
-    while begin(&log, taken, 10_000).is_ok() {
+    while take(&log, taken, 10_000, false).is_ok() {
         taken += 1;
         assert!(taken < 4 * PRUNE_EVERY, "it takes whatever comes");
     }
-    assert!(taken >= 2 * PRUNE_EVERY);
+    assert!(taken > PRUNE_EVERY);
     // What could still be sent again is kept, and known again after a restart.
     for n in 0..PRUNE_EVERY {
-        assert!(matches!(begin(&log, n, 10_000 + REPLAYED_SECS - 1), Err(RequestLogError::Full)));
+        let refused = take(&log, n, 10_000 + REPLAYED_SECS - 1, false);
+        assert!(matches!(refused, Err(RequestLogError::Full)));
     }
     log = log.reopen();
-    assert_eq!(begin(&log, 0, 10_000 + REPLAYED_SECS - 1).unwrap(), Seen::SameEvent);
+    assert_eq!(take(&log, 0, 10_000 + REPLAYED_SECS - 1, false).unwrap(), Seen::SameEvent);
     // What could not, goes.
     lock(&log.log.writer).rows_max = 2 * PRUNE_EVERY;
     for n in 0..2 * PRUNE_EVERY {
-        drop(begin(&log, 100_000 + n, 10_001 + REPLAYED_SECS));
+        drop(take(&log, 100_000 + n, 10_001 + REPLAYED_SECS, false));
     }
-    assert_eq!(begin(&log, 0, 10_001 + REPLAYED_SECS).unwrap(), Seen::Never);
+    assert_eq!(take(&log, 0, 10_001 + REPLAYED_SECS, false).unwrap(), Seen::Never);
+}
+
+#[test]
+fn strangers_leave_a_quarter_of_the_rows_to_keys_that_are_known() {
+    let log = Log::new();
+    lock(&log.log.writer).rows_max = 8 * PRUNE_EVERY;
+    let taken = (0..).take_while(|n| take(&log, *n, 10_000, false).is_ok()).count();
+    let taken = u64::try_from(taken).unwrap();
+    assert!((6 * PRUNE_EVERY..=7 * PRUNE_EVERY).contains(&taken), "{taken}");
+    assert!(matches!(take(&log, 1 << 32, 10_000, false), Err(RequestLogError::Full)));
+    let more = (0..PRUNE_EVERY / 2).filter(|n| take(&log, (2 << 32) + n, 10_000, true).is_ok()).count();
+    assert_eq!(u64::try_from(more).unwrap(), PRUNE_EVERY / 2, "a customer is refused for strangers");
+    // They have no more than there is.
+    let rest = (3 << 32..).take_while(|n| take(&log, *n, 10_000, true).is_ok()).count();
+    assert!(rest < usize::try_from(2 * PRUNE_EVERY).unwrap(), "{rest}");
+}
+
+/// Records `count` answers of so many bytes to the commands `id`0, `id`1, … of one key.
+fn answer(log: &Log, caller: &PublicKey, id: &str, count: usize, bytes: usize) -> Vec<Seen> {
+    let begin = |id: &str| {
+        let event = EventId::from_byte_array(Keys::generate().public_key().to_bytes());
+        log.log.begin(&event, caller, id, &[1; 32], UnixSecs(1_000), || false).unwrap()
+    };
+    let ids: Vec<_> = (0..count).map(|n| format!("{id}{n}")).collect();
+    for id in &ids {
+        assert_eq!(begin(id), Seen::Never);
+        log.log.finish(caller, id, &"x".repeat(bytes)).unwrap();
+    }
+    ids.iter().map(|id| begin(id)).collect()
+}
+
+fn kept(seen: &[Seen]) -> usize {
+    seen.iter().filter(|seen| matches!(seen, Seen::Answered(_))).count()
+}
+
+#[test]
+fn answers_are_kept_within_a_budget_and_what_was_done_is_known_beyond_it() {
+    let [busy, other] = [Keys::generate().public_key(), Keys::generate().public_key()];
+    let log = Log::new();
+    let long = answer(&log, &busy, "long", 40, 32 * 1024);
+    assert_eq!(kept(&long), 32, "a mebibyte of one key's");
+    assert!(long[32..].iter().all(|seen| *seen == Seen::Done), "and none of them runs twice");
+    assert_eq!(kept(&answer(&log, &busy, "short", 40, SHORT_BYTES_MAX)), 40);
+    assert_eq!(kept(&answer(&log, &other, "long", 1, 32 * 1024)), 1, "a key has what is its own");
+    // All keys together, counted again after a restart.
+    let log = log.reopen();
+    lock(&log.log.writer).kept_bytes_max = 34 * 32 * 1024;
+    assert_eq!(kept(&answer(&log, &Keys::generate().public_key(), "long", 2, 32 * 1024)), 1);
+}
+
+#[test]
+fn command_that_is_done_is_done_also_after_a_restart() {
+    let caller = Keys::generate().public_key();
+    let log = Log::new();
+    let begin =
+        |log: &Log, n| log.log.begin(&event(n), &caller, "a", &[1; 32], UnixSecs(1), || false).unwrap();
+    assert_eq!(begin(&log, 1), Seen::Never);
+    log.log.done(&caller, "a").unwrap();
+    assert_eq!(begin(&log.reopen(), 2), Seen::Done);
 }

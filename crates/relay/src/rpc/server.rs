@@ -8,46 +8,27 @@ use nostr::filter::Filter;
 use nostr::key::{Keys, PublicKey};
 use nostr::types::Timestamp;
 use protocol::event::CheckedEvent;
-use protocol::rpc::{Code, Failure, MESSAGE_BYTES_MAX, Reply, Request};
-use serde_json::Value;
-use tokio::sync::Semaphore;
+use protocol::rpc::{Code, Failure, Reply, Request};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use units::{Clock, Stopwatch, UnixSecs};
 
 use super::envelope::Envelope;
+use super::handler::{Caller, Effect, Handler, Method};
 use super::rate::{RateLimit, RateLimiter};
+use super::replies::{Answer, Replies, fits};
 use crate::dialer::lock;
-use crate::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, RequestLogError, Seen};
+use crate::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, RequestLogError, SHORT_BYTES_MAX, Seen};
 use crate::{Pool, PoolError, Subscription, work};
 
 /// Requests under way at once. What waits beyond it waits in the subscription's queue.
 const CONCURRENT_MAX: usize = 128;
 /// Events remembered in memory so that the second relay's copy of a read is not answered again.
 const RECENT_MAX: usize = 8_192;
-
-/// Who asks, and with how much work.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Caller {
-    /// Their key.
-    pub pubkey: PublicKey,
-    /// The proof of work that the request shows (NIP-13), in bits.
-    pub work_bits: u8,
-}
-
-/// Carries out requests.
-pub trait Handler: Send + Sync + 'static {
-    /// True for a method that changes nothing: it is not put on record, and may run twice.
-    fn is_read(&self, method: &str) -> bool;
-
-    /// Carries out one request of `caller`. A command may come again with the same key, after a crash:
-    /// it must then answer as it did, and act no second time.
-    fn handle(
-        &self,
-        caller: Caller,
-        key: RequestKey,
-        method: &str,
-        params: Value,
-    ) -> impl Future<Output = Result<Value, Failure>> + Send;
-}
+/// How often a key that asks too often is told so; the rest of its requests get no answer.
+const TOLD: RateLimit = RateLimit { per_sec: 1, burst: 1 };
+/// What one relay may deliver: each event costs the check of a signature, and far more than honest callers send
+/// would cost a core. The wallet's bound is the same.
+const RELAY_RATE: RateLimit = RateLimit { per_sec: 2_000, burst: 5_000 };
 
 /// What an [`RpcServer`] is made of.
 #[derive(Debug)]
@@ -73,10 +54,12 @@ pub struct ServerOptions {
 #[derive(Debug)]
 pub struct RpcServer<H> {
     envelope: Envelope,
+    replies: Replies,
     options: ServerOptions,
     handler: H,
     places: Arc<Semaphore>,
-    limiter: Mutex<RateLimiter<PublicKey>>,
+    /// What each key asks, and what it is told about asking too much.
+    rates: Mutex<(RateLimiter<PublicKey>, RateLimiter<PublicKey>)>,
     recent: Mutex<Recent>,
     under_way: Mutex<HashSet<RequestKey>>,
 }
@@ -84,13 +67,13 @@ pub struct RpcServer<H> {
 impl<H: Handler> RpcServer<H> {
     /// A server that is not yet listening.
     pub fn new(options: ServerOptions, handler: H) -> Arc<Self> {
-        let limiter = Mutex::new(RateLimiter::new(options.rate));
         Arc::new(Self {
             envelope: Envelope::new(options.keys.clone()),
+            replies: Replies::new(options.pool.clone(), options.kind),
+            rates: Mutex::new((RateLimiter::new(options.rate), RateLimiter::new(TOLD))),
             options,
             handler,
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
-            limiter,
             recent: Mutex::default(),
             under_way: Mutex::default(),
         })
@@ -106,7 +89,7 @@ impl<H: Handler> RpcServer<H> {
             .kind(self.options.kind)
             .pubkey(self.options.keys.public_key())
             .since(Timestamp::from_secs(since.0));
-        self.options.pool.subscribe(filter).await
+        self.options.pool.subscribe_limited(filter, RELAY_RATE).await
     }
 
     /// Answers the requests of a subscription until it ends or the future is dropped. Requests under
@@ -115,45 +98,41 @@ impl<H: Handler> RpcServer<H> {
         while let Some(event) = requests.next().await {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             let server = Arc::clone(&self);
-            tokio::spawn(async move {
-                server.answer(&event).await;
-                drop(place);
-            });
+            tokio::spawn(async move { server.answer(&event, place).await });
         }
     }
 
-    /// Waits until no request is under way.
+    /// Waits until no request is under way, and no reply.
     pub async fn drain(&self) {
         let all = u32::try_from(CONCURRENT_MAX).unwrap_or(u32::MAX);
         drop(self.places.acquire_many(all).await);
+        self.replies.drain().await;
     }
 
-    async fn answer(&self, event: &CheckedEvent) {
+    async fn answer(&self, event: &CheckedEvent, place: OwnedSemaphorePermit) {
         if !lock(&self.recent).insert(event.id) {
             return;
         }
         let took = Stopwatch::start();
-        let Some((method, reply)) = self.reply_to(event).await else { return };
-        // Strangers choose the names of methods, and each label is kept for ever.
-        let method = if reply.is_refused_with(Code::MethodUnknown) { "unknown".to_owned() } else { method };
-        metrics::counter!("rpc_requests_total", "method" => method.clone(), "code" => reply.code())
-            .increment(1);
-        metrics::histogram!("rpc_request_seconds", "method" => method).record(took.elapsed().as_secs_f64());
+        let Some((label, reply)) = self.reply_to(event).await else { return };
+        metrics::counter!("rpc_requests_total", "method" => label, "code" => reply.code()).increment(1);
+        metrics::histogram!("rpc_request_seconds", "method" => label).record(took.elapsed().as_secs_f64());
+        // Before the place is given back, so that a drain misses nothing.
+        let watch = self.replies.watch();
+        drop(place);
         let now = self.options.clock.now();
-        match self.envelope.seal(self.options.kind, &event.pubkey, &reply.text(), now) {
-            Ok(sealed) => {
-                let report = self.options.pool.publish(&sealed).await;
-                if !report.is_published() {
-                    tracing::warn!("no relay took the reply to {}: {:?}", event.pubkey, report.refused);
-                }
-            }
-            Err(e) => tracing::error!("a reply could not be sealed: {e}"),
-        }
+        self.replies.send(&self.envelope, &event.pubkey, &reply.text(), now, watch).await;
     }
 
-    /// The reply, if there is to be one, and the method's name for the metrics.
-    async fn reply_to(&self, event: &CheckedEvent) -> Option<(String, Answer)> {
+    /// The reply, if there is to be one, and a label for the metrics: one of a few, never a caller's words.
+    async fn reply_to(&self, event: &CheckedEvent) -> Option<(&'static str, Answer)> {
         let now_ms = self.options.clock.now_ms();
+        // Counted first: what cannot be read costs as much.
+        let has_rate = lock(&self.rates).0.allow(&event.pubkey, now_ms);
+        if !has_rate && !lock(&self.rates).1.allow(&event.pubkey, now_ms) {
+            metrics::counter!("rpc_requests_dropped_total").increment(1);
+            return None;
+        }
         let text = match self.envelope.open(event) {
             Ok(text) => text,
             Err(e) => {
@@ -167,64 +146,101 @@ impl<H: Handler> RpcServer<H> {
             // The service calls others with the same key, and this is one's answer. Two services that
             // answered each other's answers would never end.
             Err(_) if is_reply(&text) => return None,
-            Err(failure) => {
-                return Some(("invalid".into(), Answer::New(Reply::new(String::new(), Err(failure)))));
-            }
+            Err(failure) => return Some(("invalid", Answer::refused(String::new(), failure))),
         };
-        let id = request.id.clone();
-        let refuse = |failure| Some(("refused".into(), Answer::New(Reply::new(id.clone(), Err(failure)))));
-        if !lock(&self.limiter).allow(&event.pubkey, now_ms) {
-            return refuse(Failure::new(Code::RateLimited, "too many requests; wait a few seconds"));
+        if let Err(failure) = self.check(event, has_rate, now_ms) {
+            return Some(("refused", Answer::refused(request.id, failure)));
+        }
+        match self.handler.method(&request.method) {
+            Some(method) if method.effect != Effect::None => self.run_command(event, request, method).await,
+            read => {
+                let key = RequestKey::new(&event.pubkey, &request.id, &request.body_sha256());
+                let asked = self.handler.handle(caller(event), key, &request.method, request.params);
+                let reply = Reply::new(request.id, asked.await);
+                Some((read.map_or("unknown", |method| method.name), Answer::New(bounded(reply).0)))
+            }
+        }
+    }
+
+    /// Whether a request is acted on at all.
+    fn check(&self, event: &CheckedEvent, has_rate: bool, now_ms: u64) -> Result<(), Failure> {
+        if !has_rate {
+            return Err(Failure::new(Code::RateLimited, "too many requests; wait a few seconds"));
         }
         let age_secs = (now_ms / 1_000).abs_diff(event.created_at().0);
         if age_secs > AGE_SECS_MAX || event.is_expired_at(Timestamp::from_secs(now_ms / 1_000)) {
-            return refuse(Failure::new(
+            return Err(Failure::new(
                 Code::StaleRequest,
                 format!("the request is {age_secs} s off this server's clock or has expired; sign a new one"),
             ));
         }
         if self.options.recovered_at.is_some_and(|at| event.created_at() < at) {
-            return refuse(Failure::new(
+            return Err(Failure::new(
                 Code::StaleRequest,
                 "the request was made before this server came back from its backup; look at what became of \
                  it, and sign a new one",
             ));
         }
-        if self.handler.is_read(&request.method) {
-            let key = RequestKey::new(&event.pubkey, &request.id, &request.body_sha256());
-            let method = request.method.clone();
-            let outcome = self.handler.handle(caller(event), key, &request.method, request.params).await;
-            return Some((method, Answer::New(bounded(Reply::new(id, outcome)))));
-        }
-        self.run_command(event, request).await
+        Ok(())
     }
 
-    async fn run_command(&self, event: &CheckedEvent, request: Request) -> Option<(String, Answer)> {
+    async fn run_command(
+        &self,
+        event: &CheckedEvent,
+        request: Request,
+        method: Method,
+    ) -> Option<(&'static str, Answer)> {
         let body = request.body_sha256();
         let key = RequestKey::new(&event.pubkey, &request.id, &body);
-        let id = request.id.clone();
+        let Request { id, params, .. } = request;
         let _under_way = UnderWay::begin(&self.under_way, key)?;
-        let seen = self.options.log.begin(&event.id, &event.pubkey, &id, &body, self.options.clock.now());
-        match seen {
+        let (now, is_known) = (self.options.clock.now(), || self.handler.is_known(&event.pubkey));
+        match self.options.log.begin(&event.id, &event.pubkey, &id, &body, now, is_known) {
             Ok(Seen::Never | Seen::Unanswered) => {}
             Ok(Seen::SameEvent) => return None,
-            Ok(Seen::Answered(text)) => return Some(("repeated".into(), Answer::Old(text))),
+            Ok(Seen::Answered(text)) => return Some(("repeated", Answer::Old(text))),
+            Ok(Seen::Done) => {
+                let outcome = self.handler.answer_again(caller(event), key, method.name, params).await;
+                return Some(("repeated", Answer::New(bounded(Reply::new(id, outcome)).0)));
+            }
             Ok(Seen::OtherCommand) => {
                 let failure =
                     Failure::new(Code::IdReused, "this id was used for another command; choose a new one");
-                return Some(("refused".into(), Answer::New(Reply::new(id, Err(failure)))));
+                return Some(("refused", Answer::refused(id, failure)));
             }
-            Err(e) => return Some(("refused".into(), Answer::New(Reply::new(id, Err(log_failure(&e)))))),
+            Err(e) => return Some(("refused", Answer::refused(id, log_failure(&e)))),
         }
-        let outcome = self.handler.handle(caller(event), key, &request.method, request.params).await;
-        let settled = !matches!(&outcome, Err(failure) if is_passing(failure.code));
-        let answer = Answer::New(bounded(Reply::new(id.clone(), outcome)));
+        let outcome = self.handler.handle(caller(event), key, method.name, params).await;
+        let (is_done, is_settled) = match &outcome {
+            Ok(_) => (true, true),
+            Err(failure) => (false, !is_passing(failure.code)),
+        };
+        let (reply, is_whole) = bounded(Reply::new(id.clone(), outcome));
+        let answer = Answer::New(reply);
         // A passing failure is not the command's answer: the same id may succeed later.
-        if settled && let Err(e) = self.options.log.finish(&event.pubkey, &id, &answer.text()) {
+        if is_settled {
+            self.put_on_record(&event.pubkey, &id, &answer.text(), is_done, is_whole && keeps(method));
+        }
+        Some((method.name, answer))
+    }
+
+    fn put_on_record(&self, caller: &PublicKey, id: &str, text: &str, is_done: bool, is_kept: bool) {
+        let log = &self.options.log;
+        let recorded = match (is_done, is_kept) {
+            (true, true) => log.finish(caller, id, text),
+            (true, false) => log.done(caller, id),
+            // What was refused has changed nothing, and may be refused anew.
+            (false, _) if text.len() > SHORT_BYTES_MAX => Ok(()),
+            (false, _) => log.finish(caller, id, text),
+        };
+        if let Err(e) = recorded {
             tracing::error!("an answer could not be put on record: {e}");
         }
-        Some((request.method, answer))
     }
+}
+
+const fn keeps(method: Method) -> bool {
+    matches!(method.effect, Effect::Answers)
 }
 
 fn caller(event: &CheckedEvent) -> Caller {
@@ -250,45 +266,21 @@ const fn is_passing(code: Code) -> bool {
 }
 
 fn log_failure(error: &RequestLogError) -> Failure {
-    tracing::error!("a command could not be put on record: {error}");
     if matches!(error, RequestLogError::Full) {
         let message = "this server was sent more commands than it can remember; ask again in some minutes";
         return Failure::new(Code::RateLimited, message);
     }
+    tracing::error!("a command could not be put on record: {error}");
     Failure::new(Code::Internal, "the command could not be put on record; nothing was done; try again")
 }
 
-fn bounded(reply: Reply) -> Reply {
-    let bytes = serde_json::to_vec(&reply).map_or(usize::MAX, |text| text.len());
-    if bytes <= MESSAGE_BYTES_MAX {
-        return reply;
+/// The reply, or one that says that it is too long; and whether it is itself.
+fn bounded(reply: Reply) -> (Reply, bool) {
+    if fits(&reply) {
+        return (reply, true);
     }
-    Reply::new(reply.id, Err(Failure::new(Code::Internal, "the answer is too long for one event")))
-}
-
-enum Answer {
-    New(Reply),
-    Old(String),
-}
-
-impl Answer {
-    fn text(&self) -> String {
-        match self {
-            Self::New(reply) => serde_json::to_string(reply).unwrap_or_default(),
-            Self::Old(text) => text.clone(),
-        }
-    }
-
-    fn is_refused_with(&self, code: Code) -> bool {
-        matches!(self, Self::New(Reply { code: Some(own), .. }) if own == code.as_str())
-    }
-
-    fn code(&self) -> String {
-        match self {
-            Self::New(reply) => reply.code.clone().unwrap_or_else(|| "ok".into()),
-            Self::Old(_) => "repeated".into(),
-        }
-    }
+    let message = "what was asked for is done, but its answer is too long for one event";
+    (Reply::new(reply.id, Err(Failure::new(Code::Internal, message))), false)
 }
 
 /// Marks a command as under way, so that a second event with it does not run it at the same time.

@@ -10,7 +10,9 @@ use protocol::event::CheckedEvent;
 use protocol::kinds::ENCLAVED_RPC;
 use protocol::rpc::{Code, Failure};
 use relay::request_log::{RequestKey, RequestLog};
-use relay::rpc::{Caller, Envelope, Handler, RateLimit, RpcClient, RpcError, RpcServer, ServerOptions};
+use relay::rpc::{
+    Caller, Effect, Envelope, Handler, Method, RateLimit, RpcClient, RpcError, RpcServer, ServerOptions,
+};
 use relay::{Pool, Subscription};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -25,8 +27,17 @@ struct Counter {
 }
 
 impl Handler for Counter {
-    fn is_read(&self, method: &str) -> bool {
-        method == "ping"
+    fn method(&self, name: &str) -> Option<Method> {
+        let method = |name, effect| Some(Method { name, effect });
+        match name {
+            "ping" => method("ping", Effect::None),
+            "add" => method("add", Effect::Answers),
+            "hang" => method("hang", Effect::Answers),
+            "busy" => method("busy", Effect::Answers),
+            "long" => method("long", Effect::Answers),
+            "start" => method("start", Effect::Stands),
+            _ => None,
+        }
     }
 
     async fn handle(&self, _: Caller, _: RequestKey, method: &str, _: Value) -> Result<Value, Failure> {
@@ -39,12 +50,26 @@ impl Handler for Counter {
                 Ok(json!("done"))
             }
             "busy" => Err(Failure::new(Code::WalletUnavailable, "not now")),
+            "long" => {
+                self.effects.fetch_add(1, Ordering::SeqCst);
+                Ok(json!("\u{1}".repeat(20_000)))
+            }
+            "start" => {
+                self.effects.fetch_add(1, Ordering::SeqCst);
+                Ok(json!("it starts"))
+            }
+            // Whatever is wrong with it besides.
+            name if name.starts_with("odd") => Err(Failure::new(Code::ParamsInvalid, "not so")),
             _ => Err(Failure::new(Code::MethodUnknown, "no such method")),
         }
     }
+
+    async fn answer_again(&self, _: Caller, _: RequestKey, method: &str, _: Value) -> Result<Value, Failure> {
+        Ok(json!(format!("{method} was done")))
+    }
 }
 
-struct Service {
+pub(crate) struct Service {
     effects: Arc<AtomicU32>,
     stuck: Arc<Notify>,
     server: Arc<RpcServer<Counter>>,
@@ -53,12 +78,21 @@ struct Service {
 }
 
 impl Service {
-    async fn start(keys: &Keys, dir: &Path, relay: &TestRelay) -> Self {
+    pub(crate) async fn start(keys: &Keys, dir: &Path, relay: &TestRelay) -> Self {
         Self::recovered(keys, dir, relay, None).await
     }
 
     async fn recovered(keys: &Keys, dir: &Path, relay: &TestRelay, recovered_at: Option<UnixSecs>) -> Self {
-        let pool = connected(&[relay.url()]).await;
+        Self::serve(keys, dir, &relay.url(), recovered_at).await
+    }
+
+    /// Answers at any relay.
+    pub(crate) async fn at(keys: &Keys, dir: &Path, url: &str) -> Self {
+        Self::serve(keys, dir, url, None).await
+    }
+
+    async fn serve(keys: &Keys, dir: &Path, url: &str, recovered_at: Option<UnixSecs>) -> Self {
+        let pool = connected(&[url.to_owned()]).await;
         let (effects, stuck) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let handler = Counter { effects: Arc::clone(&effects), stuck: Arc::clone(&stuck) };
         let options = ServerOptions {
@@ -245,20 +279,54 @@ async fn request_of_before_a_recovery_is_refused_and_has_no_effect() {
 }
 
 #[tokio::test]
-async fn flood_of_one_key_is_refused_and_another_key_is_served() {
+async fn flood_of_one_key_is_refused_once_a_second_and_another_key_is_served() {
     let (relay, dir, keys) = (TestRelay::start().await, tempfile::tempdir().unwrap(), Keys::generate());
     let _service = Service::start(&keys, dir.path(), &relay).await;
     let mut flood = RawClient::new(&keys, &relay).await;
-    for n in 0..40 {
-        flood.send(&flood.event(&format!(r#"{{"id":"{n}","method":"ping"}}"#), now())).await;
+    let began = units::Stopwatch::start();
+    for n in 0..60 {
+        // What cannot be read counts, too.
+        let text = if n % 2 == 0 { format!(r#"{{"id":"{n}","method":"ping"}}"#) } else { format!("no {n}") };
+        flood.send(&flood.event(&text, now())).await;
     }
-    let mut refused = 0;
-    for _ in 0..40 {
-        refused += u32::from(flood.reply().await["code"] == "rate_limited");
-    }
-    assert!(refused >= 15, "{refused} of 40 refused");
     let other = client(&keys, &relay, &Keys::generate()).await;
     assert_eq!(other.call::<String>("ping", &json!({}), SOON).await.unwrap(), "pong");
+    let (mut answered, mut refused) = (0, 0);
+    while let Ok(event) = tokio::time::timeout(Duration::from_millis(500), flood.replies.next()).await {
+        let text = flood.envelope.open(&event.unwrap()).unwrap();
+        let reply: Value = serde_json::from_str(&text).unwrap();
+        if reply["code"] == "rate_limited" { refused += 1 } else { answered += 1 }
+    }
+    // A request and a refusal more for each second that it took.
+    let secs = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+    assert!((20..=20 + 2 * secs).contains(&answered), "{answered} in {secs} s");
+    assert!((1..=1 + secs).contains(&refused), "{refused} in {secs} s");
+}
+
+#[tokio::test]
+async fn command_whose_answer_is_not_kept_is_known_again_and_has_one_effect() {
+    let (relay, dir, keys) = (TestRelay::start().await, tempfile::tempdir().unwrap(), Keys::generate());
+    let service = Service::start(&keys, dir.path(), &relay).await;
+    let caller = client(&keys, &relay, &Keys::generate()).await;
+    let params = json!({});
+    let start = || caller.call_as::<String>("same", "start", &params, SOON);
+    assert_eq!(start().await.unwrap(), "it starts");
+    assert_eq!(start().await.unwrap(), "start was done");
+    assert_eq!(service.effects(), 1);
+    service.kill().await;
+    let service = Service::start(&keys, dir.path(), &relay).await;
+    assert_eq!((start().await.unwrap().as_str(), service.effects()), ("start was done", 0));
+}
+
+#[tokio::test]
+async fn command_whose_answer_is_too_long_is_done_and_not_done_again() {
+    let (relay, dir, keys) = (TestRelay::start().await, tempfile::tempdir().unwrap(), Keys::generate());
+    let service = Service::start(&keys, dir.path(), &relay).await;
+    let caller = client(&keys, &relay, &Keys::generate()).await;
+    let refused = caller.call_as::<String>("same", "long", &json!({}), SOON).await.unwrap_err();
+    assert!(matches!(refused, RpcError::Refused(refusal) if refusal.message.contains("too long")));
+    let again = caller.call_as::<String>("same", "long", &json!({}), SOON).await.unwrap();
+    assert_eq!((again.as_str(), service.effects()), ("long was done", 1));
 }
 
 #[tokio::test]

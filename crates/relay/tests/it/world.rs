@@ -30,7 +30,7 @@ impl TestRelay {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
             let server = LocalRelayServer::new(LocalRelayLimits::default());
-            server.listen(listener).await.unwrap();
+            server.listen(listener).await;
         });
         Self { address, serving }
     }

@@ -98,7 +98,7 @@ impl Host {
     async fn fetch_with(&self, fetcher: &Fetcher, more: Value) -> Result<Answer, Refusal> {
         let mut request = json!({"url": self.url()});
         request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        fetcher.fetch(&Checked::new(serde_json::from_value(request).unwrap())?).await
+        fetcher.fetch(&Checked::new(serde_json::from_value(request).unwrap())?, Box::new(())).await
     }
 }
 

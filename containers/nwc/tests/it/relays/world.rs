@@ -49,7 +49,7 @@ impl TestRelay {
             socket.bind(address).unwrap();
             let listener = socket.listen(256).unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
-            LocalRelayServer::new(LocalRelayLimits::default()).listen(listener).await.unwrap();
+            LocalRelayServer::new(LocalRelayLimits::default()).listen(listener).await;
         });
         Self { address: told.recv().unwrap(), threads: Some(threads) }
     }

@@ -9,7 +9,7 @@ use units::ComputeUnits;
 use utoipa::ToSchema;
 
 use crate::manifest::{Egress, Salt, Upgrade};
-use crate::rpc::{Code, Failure};
+use crate::rpc::{Code, Failure, json_bytes};
 use crate::secrets::Sealed;
 
 /// Longest image reference; Docker's own limit on the name is 255.
@@ -22,6 +22,8 @@ const ITEMS_MAX: usize = 256;
 const ENV_NAME_BYTES_MAX: usize = 128;
 /// Arguments and environment together, so that the whole launch fits into one event.
 const TEXT_BYTES_MAX: usize = 32 * 1024;
+/// What an argument takes in JSON besides its text.
+const ARG_BYTES_MORE: usize = 3;
 /// Most published ports.
 const PORTS_MAX: usize = 16;
 /// Most mount points of the container's volume.
@@ -165,10 +167,13 @@ impl LaunchParams {
         for (name, value) in &self.env {
             check_variable(name, value)?;
         }
-        let args_bytes: usize = args.iter().map(String::len).sum();
+        // As the manifest and each status repeat them, or they would not fit into an answer.
+        let args_bytes: usize = args.iter().map(|arg| json_bytes(arg) + ARG_BYTES_MORE).sum();
         let env_bytes: usize = self.env.iter().map(|(name, value)| name.len() + value.len()).sum();
         if args_bytes + env_bytes > TEXT_BYTES_MAX {
-            return Err(invalid(format!("args and env together: at most {TEXT_BYTES_MAX} bytes")));
+            return Err(invalid(format!(
+                "args and env together: at most {TEXT_BYTES_MAX} bytes, args as they are written in JSON"
+            )));
         }
         Ok(())
     }

@@ -69,6 +69,18 @@ fn environment_that_could_break_out_is_refused() {
 }
 
 #[test]
+fn arguments_count_as_every_answer_repeats_them() {
+    for arg in ["\u{1}".repeat(6_000), "\"".repeat(20_000), "x".repeat(TEXT_BYTES_MAX)] {
+        refused(json!({"args": [arg]}), Code::ParamsInvalid);
+    }
+    for arg in ["\u{1}".repeat(5_000), "\"".repeat(16_000), "x".repeat(32_000)] {
+        let params = json!({"docker": "alpine", "units": 1, "args": [arg]});
+        let args = LaunchParams::parse(&params).unwrap().args;
+        assert!(serde_json::to_vec(&args).unwrap().len() <= TEXT_BYTES_MAX + 2);
+    }
+}
+
+#[test]
 fn policies_that_are_not_built_are_refused_by_name() {
     refused(json!({"egress": "example.com"}), Code::EgressUnsupported);
     refused(json!({"upgrade": "sometimes"}), Code::UpgradeUnsupported);

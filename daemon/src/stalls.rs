@@ -10,7 +10,7 @@ use tokio::time::Sleep;
 
 /// A stream whose writes may wait for so long, each.
 #[derive(Debug)]
-pub(super) struct Stalls<S> {
+pub(crate) struct Stalls<S> {
     inner: S,
     wait: Duration,
     /// Set while a write waits.
@@ -18,7 +18,7 @@ pub(super) struct Stalls<S> {
 }
 
 impl<S> Stalls<S> {
-    pub(super) const fn new(inner: S, wait: Duration) -> Self {
+    pub(crate) const fn new(inner: S, wait: Duration) -> Self {
         Self { inner, wait, until: None }
     }
 
