@@ -44,13 +44,13 @@ Environment:
   NWC_MAX_EXPIRY_SECS              longest expiry [86400]
   NWC_LATE_ACCEPT_SECS             how long after expiry a payment is honoured [0]
   NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [100]
-  NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who were never paid [1000]
+  NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who hold no money [1000]
   NWC_MAX_OPEN_INVOICES            of all payees [2000]
   NWC_MAX_BALANCE_MSAT             what one wallet may hold [1000000000000]
   NWC_MAX_WALLETS                  wallets that hold money [10000]
   NWC_MIN_FIRST_MSAT               least first payment to a key [1000]
   NWC_MAX_ANON_EXPIRY_SECS         longest expiry if another key asks than is paid,
-                                   or one that was never paid [600]
+                                   or one that holds no money [600]
   NWC_MAX_IN_FLIGHT_PER_KEY, NWC_MAX_IN_FLIGHT
                                    payments on their way [10, 200]
   NWC_MAX_HOLDS_PER_KEY, NWC_MAX_HOLDS, NWC_MAX_HOLD_SECS
@@ -60,7 +60,7 @@ Environment:
   NWC_BOOKS_BYTES_MAX              largest size of the books [200000000, or what the volume has]
   NWC_MAX_ANSWERS_PER_KEY          requests of one key remembered for twenty minutes [2000]
   NWC_MAX_WAITING_PER_PAYMENT, NWC_MAX_WAITING
-                                   requests that wait for one payment, for any [32, 2000]
+                                   requests that wait for one payment, that join any [32, 2000]
   NWC_RATE_PER_SEC, NWC_RATE_BURST requests of one key [20, 100]
   NWC_RELAY_RATE_PER_SEC, NWC_RELAY_RATE_BURST
                                    requests through one relay [2000, 5000]

@@ -26,11 +26,13 @@ mod receive;
 mod reconcile;
 mod refusal;
 mod room;
+mod shares;
 mod sizes;
 mod upkeep;
 mod wire;
 mod zap;
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::{Account, PostError};
@@ -102,6 +104,8 @@ pub struct Wallet {
     started_at: UnixSecs,
     /// What the start found out, to be sent with the first upkeep.
     backlog: Mutex<Vec<Notice>>,
+    /// The number of the account up to which it was looked for empty ones.
+    looked_until: AtomicI64,
 }
 
 /// Why a wallet does not start.
@@ -147,7 +151,10 @@ impl Wallet {
     pub fn start(parts: Parts, now: UnixSecs) -> Result<Self, StartError> {
         let Parts { store, backend, entropy, service_pubkey, admin, faucet, limits, fees } = parts;
         store.audit()?;
-        store.write(move |tx| store::bound(tx, limits.books_bytes_max).map_err(StoreError::from))?;
+        store.write(move |tx| {
+            store::account::count_from(tx, limits.first_min())?;
+            store::bound(tx, limits.books_bytes_max).map_err(StoreError::from)
+        })?;
         let released = store.write(move |tx| payment::release_undispatched(tx, now))?;
         if !released.is_empty() {
             tracing::warn!(payments = released.len(), "released payments that were never sent");
@@ -176,6 +183,7 @@ impl Wallet {
             addresses: None,
             started_at: now,
             backlog: Mutex::default(),
+            looked_until: AtomicI64::new(0),
         };
         wallet.reconcile(now)?;
         // What the node was not told before the last end, and whether payments may go on.

@@ -12,6 +12,7 @@
 //! the disk.
 
 mod access;
+mod accounts;
 mod audit;
 mod compaction;
 mod connections;
@@ -22,6 +23,7 @@ mod holds;
 mod identity;
 mod invoices;
 mod names;
+mod open;
 mod payments;
 mod readers;
 mod receipts;
@@ -43,7 +45,8 @@ pub use connections::Connection;
 pub use history::{Filter, Item};
 pub use holds::HoldUntil;
 pub use identity::Identity;
-pub use invoices::{AskedBy, Invoice, InvoiceState, NewInvoice, OpenCounts};
+pub use invoices::{AskedBy, Invoice, InvoiceState, NewInvoice};
+pub use open::OpenCounts;
 pub use payments::{NewPayment, Payment, PaymentEvent, PaymentState, Step};
 pub use requests::{LateAnswer, RequestEvent, Scheme};
 
@@ -60,14 +63,24 @@ pub use writer::{Interruption, Moment};
 /// Reading and writing of invoices.
 pub(crate) mod invoice {
     pub(crate) use super::invoices::{
-        begin_claim, by_hash, cancel, forget_dead, insert, open_counts, payees_of_house, receive, sweep,
+        begin_claim, by_hash, cancel, forget_dead, insert, payees_of_house, receive, sweep,
     };
+}
+
+/// Open invoices.
+pub(crate) mod open_invoice {
+    pub(crate) use super::open::{Heap, counts, expire_oldest, heaps};
+}
+
+/// How many accounts there are, and those that may go.
+pub(crate) mod account {
+    pub(crate) use super::accounts::{Size, close, count_from, emptied, size};
 }
 
 /// Reading and writing of connections.
 pub(crate) mod connection {
     pub(crate) use super::connections::{
-        by_id, counts, forget_ended, insert, living, of_owner, revoke, spent,
+        Owner, by_id, counts, drop_newest, forget_ended, insert, living, of_owner, owners, revoke, spent,
     };
 }
 
@@ -81,8 +94,8 @@ pub(crate) mod held {
 /// Requests that were acted on.
 pub(crate) mod request {
     pub(crate) use super::requests::{
-        Known, answer_waiting, bytes, forget, forget_of, known, record_answered, record_waiting, rows_of,
-        waiting,
+        Known, answer_newest_joined, answer_waiting, bytes, forget, forget_most, forget_of, is_forgotten, known,
+        record_answered, record_waiting, rows_of, waiting,
     };
 }
 
@@ -99,8 +112,7 @@ pub(crate) mod past {
 /// Sums and counts.
 pub(crate) mod total {
     pub(crate) use super::totals::{
-        accounts, accounts_to_come, coming_in, has_place, in_flight, on_the_way, open_invoices,
-        open_unfunded, owed,
+        accounts_to_come, coming_in, in_flight, on_the_way, open_invoices, open_unfunded, owed,
     };
 }
 
@@ -139,6 +151,8 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("store/schema_quotas.sql")),
         M::up(ledger::SCHEMA_V2),
         M::up(include_str!("store/schema_history.sql")),
+        M::up(ledger::SCHEMA_V3),
+        M::up(include_str!("store/schema_shares.sql")),
     ])
 }
 

@@ -10,7 +10,7 @@ use crate::compaction::{self, CARRIED};
 use crate::connection::{OpenError, open_writer};
 use crate::transaction::{InvalidTransaction, NewTransaction, Posting};
 use crate::view::{TransactionId, View};
-use crate::{Account, Class, SCHEMA_V1, SCHEMA_V2};
+use crate::{Account, Class, SCHEMA_V1, SCHEMA_V2, SCHEMA_V3};
 
 /// The books, opened for writing. There is one of these per file.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub enum PostError {
 
 impl Ledger {
     /// Opens or creates the books at `path`. `migrations` is the whole schema of the file: [`SCHEMA_V1`],
-    /// [`SCHEMA_V2`] and the tables of the embedding program.
+    /// [`SCHEMA_V2`], [`SCHEMA_V3`] and the tables of the embedding program.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -88,7 +88,7 @@ impl Ledger {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_with(path, &Migrations::new(vec![M::up(SCHEMA_V1), M::up(SCHEMA_V2)]))
+        Self::open_with(path, &Migrations::new([SCHEMA_V1, SCHEMA_V2, SCHEMA_V3].map(M::up).to_vec()))
     }
 
     /// Starts a group of changes that are committed together, so that they share the cost of one

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::transaction::Posting;
 use crate::view::{TransactionId, View};
-use crate::{BooksBroken, LedgerTx};
+use crate::{Account, BooksBroken, LedgerTx};
 
 /// The number of the transaction that carries forward: before every other.
 pub(crate) const CARRIED: TransactionId = TransactionId(0);
@@ -125,6 +125,27 @@ impl Compaction<'_, '_> {
     /// SQLite's.
     pub fn forget_key(&self, key: &str) -> rusqlite::Result<()> {
         self.tx.sql().prepare_cached("DELETE FROM ledger_carried WHERE key = ?1")?.execute([key]).map(drop)
+    }
+
+    /// Deletes a user's account that is empty, that no posting names any more and that is not the newest one. True
+    /// if it went. Paid again, its key has an account under a number that was never used.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn forget_account(&self, account: Account) -> rusqlite::Result<bool> {
+        if !matches!(account, Account::User(_)) {
+            return Ok(false);
+        }
+        let gone = self
+            .tx
+            .sql()
+            .prepare_cached(
+                "DELETE FROM ledger_account WHERE key = ?1 AND balance_msat = 0
+                     AND id < (SELECT max(id) FROM ledger_account)
+                     AND NOT EXISTS (SELECT 1 FROM ledger_posting WHERE account_id = ledger_account.id)",
+            )?
+            .execute([account.to_string()])?;
+        Ok(gone == 1)
     }
 
     /// Ends the permission.

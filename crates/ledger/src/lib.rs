@@ -11,7 +11,8 @@
 //!   balances are therefore positive, assets (the Lightning node's channels) and expenses negative, and
 //!   all balances together are always zero.
 //! - **Append-only**: a posting is never changed or deleted; a mistake is another transaction. Only the oldest
-//!   transactions, all of them up to one, may be replaced by what they add up to ([`Compaction`]).
+//!   transactions, all of them up to one, may be replaced by what they add up to ([`Compaction`]), and an empty
+//!   account that no posting names any more may go with them.
 //! - **Idempotent**: a transaction has a unique key. The same key with the same content is already
 //!   posted; with other content it is an error.
 //! - **Twice enforced**: the code checks that postings sum to zero and that no liability falls below
@@ -21,7 +22,7 @@
 //!   `BEGIN IMMEDIATE`). [`Reader`]s have connections of their own and never wait for it.
 //! - **Shared file**: the program that embeds the ledger keeps its own tables in the same file and writes
 //!   them in the same SQLite transaction as postings ([`LedgerTx::sql`]); it also owns the order of
-//!   migrations ([`SCHEMA_V1`], [`SCHEMA_V2`]).
+//!   migrations ([`SCHEMA_V1`], [`SCHEMA_V2`], [`SCHEMA_V3`]).
 
 mod account;
 mod books;
@@ -45,3 +46,6 @@ pub const SCHEMA_V1: &str = include_str!("schema_v1.sql");
 
 /// The second step: compaction.
 pub const SCHEMA_V2: &str = include_str!("schema_v2.sql");
+
+/// The third step: empty accounts may go.
+pub const SCHEMA_V3: &str = include_str!("schema_v3.sql");

@@ -60,34 +60,37 @@ pub struct Limits {
     /// `NWC_MAX_EXPIRY_SECS`: what longer wishes are cut to.
     pub expiry_max_secs: u32,
     /// `NWC_MAX_ANON_EXPIRY_SECS`: the same for invoices that somebody else asks for than is paid, or that a
-    /// key asks for that was never paid.
+    /// key asks for that holds less than [`Self::first_msat_min`].
     pub anon_expiry_max_secs: u32,
     /// `NWC_LATE_ACCEPT_SECS`: how long after its expiry an invoice is still honoured, as receivers on
     /// Lightning do for payments that were already under way.
     pub late_accept_secs: u32,
     /// `NWC_MAX_OPEN_INVOICES_PER_KEY`: for one payee, counted apart for those it asked for itself, those that
-    /// other keys asked for (half of them for keys that were never paid) and those asked for over HTTP, so that
+    /// other keys asked for (half of them for keys that hold nothing) and those asked for over HTTP, so that
     /// none can use up another's.
     pub open_per_key: u32,
-    /// `NWC_MAX_OPEN_INVOICES_UNFUNDED`: for all payees together who were never paid.
+    /// `NWC_MAX_OPEN_INVOICES_UNFUNDED`: for all payees together who hold less than
+    /// [`Self::first_msat_min`]. Whoever has most gives way.
     pub open_unfunded: u32,
-    /// `NWC_MAX_OPEN_INVOICES`: for all payees together; the last quarter is for payees that hold money. The
-    /// house has as many again.
+    /// `NWC_MAX_OPEN_INVOICES`: for all payees together; whoever has most for what it holds gives way. The house
+    /// has as many again.
     pub open_total: u32,
     /// `NWC_MAX_IN_FLIGHT_PER_KEY`: payments of one payer that are on their way.
     pub in_flight_per_key: u32,
-    /// `NWC_MAX_IN_FLIGHT`: payments of all payers to the outside.
+    /// `NWC_MAX_IN_FLIGHT`: payments of all payers to the outside; the more there are, the more each further one must
+    /// be worth.
     pub in_flight_total: u32,
     /// `NWC_MAX_HOLDS_PER_KEY`: hold invoices of one payee that money is locked in for.
     pub holds_per_key: u32,
     /// `NWC_MAX_HOLDS`: hold invoices of all payees, counted apart for money from outside and from other wallets
-    /// here; the last quarter is for payees that hold money.
+    /// here; the more there are, the more each further one must be worth.
     pub holds_total: u32,
     /// `NWC_MAX_HOLD_SECS`: how long money of another wallet of ours stays locked in at most.
     pub hold_secs_max: u32,
     /// `NWC_MAX_CONNECTIONS_PER_KEY`: connections to one wallet.
     pub connections_per_key: u32,
-    /// `NWC_MAX_CONNECTIONS`: connections to all.
+    /// `NWC_MAX_CONNECTIONS`: connections to all; whoever has most for what it holds gives way. The house has as many
+    /// again.
     pub connections_total: u32,
     /// `NWC_BOOKS_BYTES_MAX`: how large the wallet's file may become. Beside it the volume needs room for the
     /// write-ahead log: a third of it, at least 6 MB.
@@ -97,7 +100,7 @@ pub struct Limits {
     pub answers_per_key: u32,
     /// `NWC_MAX_WAITING_PER_PAYMENT`: requests that wait for the outcome of one payment.
     pub waiting_per_payment: u32,
-    /// `NWC_MAX_WAITING`: requests that wait for any.
+    /// `NWC_MAX_WAITING`: requests beyond the first that wait for any; of whoever has most one is answered.
     pub waiting_total: u32,
     /// `NWC_RATE_PER_SEC`, `NWC_RATE_BURST`: requests of one key.
     pub rate: RateLimit,

@@ -5,7 +5,7 @@ use nostr::key::PublicKey;
 use protocol::nwc::{Method, Response};
 use units::UnixSecs;
 
-use super::answer::Handled;
+use super::answer::{Handled, Notice};
 use super::refusal::Refusal;
 use super::room::{self, Part};
 use super::{Wallet, limits as bounds};
@@ -127,12 +127,11 @@ impl Wallet {
             }
             let part = match event {
                 Some(_) if is_house => Part::Reserve,
-                Some(_) => room::part_of(tx, &wallet)?,
+                Some(_) => room::part_of(tx, &wallet, &limits)?,
                 // Inside this program: on behalf of anybody.
                 None => Part::Stranger,
             };
-            let client = event.map(|event| event.client);
-            let full = room::check(tx, part, (&wallet, client.as_ref()), &limits, now)?;
+            let full = room::check(tx, part, (&wallet, event.as_ref()), &limits, now)?;
             let is_short = full.is_some();
             if let Some(refusal) = full
                 && !room::is_urgent(&method)
@@ -142,11 +141,12 @@ impl Wallet {
             let Some(event) = event else { return run(tx).map(Ok) };
             // Whoever waits takes a place until the payment is decided, which may be days.
             let run = |tx: &LedgerTx<'_>| {
-                let done = run(tx)?;
-                if let Some(hash) = done.0.waits_for().filter(|_| !is_house) {
-                    bounds::check_waiting(tx.view(), &wallet, hash, &limits)?;
+                let (mut handled, more) = run(tx)?;
+                if let Some(hash) = handled.waits_for().filter(|_| !is_house) {
+                    let late = bounds::check_waiting(tx, &wallet, hash, &limits)?;
+                    handled.notices.extend(late.map(Notice::Late));
                 }
-                Ok::<_, Refusal>(done)
+                Ok::<_, Refusal>((handled, more))
             };
             let (handled, more) = match tx.attempt(run) {
                 Ok(done) => done,
@@ -156,8 +156,11 @@ impl Wallet {
                 Err(refusal) => (Handled::now(Response::refused(&method, refusal.into_error(&method))), None),
             };
             match handled.waits_for() {
-                Some(hash) => request::record_waiting(tx, &event, &wallet, hash, now)?,
-                None => request::record_answered(tx, &event, &handled.text().unwrap_or_default(), now)?,
+                Some(hash) => request::record_waiting(tx, &event, is_house, (&wallet, hash), now)?,
+                None => {
+                    let text = handled.text().unwrap_or_default();
+                    request::record_answered(tx, &event, is_house, &text, now)?;
+                }
             }
             Ok(Ok((handled, more)))
         })?

@@ -1,15 +1,23 @@
 //! Keeping history within its bounds.
 
+use std::sync::atomic::Ordering;
+
 use ledger::LedgerTx;
 use units::UnixSecs;
 
 use super::Wallet;
 use crate::config::Limits;
-use crate::store::{StoreError, past};
+use crate::store::{StoreError, account, past};
 
 const DAY_SECS: u64 = 86_400;
 /// Steps of one round: the rest of the upkeep waits meanwhile. Together they are faster than one key may pay.
 const STEPS_MAX: u32 = 64;
+/// What a step of [`press`] takes: more than one request adds.
+const PRESSED_BYTES: u64 = 65_536;
+/// Accounts that one round looks through, and those of one transaction that go.
+const ACCOUNTS: u32 = 1_024;
+/// Rounds of them, so that keys do not come faster than they go.
+const ACCOUNTS_ROUNDS: u32 = 16;
 /// Hashes of payments that went are not forgotten so soon after a start: a node first repeats what it said last.
 const SETTLING_SECS: u64 = 3_600;
 
@@ -30,9 +38,36 @@ impl Wallet {
     }
 }
 
+impl Wallet {
+    /// Deletes accounts that are empty and of which nothing is known any more. Each round goes on where the last one
+    /// stopped; the writer is needed only for those that go.
+    pub(super) fn close_empty_accounts(&self) -> Result<(), StoreError> {
+        for _ in 0..ACCOUNTS_ROUNDS {
+            let after = self.looked_until.load(Ordering::Relaxed);
+            let emptied =
+                self.store.read(|view| account::emptied(view, after, ACCOUNTS).map_err(StoreError::from))?;
+            if !emptied.accounts.is_empty() {
+                self.store.write(move |tx| account::close(tx, &emptied.accounts))?;
+            }
+            self.looked_until.store(emptied.next.unwrap_or(0), Ordering::Relaxed);
+            if emptied.next.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One step, for whoever finds the file full.
 pub(super) fn make_room(tx: &LedgerTx<'_>, limits: &Limits, now: UnixSecs) -> Result<(), StoreError> {
     past::step(tx, &bounds(limits, now), now).map(drop)
+}
+
+/// A step that takes some of the history of whoever has most, for others who find the file full. False if there was
+/// nothing to take.
+pub(super) fn press(tx: &LedgerTx<'_>, limits: &Limits, now: UnixSecs) -> Result<bool, StoreError> {
+    let bytes = past::size(tx.view())?.bytes.saturating_sub(PRESSED_BYTES);
+    past::step(tx, &past::Bounds { bytes, ..bounds(limits, now) }, now)
 }
 
 fn bounds(limits: &Limits, now: UnixSecs) -> past::Bounds {

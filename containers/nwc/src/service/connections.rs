@@ -13,8 +13,9 @@ use units::{Msat, UnixSecs};
 use super::Wallet;
 use super::answer::Handled;
 use super::budget::period;
-use super::caller::Caller;
+use super::caller::{Caller, Door};
 use super::refusal::Refusal;
+use super::shares;
 use crate::store::{Connection, StoreError, connection};
 
 impl Wallet {
@@ -47,6 +48,7 @@ impl Wallet {
             renewal: wanted.budget_renewal.unwrap_or(BudgetRenewal::Never),
             expires_at: wanted.expires_at,
             created_at: now,
+            by_house: caller.door == Door::House,
         };
         let limits = self.limits;
         let (handled, made) = self.once(caller, &Method::CreateConnection, now, move |tx, through| {
@@ -56,11 +58,11 @@ impl Wallet {
                 return Err(Refusal::NothingToShare);
             }
             connection::forget_ended(tx, now)?;
-            let (of_owner, of_all) = connection::counts(tx.view(), &new.owner)?;
-            if of_owner >= limits.connections_per_key || of_all >= limits.connections_total {
+            if connection::counts(tx.view(), &new.owner)?.of_owner >= limits.connections_per_key {
                 return Err(Refusal::TooManyConnections);
             }
             let made = connection::insert(tx, new)?;
+            shares::make_place_for_connection(tx, &made.owner, made.by_house, &limits)?;
             let body = ResultBody::CreateConnection(Connected { wallet_pubkey: made.service });
             Ok((Handled::now(Response::done(body)), Some(made)))
         })?;

@@ -1,25 +1,22 @@
 //! Bounds that depend on what the file holds, checked in the transaction that would go beyond them.
 //!
-//! Keys cost nothing, so a bound over all keys is a bound that one stranger can use up for the others. Each such
-//! bound has parts: strangers share one, whoever was paid before or holds money reaches further, and the house
-//! (the server around the wallet, for itself and its containers) has a part that nobody else uses.
+//! Those of one key refuse it. Those over all keys have whoever has most give way: see [`super::shares`].
 
-use ledger::{Account, View};
+use ledger::{Account, LedgerTx, View};
 use nostr::key::PublicKey;
-use protocol::nwc::PaymentHash;
+use protocol::nwc::{Method, PaymentHash, Response};
 use units::Msat;
 
 use super::refusal::Refusal;
+use super::shares::{dust_max, gave_way, least_worth};
 use crate::config::Limits;
-use crate::store::{AskedBy, Invoice, OpenCounts, held, request, total};
+use crate::store::{AskedBy, Invoice, LateAnswer, OpenCounts, account, held, request, total};
 
-/// What a key is to the wallet, the least first.
+/// What a key is to the wallet: by what it holds, for what it once held may be another key's now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Standing {
-    /// Was never paid.
+    /// Holds less than a first payment must be.
     Stranger,
-    /// Was paid, and holds less than a first payment must be.
-    Paid,
     /// Holds money.
     Holder,
 }
@@ -27,22 +24,8 @@ pub(super) enum Standing {
 impl Standing {
     /// The standing of a key of its own.
     pub(super) fn of(view: View<'_>, key: &PublicKey, limits: &Limits) -> rusqlite::Result<Self> {
-        let account = Account::User(key.to_bytes());
-        Ok(if view.balance(account)? >= limits.first_min() {
-            Self::Holder
-        } else if view.exists(account)? {
-            Self::Paid
-        } else {
-            Self::Stranger
-        })
-    }
-
-    /// How much of a bound over all keys this standing reaches.
-    const fn part_of(self, whole: u32) -> u32 {
-        match self {
-            Self::Stranger | Self::Paid => whole - whole / 4,
-            Self::Holder => whole,
-        }
+        let holds = view.balance(Account::User(key.to_bytes()))?;
+        Ok(if holds >= limits.first_min() { Self::Holder } else { Self::Stranger })
     }
 }
 
@@ -72,8 +55,9 @@ pub(super) fn check_room(view: View<'_>, incoming: Incoming<'_>, limits: &Limits
         if amount < limits.first_min() {
             return Err(Refusal::FirstPaymentSmall { min: limits.first_min().msat() });
         }
+        // Wallets that were emptied take no place: whoever moves the same money through many keys fills none.
         let to_come = total::accounts_to_come(view, payee)?;
-        if !total::has_place(view, limits.wallets_max, limits.first_min(), to_come)? {
+        if account::size(view)?.holding.saturating_add(to_come) >= limits.wallets_max {
             return Err(Refusal::TooManyWallets);
         }
     }
@@ -86,19 +70,39 @@ pub(super) fn check_room(view: View<'_>, incoming: Incoming<'_>, limits: &Limits
     }
 }
 
+/// Refuses a payment that would leave dust where there is much of it: an account with less than opens a wallet stays
+/// for as long as it is not used.
+pub(super) fn check_rest(view: View<'_>, payer: &PublicKey, limits: &Limits) -> Result<(), Refusal> {
+    let (rest, min) = (view.balance(Account::User(payer.to_bytes()))?, limits.first_min());
+    if rest.is_positive() && rest < min && account::size(view)?.dust >= dust_max(limits) {
+        return Err(Refusal::LeavesDust { min: min.msat() });
+    }
+    Ok(())
+}
+
 /// Refuses a payment to the outside that would be one too many on its way: each takes a place in a channel.
-pub(super) fn check_in_flight(view: View<'_>, payer: &PublicKey, limits: &Limits) -> Result<(), Refusal> {
+pub(super) fn check_in_flight(
+    view: View<'_>,
+    payer: &PublicKey,
+    amount: Msat,
+    limits: &Limits,
+) -> Result<(), Refusal> {
     let (of_payer, of_all) = total::in_flight(view, payer)?;
-    if of_payer >= limits.in_flight_per_key || of_all >= limits.in_flight_total {
+    let least = least_worth(of_all, limits.in_flight_total, limits.first_min());
+    if of_payer >= limits.in_flight_per_key || least.is_none_or(|least| amount < least) {
         return Err(Refusal::TooManyInFlight);
     }
     Ok(())
 }
 
 /// Refuses to lock in money from outside for one hold invoice too many: it takes a place in a channel.
-pub(super) fn check_holds(view: View<'_>, payee: &PublicKey, limits: &Limits) -> Result<(), Refusal> {
-    let counts = held::counts(view, payee, true)?;
-    holds_within(counts, Standing::of(view, payee, limits)?, limits)
+pub(super) fn check_holds(
+    view: View<'_>,
+    payee: &PublicKey,
+    amount: Msat,
+    limits: &Limits,
+) -> Result<(), Refusal> {
+    holds_within(held::counts(view, payee, true)?, amount, limits)
 }
 
 /// The same for money of another wallet of ours, which is counted apart from both.
@@ -106,59 +110,66 @@ pub(super) fn check_locked_in(
     view: View<'_>,
     payer: &PublicKey,
     payee: &PublicKey,
+    amount: Msat,
     limits: &Limits,
 ) -> Result<(), Refusal> {
     if held::locked_in_by(view, payer)? >= limits.in_flight_per_key {
         return Err(Refusal::TooManyInFlight);
     }
-    let counts = held::counts(view, payee, false)?;
-    holds_within(counts, Standing::of(view, payee, limits)?, limits)
+    holds_within(held::counts(view, payee, false)?, amount, limits)
 }
 
-const fn holds_within(
-    (of_payee, of_all): (u32, u32),
-    standing: Standing,
-    limits: &Limits,
-) -> Result<(), Refusal> {
-    if of_payee >= limits.holds_per_key || of_all >= standing.part_of(limits.holds_total) {
+fn holds_within((of_payee, of_all): (u32, u32), amount: Msat, limits: &Limits) -> Result<(), Refusal> {
+    let least = least_worth(of_all, limits.holds_total, limits.first_min());
+    if of_payee >= limits.holds_per_key || least.is_none_or(|least| amount < least) {
         return Err(Refusal::TooManyHolds);
     }
     Ok(())
 }
 
-/// Refuses one more request that waits for a payment.
+/// Refuses one more request that joins a payment under way, or answers one of whichever payer has most of them. The
+/// first that waits for a payment is bounded with the payment.
 pub(super) fn check_waiting(
-    view: View<'_>,
+    tx: &LedgerTx<'_>,
     payer: &PublicKey,
     hash: PaymentHash,
     limits: &Limits,
-) -> Result<(), Refusal> {
-    let (for_it, for_any) = request::waiting(view, payer, hash)?;
-    if for_it >= limits.waiting_per_payment || for_any >= limits.waiting_total {
+) -> Result<Option<LateAnswer>, Refusal> {
+    let waiting = request::waiting(tx.view(), payer, hash)?;
+    if waiting.for_it == 0 {
+        return Ok(None);
+    }
+    if waiting.for_it >= limits.waiting_per_payment {
         return Err(Refusal::TooManyWaiting);
     }
-    Ok(())
+    if waiting.joined < limits.waiting_total {
+        return Ok(None);
+    }
+    let method = Method::PayInvoice;
+    let text = Response::refused(&method, Refusal::TooManyWaiting.into_error(&method)).to_json();
+    let answered = request::answer_newest_joined(tx, waiting.joined_of_payer.saturating_add(1), &text)?;
+    let answered = answered.ok_or(Refusal::TooManyWaiting)?;
+    gave_way("waiting");
+    Ok(Some(answered))
 }
 
-/// Whether one more open invoice would be too many. `payee` is the standing of whoever is paid, `asker` of
+/// Whether one more open invoice would be too many of its payee's, or of the house's. `asker` is the standing of
 /// whoever asks.
-pub(super) const fn exceeds_open(
+pub(super) const fn exceeds_own(
     counts: &OpenCounts,
     asked_by: AskedBy,
-    payee: Standing,
     asker: Standing,
     limits: &Limits,
 ) -> bool {
-    let of_payee = match (asked_by, asker) {
-        // The house has as many again, for all its payees.
-        (AskedBy::House, _) => return counts.house >= limits.open_total,
-        // Keys that were never paid leave room for those that were.
-        (AskedBy::Key, Standing::Stranger) => limits.open_per_key - limits.open_per_key / 2,
-        (AskedBy::Payee | AskedBy::Key | AskedBy::Web, _) => limits.open_per_key,
-    };
-    counts.of_payee >= of_payee
-        || counts.total >= payee.part_of(limits.open_total)
-        || matches!(payee, Standing::Stranger) && counts.unfunded >= limits.open_unfunded
+    match (asked_by, asker) {
+        // The house has as many as all others, for all its payees.
+        (AskedBy::House, _) => counts.house >= limits.open_total,
+        // Keys that hold nothing leave room for those that do.
+        (AskedBy::Key, Standing::Stranger) => {
+            counts.of_payee >= limits.open_per_key - limits.open_per_key / 2
+        }
+        (AskedBy::Payee | AskedBy::Key | AskedBy::Web, _) => counts.of_payee >= limits.open_per_key,
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use units::UnixSecs;
 
 use super::caller::Caller;
 use super::refusal::Refusal;
+use super::shares;
 use super::{Handled, Wallet};
 use crate::store::{StoreError, name};
 
@@ -124,11 +125,12 @@ impl Wallet {
                     if !view.exists(Account::User(key.to_bytes()))? {
                         return Err(NameError::NeverPaid.into());
                     }
-                    let (of_key, total) = name::counts(view, &key, limits.names_total)?;
+                    let names_max = shares::names_max(&limits);
+                    let (of_key, total) = name::counts(view, &key, names_max)?;
                     if of_key >= limits.names_per_key {
                         return Err(NameError::TooMany.into());
                     }
-                    if total >= limits.names_total {
+                    if total >= names_max {
                         return Err(NameError::Full.into());
                     }
                 }

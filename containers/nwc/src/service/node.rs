@@ -187,7 +187,7 @@ impl Wallet {
             }
             let until = locked.deadline.map(hold::settle_height);
             let in_time = until.is_some_and(|until| height.is_some_and(|height| height < until));
-            let refused = is_refused(limits::check_holds(tx.view(), &found.payee, &limits))?;
+            let refused = is_refused(limits::check_holds(tx.view(), &found.payee, locked.amount, &limits))?;
             let (Some(until), true, false) = (until, in_time, refused) else { return Ok(Decision::Reject) };
             held::accept(tx, &found, HoldUntil::Height(until))?;
             Ok::<_, StoreError>(Decision::Keep(invoice::by_hash(tx.view(), hash)?.map(Box::new)))

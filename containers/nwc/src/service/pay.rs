@@ -29,6 +29,8 @@ use crate::store::{
 struct Policy {
     limits: Limits,
     fees: Fees,
+    /// Whether the house pays, whose few accounts may hold what is left.
+    by_house: bool,
 }
 
 impl Wallet {
@@ -51,7 +53,8 @@ impl Wallet {
             expires_at: invoice.expires_at(),
             connection: caller.connection_id(),
         };
-        let policy = Policy { limits: self.limits, fees: self.fees };
+        let by_house = self.is_house(caller);
+        let policy = Policy { limits: self.limits, fees: self.fees, by_house };
         if invoice.payee() == self.backend.node_id() {
             let (handled, _) = self.once::<()>(caller, &Method::PayInvoice, now, move |tx, through| {
                 Ok((pay_internally(tx, through, new, &policy, now)?, None))
@@ -94,8 +97,8 @@ impl Wallet {
             if !upkeep::solvency(tx.view(), node)?.is_solvent() {
                 return Err(Refusal::PayoutsStopped);
             }
-            limits::check_in_flight(tx.view(), &new.payer, &policy.limits)?;
-            let held = hold(tx, through, new, now)?;
+            limits::check_in_flight(tx.view(), &new.payer, new.amount, &policy.limits)?;
+            let held = hold(tx, through, new, &policy, now)?;
             payment::dispatch(tx, &held)?;
             Ok((Handled::when_settled(held.payment_hash), Some(held)))
         })?;
@@ -186,7 +189,7 @@ fn pay_internally(
     if let Some(secs) = invoice.hold_secs {
         return lock_in(tx, through, new, invoice, now.plus_secs(secs.into()), policy, now);
     }
-    let held = hold(tx, through, new, now)?;
+    let held = hold(tx, through, new, policy, now)?;
     let (paid, invoice) = payment::settle_internal(tx, held, invoice, now)?;
     let mut notices = received_notices(&invoice);
     notices.push(sent_notice(&paid));
@@ -203,8 +206,8 @@ fn lock_in(
     policy: &Policy,
     now: UnixSecs,
 ) -> Result<Handled, Refusal> {
-    limits::check_locked_in(tx.view(), &new.payer, &invoice.payee, &policy.limits)?;
-    let held = hold(tx, through, new, now)?;
+    limits::check_locked_in(tx.view(), &new.payer, &invoice.payee, new.amount, &policy.limits)?;
+    let held = hold(tx, through, new, policy, now)?;
     payment::dispatch(tx, &held)?;
     if !store::held::accept(tx, &invoice, HoldUntil::Time(until))? {
         return Err(Refusal::PaidByOther);
@@ -234,16 +237,21 @@ fn hold(
     tx: &LedgerTx<'_>,
     through: Option<&Connection>,
     new: NewPayment,
+    policy: &Policy,
     now: UnixSecs,
 ) -> Result<Payment, Refusal> {
     let total = new.amount.plus(new.reserve).and_then(|sum| sum.plus(new.service_fee)).ok();
     check_budget(tx, through, total, now)?;
-    payment::hold(tx, new, now).map_err(|error| match error {
+    let held = payment::hold(tx, new, now).map_err(|error| match error {
         HoldError::Insufficient => Refusal::Insufficient,
         HoldError::Overflow => Refusal::AmountOutOfRange,
         HoldError::Exists => Refusal::PaidByOther,
-        HoldError::Store(error) => Refusal::Store(error),
-    })
+        HoldError::Store(error) => error.into(),
+    })?;
+    if !policy.by_house {
+        limits::check_rest(tx.view(), &held.payer, &policy.limits)?;
+    }
+    Ok(held)
 }
 
 /// The answer to whoever asked for this payment, as far as it is.

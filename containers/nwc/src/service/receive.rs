@@ -12,12 +12,12 @@ use super::answer::Handled;
 use super::caller::{Caller, Door};
 use super::limits::{self as bounds, Incoming, Standing};
 use super::refusal::Refusal;
-use super::{Wallet, wire, zap};
+use super::{Wallet, shares, wire, zap};
 use crate::config::Limits;
 use crate::lightning::{InvoiceTerms, Purpose};
-use crate::store::{Access, AskedBy, NewInvoice, invoice, past, payment};
+use crate::store::{Access, AskedBy, NewInvoice, invoice, open_invoice, past, payment};
 
-use ledger::{Account, LedgerTx};
+use ledger::LedgerTx;
 
 /// Invoices whose time has passed that are swept with every new one: more than one, so that any backlog
 /// shrinks.
@@ -139,12 +139,14 @@ impl Wallet {
             }
         };
         let asked_by = self.asked_by(caller, &payee);
-        // Who asks for an invoice that pays somebody else, or a key that costs nothing, risks nothing; such
+        // Who asks for an invoice that pays somebody else, or a key that holds nothing, risks nothing; such
         // invoices do not stay long.
         let is_known = match asked_by {
             AskedBy::House => true,
             AskedBy::Key | AskedBy::Web => false,
-            AskedBy::Payee => self.store.read(|view| view.exists(Account::User(payee.to_bytes())))?,
+            AskedBy::Payee => {
+                self.store.read(|view| Standing::of(view, &payee, &limits))? == Standing::Holder
+            }
         };
         let longest = if is_known { limits.expiry_max_secs } else { limits.anon_expiry_max_secs };
         let expiry_secs = terms.expiry_secs.unwrap_or(limits.expiry_default_secs).min(longest);
@@ -223,21 +225,19 @@ fn insert(
         let incoming = Incoming { payee: &new.payee, amount: new.amount, by_house };
         bounds::check_room(tx.view(), incoming, limits)?;
     }
-    let payee = Standing::of(tx.view(), &new.payee, limits)?;
     let asker = Standing::of(tx.view(), asker, limits)?;
     // The house's are counted apart.
-    new.unfunded = payee == Standing::Stranger && !by_house;
+    new.unfunded = !by_house && Standing::of(tx.view(), &new.payee, limits)? == Standing::Stranger;
     invoice::sweep(tx, now, SWEEP)?;
     invoice::forget_dead(tx, limits.open_total)?;
-    let mut counts = invoice::open_counts(tx.view(), &new.payee, new.asked_by, now)?;
-    if bounds::exceeds_open(&counts, new.asked_by, payee, asker, limits) {
-        // The counts may include what is due to be swept.
+    let counts = || open_invoice::counts(tx.view(), &new.payee, new.asked_by, now);
+    if bounds::exceeds_own(&counts()?, new.asked_by, asker, limits) {
+        // The house's count may include what is due to be swept.
         invoice::sweep(tx, now, limits.open_total)?;
-        counts = invoice::open_counts(tx.view(), &new.payee, new.asked_by, now)?;
     }
-    if bounds::exceeds_open(&counts, new.asked_by, payee, asker, limits) {
+    if bounds::exceeds_own(&counts()?, new.asked_by, asker, limits) {
         return Err(Refusal::TooManyInvoices);
     }
     invoice::insert(tx, &new)?;
-    Ok(())
+    shares::make_place_for_invoice(tx, &new, counts, limits, now)
 }

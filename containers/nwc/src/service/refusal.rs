@@ -82,11 +82,11 @@ pub(crate) enum Refusal {
     #[error("the invoice is settled; send the money back with a payment")]
     HoldSettled,
     #[error(
-        "too many hold invoices have money locked in (limit: NWC_MAX_HOLDS_PER_KEY or NWC_MAX_HOLDS); settle or cancel some"
+        "too many hold invoices have money locked in, or too many for so small an amount (limit: NWC_MAX_HOLDS_PER_KEY or NWC_MAX_HOLDS); settle or cancel some"
     )]
     TooManyHolds,
     #[error(
-        "too many payments are on their way (limit: NWC_MAX_IN_FLIGHT_PER_KEY or NWC_MAX_IN_FLIGHT); wait until some arrive or fail"
+        "too many payments are on their way, or too many for so small an amount (limit: NWC_MAX_IN_FLIGHT_PER_KEY or NWC_MAX_IN_FLIGHT); wait until some arrive or fail"
     )]
     TooManyInFlight,
     #[error("this server holds as many wallets as it may; use another one")]
@@ -97,6 +97,12 @@ pub(crate) enum Refusal {
         "so many requests wait for this payment that no more can (limit: NWC_MAX_WAITING_PER_PAYMENT or NWC_MAX_WAITING); look it up instead"
     )]
     TooManyWaiting,
+    #[error(
+        "this request came late, and what was answered to its likes was forgotten to make room; ask again with a new one"
+    )]
+    Forgotten,
+    #[error("this would leave less than {min} msat in your wallet; pay more and leave nothing, or pay less")]
+    LeavesDust { min: i64 },
     #[error("the payee's wallet may not hold so much; it holds at most {max} msat")]
     PayeeFull { max: i64 },
     #[error("payments to the outside are stopped; the operator has been told")]
@@ -148,6 +154,7 @@ impl Refusal {
             | Self::PaidByOther
             | Self::OwnInvoice
             | Self::PaidBefore
+            | Self::LeavesDust { .. }
             | Self::HashOurs
             | Self::NotOurs
             | Self::CannotPay(_) => ErrorCode::PaymentFailed,
@@ -168,9 +175,11 @@ impl Refusal {
             | Self::Name(NameError::Taken | NameError::TooMany | NameError::Full | NameError::NeverPaid) => {
                 ErrorCode::Restricted
             }
-            Self::TooManyInvoices | Self::TooManyRequests | Self::TooManyWaiting | Self::Full => {
-                ErrorCode::RateLimited
-            }
+            Self::TooManyInvoices
+            | Self::TooManyRequests
+            | Self::TooManyWaiting
+            | Self::Forgotten
+            | Self::Full => ErrorCode::RateLimited,
             Self::NoEntropy(_) | Self::BadLuck | Self::CreateInvoice(_) | Self::Store(_) => {
                 ErrorCode::Internal
             }
@@ -197,7 +206,7 @@ impl Refusal {
     /// request may be repeated and obeyed later.
     pub(crate) fn is_fault(&self) -> bool {
         self.code() == ErrorCode::Internal
-            || matches!(self, Self::Full | Self::TooManyRequests | Self::TooManyWaiting)
+            || matches!(self, Self::Full | Self::TooManyRequests | Self::TooManyWaiting | Self::Forgotten)
     }
 
     /// The store's fault, if it is one.

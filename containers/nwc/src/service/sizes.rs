@@ -1,7 +1,7 @@
 //! What the file holds beside its bounds, for an operator's eye.
 
 use super::Wallet;
-use crate::store::{self, StoreError, connection, held, past, request, total};
+use crate::store::{self, StoreError, account, connection, held, past, request, total};
 
 /// Figures of the file.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,7 @@ struct Sizes {
     open_unfunded: u32,
     holds: u32,
     connections: u32,
+    accounts: account::Size,
 }
 
 impl Wallet {
@@ -29,7 +30,11 @@ impl Wallet {
                 holds: held::counts(view, nobody, false)?
                     .1
                     .saturating_add(held::counts(view, nobody, true)?.1),
-                connections: connection::counts(view, nobody)?.1,
+                connections: {
+                    let counts = connection::counts(view, nobody)?;
+                    counts.of_house.saturating_add(counts.of_others)
+                },
+                accounts: account::size(view)?,
             })
         })?;
         gauge("wallet_books_bytes", sizes.used_bytes);
@@ -40,6 +45,8 @@ impl Wallet {
         gauge("wallet_open_invoices_unfunded", sizes.open_unfunded.into());
         gauge("wallet_holds", sizes.holds.into());
         gauge("wallet_connections", sizes.connections.into());
+        gauge("wallet_accounts_holding", sizes.accounts.holding.into());
+        gauge("wallet_accounts_dust", sizes.accounts.dust.into());
         for (limit, value) in self.limits.named() {
             metrics::gauge!("wallet_limit", "limit" => limit).set(f64::from(value));
         }

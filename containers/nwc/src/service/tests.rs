@@ -95,7 +95,7 @@ fn revoke(wallet: &Wallet, owner: PublicKey, service: PublicKey) {
 
 fn reads(wallet: &Wallet, client: PublicKey, service: PublicKey) -> Option<String> {
     let event = nostr::event::EventId::from_byte_array([3; 32]);
-    let event = RequestEvent { event, client, service, scheme: Scheme::Nip44 };
+    let event = RequestEvent { event, client, service, scheme: Scheme::Nip44, signed_at: NOW };
     let request = Request::GetBalance(protocol::nwc::GetBalance {});
     wallet.handle_event(&event, Door::Public, request, NOW).code().map(str::to_owned)
 }

@@ -7,7 +7,7 @@ use units::{Msat, UnixSecs};
 use super::Wallet;
 use super::answer::Notice;
 use crate::lightning::Assets;
-use crate::store::{StoreError, fee, total};
+use crate::store::{StoreError, account, fee, total};
 
 /// Whether the house can pay what it owes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +40,7 @@ impl Wallet {
             ("ending connections", self.drop_ended_connections(now)),
             ("charging for holding", self.charge_for_holding(now)),
             ("compacting the history", self.compact(now)),
+            ("closing empty accounts", self.close_empty_accounts()),
             ("watching the solvency", self.watch_solvency()),
         ];
         let mut fault = None;
@@ -95,7 +96,7 @@ impl Wallet {
         let (wallets, open, in_flight) = self.store.read(|view| {
             let open = total::open_invoices(view)?;
             let (_, in_flight) = total::in_flight(view, &self.service_pubkey)?;
-            Ok::<_, StoreError>((total::accounts(view)?, open, in_flight))
+            Ok::<_, StoreError>((account::size(view)?.total, open, in_flight))
         })?;
         self.show_sizes()?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is for the eye")]

@@ -30,6 +30,9 @@ pub enum AuditError {
     /// The counts of open invoices are wrong.
     #[error("the counts of open invoices are wrong")]
     OpenInvoices,
+    /// The counts of accounts are wrong.
+    #[error("the counts of accounts are wrong")]
+    Accounts,
     /// The counts of what is finished are wrong.
     #[error("the counts of finished payments and invoices are wrong")]
     History,
@@ -96,6 +99,22 @@ const WRONG_HISTORY: &str = "
         GROUP BY pubkey
     ) WHERE items <> 0 OR bytes <> 0 LIMIT 1";
 
+/// Payees whose open invoices are not counted right, or if their sum is wrong.
+const WRONG_OPEN: &str = "
+    SELECT 1 FROM (
+        SELECT payee, asked_by, unfunded, 1 AS items, bytes FROM invoice WHERE state = 'open' AND asked_by <> 'house'
+        UNION ALL SELECT payee, asked_by, unfunded, -items, -bytes FROM open_of
+        UNION ALL SELECT NULL, NULL, NULL, 0, bytes FROM open_of
+        UNION ALL SELECT NULL, NULL, NULL, 0, -bytes FROM open_invoices)
+    GROUP BY payee, asked_by, unfunded HAVING sum(items) <> 0 OR sum(bytes) <> 0 LIMIT 1";
+
+/// If accounts are not counted right.
+const WRONG_ACCOUNTS: &str = "
+    SELECT 1 FROM accounts_size s WHERE (total, holding, dust) <> (
+        SELECT count(*), coalesce(sum(key LIKE 'user:%' AND balance_msat >= s.least_msat), 0),
+            coalesce(sum(key LIKE 'user:%' AND balance_msat > 0 AND balance_msat < s.least_msat), 0)
+        FROM ledger_account)";
+
 /// Hold invoices that wait for money of another wallet of ours without a payment that holds just that,
 /// and payments in flight to an invoice of ours that does not wait for them.
 const WRONG_HOLD: &str = "
@@ -132,8 +151,11 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
         [],
         |row| row.get(0),
     )?;
-    if !counts_agree {
+    if !counts_agree || sql.prepare(WRONG_OPEN)?.exists([])? {
         return Err(AuditError::OpenInvoices);
+    }
+    if sql.prepare(WRONG_ACCOUNTS)?.exists([])? {
+        return Err(AuditError::Accounts);
     }
     if sql.prepare(WRONG_HISTORY)?.exists([])? { Err(AuditError::History) } else { Ok(()) }
 }

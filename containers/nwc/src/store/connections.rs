@@ -42,6 +42,8 @@ pub struct Connection {
     pub expires_at: Option<UnixSecs>,
     /// When it was made.
     pub created_at: UnixSecs,
+    /// Whether the house made it: the server around the wallet, for one of its containers.
+    pub by_house: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -77,6 +79,7 @@ impl Connection {
             })?,
             expires_at: row.secs_or_none("expires_at")?,
             created_at: row.secs("created_at")?,
+            by_house: row.get("house")?,
         })
     }
 
@@ -94,8 +97,8 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: Connection) -> rusqlite::Result<Con
         .sql()
         .prepare_cached(
             "INSERT INTO connection (service, secret, client, owner, name, methods, notifications, budget_msat,
-                 renewal, expires_at, created_at, notification_types)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 renewal, expires_at, created_at, notification_types, house)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .insert(params![
             new.service.as_bytes(),
@@ -110,6 +113,7 @@ pub(crate) fn insert(tx: &LedgerTx<'_>, new: Connection) -> rusqlite::Result<Con
             new.expires_at.map(secs),
             secs(new.created_at),
             new.notifications.join(" "),
+            new.by_house,
         ])?;
     Ok(Connection { id, ..new })
 }
@@ -138,11 +142,50 @@ pub(crate) fn by_id(view: View<'_>, id: i64) -> rusqlite::Result<Option<Connecti
         .optional()
 }
 
-/// How many there are of this owner, and in all, with those whose time is over.
-pub(crate) fn counts(view: View<'_>, owner: &PublicKey) -> rusqlite::Result<(u32, u32)> {
+/// How many there are, with those whose time is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Counts {
+    /// Of one owner, whoever made them.
+    pub(crate) of_owner: u32,
+    /// That the house made.
+    pub(crate) of_house: u32,
+    /// That others made.
+    pub(crate) of_others: u32,
+}
+
+pub(crate) fn counts(view: View<'_>, owner: &PublicKey) -> rusqlite::Result<Counts> {
     view.sql()
-        .prepare_cached("SELECT coalesce(sum(owner = ?1), 0), count(*) FROM connection")?
-        .query_row([owner.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(
+            "SELECT coalesce(sum(owner = ?1), 0), coalesce(sum(house), 0), coalesce(sum(1 - house), 0)
+             FROM connection",
+        )?
+        .query_row([owner.as_bytes()], |row| {
+            Ok(Counts { of_owner: row.get(0)?, of_house: row.get(1)?, of_others: row.get(2)? })
+        })
+}
+
+/// An owner of connections that the house did not make, how many it has, and what it holds.
+pub(crate) type Owner = (PublicKey, u64, Msat);
+
+pub(crate) fn owners(view: View<'_>) -> rusqlite::Result<Vec<Owner>> {
+    view.sql()
+        .prepare_cached(
+            "SELECT owner, count(*) AS items, coalesce(
+                 (SELECT balance_msat FROM ledger_account WHERE key = 'user:' || lower(hex(owner))), 0) AS balance_msat
+             FROM connection WHERE house = 0 GROUP BY owner",
+        )?
+        .query_map([], |row| Ok((row.pubkey("owner")?, row.get("items")?, row.msat("balance_msat")?)))?
+        .collect()
+}
+
+/// Ends the newest connection of an owner that the house did not make: the others have been in use for longer.
+pub(crate) fn drop_newest(tx: &LedgerTx<'_>, owner: &PublicKey) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM connection WHERE id = (SELECT max(id) FROM connection WHERE owner = ?1 AND house = 0)",
+        )?
+        .execute([owner.as_bytes()])
+        .map(drop)
 }
 
 /// Deletes those whose time has long been over.

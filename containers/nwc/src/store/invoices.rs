@@ -5,7 +5,7 @@
 //!         ┌──────────────────────────────────► settled
 //!  open ──┤ money locked in on Lightning          ▲
 //!         ├────────────────────► claiming ────────┘ arrived
-//!         ├──► expired     nobody paid until `accept_until`
+//!         ├──► expired     nobody paid until `accept_until`, or it gave way to others
 //!         └──► cancelled   withdrawn by its payee
 //! ```
 //!
@@ -118,13 +118,17 @@ pub enum AskedBy {
 impl AskedBy {
     const ALL: [Self; 4] = [Self::Payee, Self::Key, Self::Web, Self::House];
 
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Payee => "payee",
             Self::Key => "key",
             Self::Web => "web",
             Self::House => "house",
         }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.as_str() == word)
     }
 
     /// Whether the payee is told whatever is told about its own wallet.
@@ -144,7 +148,7 @@ pub struct NewInvoice {
     pub payee: PublicKey,
     /// Who asked for it.
     pub asked_by: AskedBy,
-    /// Whether the payee was never paid before.
+    /// Whether the payee holds less than a first payment must be.
     pub unfunded: bool,
     /// The invoice.
     pub bolt11: String,
@@ -168,19 +172,6 @@ pub struct NewInvoice {
     pub hold_secs: Option<u32>,
 }
 
-/// How many invoices are open.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct OpenCounts {
-    /// Of one payee, of one origin (its own, or others').
-    pub of_payee: u32,
-    /// Of all payees that had never been paid, whoever asked but the house.
-    pub unfunded: u32,
-    /// Of all, whoever asked but the house.
-    pub total: u32,
-    /// Those that the house asked for.
-    pub house: u32,
-}
-
 impl Invoice {
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -188,7 +179,7 @@ impl Invoice {
             payment_hash: row.payment_hash()?,
             preimage: row.preimage()?,
             payee: row.pubkey("payee")?,
-            asked_by: row.word("asked_by", |word| AskedBy::ALL.into_iter().find(|by| by.as_str() == word))?,
+            asked_by: row.word("asked_by", AskedBy::from_word)?,
             bolt11: row.get("bolt11")?,
             amount: row.msat("amount_msat")?,
             description: row.get("description")?,
@@ -278,26 +269,6 @@ pub(crate) fn forget_dead(tx: &LedgerTx<'_>, kept: u32) -> rusqlite::Result<()> 
         )?
         .execute([kept])
         .map(drop)
-}
-
-/// Counts open invoices. The counts over all payees include those that are due to be swept.
-pub(crate) fn open_counts(
-    view: View<'_>,
-    payee: &PublicKey,
-    asked_by: AskedBy,
-    now: UnixSecs,
-) -> rusqlite::Result<OpenCounts> {
-    let of_payee = view
-        .sql()
-        .prepare_cached(
-            "SELECT count(*) FROM invoice WHERE state = 'open' AND payee = ?1 AND asked_by = ?2 AND accept_until >= ?3",
-        )?
-        .query_row(params![payee.as_bytes(), asked_by.as_str(), secs(now)], |row| row.get(0))?;
-    let (total, unfunded, house) = view
-        .sql()
-        .prepare_cached("SELECT total - house, unfunded, house FROM open_invoices")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(OpenCounts { of_payee, unfunded, total, house })
 }
 
 /// Payees of invoices that the house asked for, the newest first.

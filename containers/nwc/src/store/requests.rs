@@ -6,7 +6,7 @@ use nostr::event::EventId;
 use nostr::key::PublicKey;
 use protocol::nwc::PaymentHash;
 use relay::request_log::AGE_SECS_MAX;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use units::UnixSecs;
 
 use super::sql::{Columns, secs};
@@ -21,6 +21,8 @@ const PRUNED: u32 = 2;
 const REPLAYED_SECS: u64 = 2 * AGE_SECS_MAX;
 /// Rows that are removed at once where there are too many.
 const FORGOTTEN: u32 = 1_024;
+/// Rows that whoever has most of them gives up at once: more bytes than most answers take.
+const GIVEN_UP: u32 = 16;
 
 /// How a request is encrypted, and so its answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -55,6 +57,8 @@ pub struct RequestEvent {
     pub service: PublicKey,
     /// How it was encrypted.
     pub scheme: Scheme,
+    /// When its author says that it was signed.
+    pub signed_at: UnixSecs,
 }
 
 /// An answer to a request that waited for the outcome of a payment.
@@ -88,30 +92,39 @@ pub(crate) fn known(view: View<'_>, event: &EventId) -> rusqlite::Result<Option<
         .optional()
 }
 
-/// Records an event with its answer.
+/// Whether this event may be one whose answer was forgotten before its time.
+pub(crate) fn is_forgotten(view: View<'_>, request: &RequestEvent) -> rusqlite::Result<bool> {
+    view.sql()
+        .prepare_cached("SELECT 1 FROM answers_of WHERE client = ?1 AND forgotten_until >= ?2")?
+        .exists(params![request.client.as_bytes(), secs(request.signed_at)])
+}
+
+/// Records an event with its answer. What the house asks is counted apart, and never forgotten before its time.
 pub(crate) fn record_answered(
     tx: &LedgerTx<'_>,
     request: &RequestEvent,
+    by_house: bool,
     text: &str,
     now: UnixSecs,
 ) -> rusqlite::Result<()> {
-    insert(tx, request, None, Some(text), now)
+    insert(tx, request, by_house, None, Some(text), now)
 }
 
 /// Records an event whose answer comes with the outcome of a payment.
 pub(crate) fn record_waiting(
     tx: &LedgerTx<'_>,
     request: &RequestEvent,
-    payer: &PublicKey,
-    hash: PaymentHash,
+    by_house: bool,
+    (payer, hash): (&PublicKey, PaymentHash),
     now: UnixSecs,
 ) -> rusqlite::Result<()> {
-    insert(tx, request, Some((payer, hash)), None, now)
+    insert(tx, request, by_house, Some((payer, hash)), None, now)
 }
 
 fn insert(
     tx: &LedgerTx<'_>,
     request: &RequestEvent,
+    by_house: bool,
     waits_for: Option<(&PublicKey, PaymentHash)>,
     reply: Option<&str>,
     now: UnixSecs,
@@ -124,8 +137,8 @@ fn insert(
         .execute(params![secs(now.minus_secs(KEPT_SECS)), PRUNED])?;
     tx.sql()
         .prepare_cached(
-            "INSERT INTO request (event, client, service, scheme, payer, payment_hash, reply, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO request (event, client, service, scheme, payer, payment_hash, reply, at, signed_at, house)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             request.event.as_bytes(),
@@ -135,19 +148,59 @@ fn insert(
             waits_for.map(|(payer, _)| payer.to_bytes()),
             waits_for.map(|(_, hash)| *hash.as_bytes()),
             reply,
-            secs(now)
+            secs(now),
+            secs(request.signed_at),
+            by_house,
         ])
         .map(drop)
 }
 
-/// How many requests wait: for this payment, and for any.
-pub(crate) fn waiting(view: View<'_>, payer: &PublicKey, hash: PaymentHash) -> rusqlite::Result<(u32, u32)> {
+/// How many requests wait. The first of each payment is not one that joins it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Waiting {
+    /// For one payment, with the first.
+    pub(crate) for_it: u32,
+    /// That joined payments of its payer.
+    pub(crate) joined_of_payer: u32,
+    /// That joined any.
+    pub(crate) joined: u32,
+}
+
+/// How many requests wait for this payment, of its payer, and in all, but the house's.
+pub(crate) fn waiting(view: View<'_>, payer: &PublicKey, hash: PaymentHash) -> rusqlite::Result<Waiting> {
     view.sql()
         .prepare_cached(
-            "SELECT coalesce(sum(payment_hash = ?1 AND payer = ?2), 0), count(*) FROM request
-             WHERE reply IS NULL",
+            "SELECT coalesce(sum(items) FILTER (WHERE payment_hash = ?1 AND payer = ?2), 0),
+                 coalesce(sum(items - 1) FILTER (WHERE payer = ?2), 0), coalesce(sum(items - 1), 0)
+             FROM (SELECT payer, payment_hash, count(*) AS items FROM request
+                   WHERE reply IS NULL AND house = 0 GROUP BY payer, payment_hash)",
         )?
-        .query_row(params![hash.as_bytes(), payer.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![hash.as_bytes(), payer.as_bytes()], |row| {
+            Ok(Waiting { for_it: row.get(0)?, joined_of_payer: row.get(1)?, joined: row.get(2)? })
+        })
+}
+
+/// Answers the newest request that joined a payment of whichever payer has most of them, if that payer has more than
+/// `than`; returns the answer to be sent.
+pub(crate) fn answer_newest_joined(
+    tx: &LedgerTx<'_>,
+    than: u32,
+    text: &str,
+) -> rusqlite::Result<Option<LateAnswer>> {
+    tx.sql()
+        .prepare_cached(
+            "WITH joined AS (SELECT payer, payment_hash, count(*) - 1 AS items FROM request
+                     WHERE reply IS NULL AND house = 0 GROUP BY payer, payment_hash HAVING count(*) > 1),
+                 most AS (SELECT payer FROM joined GROUP BY payer HAVING sum(items) > ?1
+                     ORDER BY sum(items) DESC LIMIT 1)
+             UPDATE request SET reply = ?2 WHERE event = (
+                 SELECT event FROM request JOIN joined USING (payer, payment_hash)
+                 WHERE payer = (SELECT payer FROM most) AND reply IS NULL AND house = 0
+                 ORDER BY at DESC, event DESC LIMIT 1)
+             RETURNING event, client, service, scheme, signed_at",
+        )?
+        .query_row(params![than, text], |row| late(row, text))
+        .optional()
 }
 
 /// How many requests of this client are remembered.
@@ -157,7 +210,7 @@ pub(crate) fn rows_of(view: View<'_>, client: &PublicKey) -> rusqlite::Result<u3
         .query_row([client.as_bytes()], |row| row.get(0))
 }
 
-/// About how many bytes all of them take.
+/// About how many bytes all of them take but the house's.
 pub(crate) fn bytes(view: View<'_>) -> rusqlite::Result<u64> {
     view.sql().prepare_cached("SELECT bytes FROM request_bytes")?.query_row([], |row| row.get(0))
 }
@@ -168,6 +221,13 @@ pub(crate) fn forget(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
         .prepare_cached(
             "DELETE FROM request WHERE event IN
                  (SELECT event FROM request WHERE reply IS NOT NULL AND at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute(params![secs(now.minus_secs(REPLAYED_SECS)), FORGOTTEN])?;
+    // What was signed then is refused by its age.
+    tx.sql()
+        .prepare_cached(
+            "DELETE FROM answers_of WHERE client IN
+                 (SELECT client FROM answers_of WHERE bytes = 0 AND forgotten_until < ?1 LIMIT ?2)",
         )?
         .execute(params![secs(now.minus_secs(REPLAYED_SECS)), FORGOTTEN])
         .map(drop)
@@ -185,6 +245,34 @@ pub(crate) fn forget_of(tx: &LedgerTx<'_>, client: &PublicKey, now: UnixSecs) ->
         .map(drop)
 }
 
+/// Forgets the oldest answers of whichever client has most, and takes no event of it any more that was signed as
+/// early. False if there are none.
+pub(crate) fn forget_most(tx: &LedgerTx<'_>) -> rusqlite::Result<bool> {
+    let sql = tx.sql();
+    let most: Option<[u8; 32]> = sql
+        .prepare_cached("SELECT client FROM answers_of WHERE bytes > 0 ORDER BY bytes DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(client) = most else { return Ok(false) };
+    let oldest: Vec<([u8; 32], i64)> = sql
+        .prepare_cached(
+            "SELECT event, signed_at FROM request WHERE client = ?1 AND reply IS NOT NULL AND house = 0
+             ORDER BY at LIMIT ?2",
+        )?
+        .query_map(params![client, GIVEN_UP], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let until = oldest.iter().map(|(_, signed_at)| *signed_at).max();
+    // Before they go: with the last of them the note would go, too.
+    sql.prepare_cached(
+        "UPDATE answers_of SET forgotten_until = max(coalesce(forgotten_until, ?2), ?2) WHERE client = ?1",
+    )?
+    .execute(params![client, until])?;
+    for (event, _) in &oldest {
+        sql.prepare_cached("DELETE FROM request WHERE event = ?1")?.execute([event])?;
+    }
+    Ok(!oldest.is_empty())
+}
+
 /// Answers everything that waits for this payment of `payer`, and returns it to be sent.
 pub(crate) fn answer_waiting(
     tx: &LedgerTx<'_>,
@@ -195,16 +283,19 @@ pub(crate) fn answer_waiting(
     tx.sql()
         .prepare_cached(
             "UPDATE request SET reply = ?3 WHERE payment_hash = ?1 AND payer = ?2 AND reply IS NULL
-             RETURNING event, client, service, scheme",
+             RETURNING event, client, service, scheme, signed_at",
         )?
-        .query_map(params![hash.as_bytes(), payer.as_bytes(), text], |row| {
-            let to = RequestEvent {
-                event: EventId::from_byte_array(row.get("event")?),
-                client: row.pubkey("client")?,
-                service: row.pubkey("service")?,
-                scheme: row.word("scheme", Scheme::from_word)?,
-            };
-            Ok(LateAnswer { to, text: text.to_owned() })
-        })?
+        .query_map(params![hash.as_bytes(), payer.as_bytes(), text], |row| late(row, text))?
         .collect()
+}
+
+fn late(row: &Row<'_>, text: &str) -> rusqlite::Result<LateAnswer> {
+    let to = RequestEvent {
+        event: EventId::from_byte_array(row.get("event")?),
+        client: row.pubkey("client")?,
+        service: row.pubkey("service")?,
+        scheme: row.word("scheme", Scheme::from_word)?,
+        signed_at: row.secs("signed_at")?,
+    };
+    Ok(LateAnswer { to, text: text.to_owned() })
 }

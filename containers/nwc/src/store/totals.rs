@@ -38,13 +38,6 @@ pub(crate) fn owed(view: View<'_>) -> rusqlite::Result<Owed> {
     })
 }
 
-/// How many accounts there are, the house's few included. Accounts are numbered and never deleted.
-pub(crate) fn accounts(view: View<'_>) -> rusqlite::Result<u32> {
-    view.sql()
-        .prepare_cached("SELECT coalesce(max(id), 0) FROM ledger_account")?
-        .query_row([], |row| row.get(0))
-}
-
 /// Keys without an account that money is being taken for.
 pub(crate) fn accounts_to_come(view: View<'_>, but: &PublicKey) -> rusqlite::Result<u32> {
     view.sql()
@@ -63,23 +56,6 @@ pub(crate) fn coming_in(view: View<'_>, payee: &PublicKey) -> rusqlite::Result<M
              WHERE payee = ?1 AND state IN ('accepted', 'claiming')",
         )?
         .query_row([payee.as_bytes()], |row| row.get(0).map(Msat::new))
-}
-
-/// True if fewer than `max` wallets hold at least `least`. Wallets that were emptied take no place: whoever
-/// moves the same money through many keys fills none.
-pub(crate) fn has_place(view: View<'_>, max: u32, least: Msat, to_come: u32) -> rusqlite::Result<bool> {
-    // As long as there are so few accounts in all, nothing needs to be counted.
-    if accounts(view)?.saturating_add(to_come) < max {
-        return Ok(true);
-    }
-    let holding: u32 = view
-        .sql()
-        .prepare_cached(
-            "SELECT count(*) FROM (SELECT 1 FROM ledger_account
-                 WHERE class = 'liability' AND key <> 'hold' AND balance_msat >= ?1 LIMIT ?2)",
-        )?
-        .query_row(params![least.msat(), max], |row| row.get(0))?;
-    Ok(holding.saturating_add(to_come) < max)
 }
 
 /// Payments in flight to the outside: of this payer, and of all. What is locked in for a hold invoice of ours

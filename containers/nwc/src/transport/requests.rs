@@ -130,7 +130,8 @@ impl Requests {
             return;
         }
         let asked = |scheme| {
-            let request = RequestEvent { event: event.id, client: event.pubkey, service, scheme };
+            let signed_at = event.created_at();
+            let request = RequestEvent { event: event.id, client: event.pubkey, service, scheme, signed_at };
             Asked { request, keys: keys.clone(), door }
         };
         let scheme = Scheme::of(&event);

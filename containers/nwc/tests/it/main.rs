@@ -18,6 +18,7 @@ mod process;
 mod quotas;
 mod relays;
 mod rules;
+mod shares;
 mod support;
 mod web;
 mod zaps;

@@ -174,14 +174,15 @@ impl World {
         now: UnixSecs,
     ) -> Handled {
         let event = EventId::from_byte_array([event; 32]);
-        let event = RequestEvent { event, client, service, scheme: Scheme::Nip44 };
+        let event = RequestEvent { event, client, service, scheme: Scheme::Nip44, signed_at: now };
         self.wallet().handle_event(&event, Door::Public, request, now)
     }
 
     /// Asks as the server around the wallet does, for itself or one of its containers.
     pub(crate) fn handle_of_house(&self, client: PublicKey, event: u8, request: Request) -> Handled {
         let event = EventId::from_byte_array([event; 32]);
-        let event = RequestEvent { event, client, service: self.service(), scheme: Scheme::Nip44 };
+        let service = self.service();
+        let event = RequestEvent { event, client, service, scheme: Scheme::Nip44, signed_at: NOW };
         self.wallet().handle_event(&event, Door::House, request, NOW)
     }
 

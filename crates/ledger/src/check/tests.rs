@@ -31,7 +31,7 @@ fn the_schema_refuses_what_would_break_the_books() {
         ("UPDATE ledger_transaction SET memo = 'x'", "append-only"),
         ("DELETE FROM ledger_transaction", "append-only"),
         ("UPDATE ledger_account SET class = 'asset'", "keeps its key"),
-        ("DELETE FROM ledger_account", "never deleted"),
+        ("DELETE FROM ledger_account", "only empty ones"),
         ("DELETE FROM ledger_complete", "never deleted"),
         ("UPDATE ledger_account SET balance_msat = -1 WHERE class = 'liability'", "CHECK"),
         // A posting that does not continue the balance.

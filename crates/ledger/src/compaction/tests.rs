@@ -117,6 +117,44 @@ fn broken_books_are_not_compacted() {
     assert_eq!(ledger.view().transactions().unwrap(), 4, "nothing went");
 }
 
+#[test]
+fn an_empty_account_that_nothing_names_goes_and_its_number_never_comes_back() {
+    let (_dir, mut ledger) = books();
+    ledger.post(&moved(0, HOUSE, user(1), 5)).unwrap();
+    ledger.post(&moved(2, user(1), user(2), 5)).unwrap();
+    let forget = |ledger: &mut Ledger, account| {
+        ledger
+            .transaction(|tx| {
+                let compaction = tx.begin_compaction()?;
+                let gone = compaction.forget_account(account)?;
+                compaction.end()?;
+                Ok::<_, rusqlite::Error>(gone)
+            })
+            .unwrap()
+    };
+    assert!(!forget(&mut ledger, user(1)), "its postings are there");
+    ledger.post(&moved(3, user(2), user(3), 5)).unwrap();
+    ledger.post(&moved(4, user(3), HOUSE, 1)).unwrap();
+    compact(&mut ledger, 9, 1).unwrap();
+    assert!(!forget(&mut ledger, user(3)), "it holds money");
+    assert!(!forget(&mut ledger, HOUSE) && !forget(&mut ledger, user(9)));
+    assert!(forget(&mut ledger, user(1)) && forget(&mut ledger, user(2)));
+    ledger.view().check_books().unwrap();
+    assert!(!ledger.view().exists(user(1)).unwrap());
+    let id = |ledger: &Ledger, account: Account| -> i64 {
+        let sql = "SELECT id FROM ledger_account WHERE key = ?1";
+        ledger.view().sql().query_row(sql, [account.to_string()], |row| row.get(0)).unwrap()
+    };
+    ledger.post(&moved(5, user(3), user(1), 4)).unwrap();
+    assert_eq!((id(&ledger, user(3)), id(&ledger, user(1))), (4, 5));
+    // Emptied, the newest stays all the same: the next number comes after it.
+    ledger.post(&moved(6, user(1), HOUSE, 4)).unwrap();
+    ledger.post(&moved(7, HOUSE, user(3), 1)).unwrap();
+    compact(&mut ledger, 9, 1).unwrap();
+    assert!(!forget(&mut ledger, user(1)));
+    ledger.view().check_books().unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -43,13 +43,16 @@ fn the_audit_finds_damage() {
     check_damage("UPDATE payment SET attempt = 2 WHERE state = 'settled'", payment);
     check_damage(
         "UPDATE invoice SET state = 'settled', received_msat = 5 WHERE state = 'open';
-         UPDATE open_invoices SET total = 0, unfunded = 0",
+         UPDATE open_invoices SET total = 0, unfunded = 0, bytes = 0; DELETE FROM open_of",
         invoice,
     );
     check_damage("UPDATE invoice SET state = 'expired' WHERE state = 'settled'", invoice);
     check_damage("UPDATE invoice SET received_msat = 999 WHERE state = 'settled'", invoice);
     check_damage("UPDATE invoice SET payee = zeroblob(32) WHERE state = 'settled'", invoice);
     check_damage("UPDATE open_invoices SET total = 2", |error| matches!(error, AuditError::OpenInvoices));
+    check_damage("UPDATE open_invoices SET bytes = 2", |error| matches!(error, AuditError::OpenInvoices));
+    check_damage("UPDATE open_of SET items = 2", |error| matches!(error, AuditError::OpenInvoices));
+    check_damage("UPDATE accounts_size SET dust = dust + 1", |error| matches!(error, AuditError::Accounts));
 }
 
 #[test]

@@ -7,11 +7,12 @@ use crate::store::requests::{Known, known, record_answered, record_waiting};
 fn event(n: u64) -> RequestEvent {
     let mut id = [0; 32];
     id[..8].copy_from_slice(&n.to_be_bytes());
-    RequestEvent { event: EventId::from_byte_array(id), client: ALICE, service: BOB, scheme: Scheme::Nip44 }
+    let event = EventId::from_byte_array(id);
+    RequestEvent { event, client: ALICE, service: BOB, scheme: Scheme::Nip44, signed_at: NOW }
 }
 
 fn answer(store: &Store, n: u64, now: UnixSecs) {
-    store.write(move |tx| record_answered(tx, &event(n), "{}", now).map_err(StoreError::from)).unwrap();
+    store.write(move |tx| record_answered(tx, &event(n), false, "{}", now).map_err(StoreError::from)).unwrap();
 }
 
 fn is_known(store: &Store, n: u64) -> bool {
@@ -47,7 +48,7 @@ fn attack_25_only_what_cannot_come_back_is_forgotten_and_bytes_are_counted() {
         store.read(|view| request::rows_of(view, &client).map_err(StoreError::from)).unwrap()
     };
     let bytes = || store.read(|view| request::bytes(view).map_err(StoreError::from)).unwrap();
-    assert_eq!((of(ALICE), of(BOB), bytes()), (2, 0, 2 * 402));
+    assert_eq!((of(ALICE), of(BOB), bytes()), (2, 0, 2 * 402 + 200));
     let last = early.plus_secs(2 * AGE_SECS_MAX);
     let forget = |now: UnixSecs| {
         store.write(move |tx| request::forget_of(tx, &ALICE, now).map_err(StoreError::from)).unwrap();
@@ -56,7 +57,7 @@ fn attack_25_only_what_cannot_come_back_is_forgotten_and_bytes_are_counted() {
     assert!(is_known(&store, 1) && is_known(&store, 2));
     forget(last.plus_secs(1));
     assert!(!is_known(&store, 1) && is_known(&store, 2));
-    assert_eq!((of(ALICE), bytes()), (1, 402));
+    assert_eq!((of(ALICE), bytes()), (1, 402 + 200));
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn attack_25_requests_without_end_take_a_bounded_place() {
     // One a minute for six hours; what waits for a payment is no part of it.
     store
         .write(|tx| {
-            record_waiting(tx, &event(u64::MAX), &ALICE, preimage(1).1, NOW).map_err(StoreError::from)
+            record_waiting(tx, &event(u64::MAX), false, (&ALICE, preimage(1).1), NOW).map_err(StoreError::from)
         })
         .unwrap();
     let minutes = 6 * 60;

@@ -226,6 +226,7 @@ impl Walk {
                     client,
                     service: self.service,
                     scheme: Scheme::Nip44,
+                    signed_at: self.now,
                 };
                 Some(self.wallet().handle_event(&event, Door::Public, request.clone(), self.now))
             }
