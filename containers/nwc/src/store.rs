@@ -119,8 +119,8 @@ pub(crate) mod total {
 /// Reading and writing of payments.
 pub(crate) mod payment {
     pub(crate) use super::payments::{
-        dispatch, fail, hold, in_flight, live_by_hash, release_undispatched, reload, sent_by_hash,
-        settle_external, settle_internal, suspend,
+        dispatch, fail, hold, in_flight, is_suspended, live_by_hash, release_undispatched, reload,
+        sent_by_hash, settle_external, settle_internal, suspend,
     };
 }
 
@@ -131,7 +131,7 @@ pub(crate) mod name {
 
 /// Reading and writing of zap receipts.
 pub(crate) mod receipt {
-    pub(crate) use super::receipts::{Waiting, begun, due, next_due, tried, waiting};
+    pub(crate) use super::receipts::{Waiting, begun, due, next_due, postponed, tried, waiting};
 }
 
 /// Reading of both.

@@ -167,11 +167,12 @@ impl Transport {
         Requests::new(self).run().await
     }
 
-    /// Publishes behind one door.
+    /// Publishes behind one door, until a relay has taken it: whoever answers has a place that a relay which says
+    /// nothing must not keep.
     async fn publish(&self, door: Door, what: &str, event: &CheckedEvent) {
         let report = match (door, &self.house) {
-            (Door::House, Some(house)) => house.pool.publish(event).await,
-            (Door::House | Door::Public | Door::Web, _) => self.pool.publish(event).await,
+            (Door::House, Some(house)) => house.pool.publish_first(event).await,
+            (Door::House | Door::Public | Door::Web, _) => self.pool.publish_first(event).await,
         };
         if !report.is_published() {
             tracing::warn!("no relay took the {what}: {:?}", report.refused);

@@ -74,11 +74,10 @@ impl Compaction<'_, '_> {
             .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         let Some((through, _, posted_at)) = going.last() else { return Ok(0) };
+        let mut kept_keys = Vec::new();
         for (id, key, _) in &going {
             if matters(key)? {
-                let digest = digest_of(self.tx.view(), TransactionId(*id))?;
-                sql.prepare_cached("INSERT INTO ledger_carried (key, digest) VALUES (?1, ?2)")?
-                    .execute(params![key, digest])?;
+                kept_keys.push((key, digest_of(self.tx.view(), TransactionId(*id))?));
             }
         }
         self.allow_through(*through)?;
@@ -97,6 +96,11 @@ impl Compaction<'_, '_> {
              ON CONFLICT (id) DO UPDATE SET posted_at = excluded.posted_at",
         )?
         .execute(params![CARRIED_KEY, CARRIED_KIND, posted_at])?;
+        // After what goes: in a file that is full, this is written where that was.
+        for (key, digest) in kept_keys {
+            sql.prepare_cached("INSERT INTO ledger_carried (key, digest) VALUES (?1, ?2)")?
+                .execute(params![key, digest])?;
+        }
         for (account, sum) in sums {
             self.carry(account, sum)?;
         }

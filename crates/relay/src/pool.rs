@@ -14,11 +14,12 @@ use nostr_sdk::client::Client;
 use nostr_sdk::relay::RelayStatus as SdkStatus;
 use protocol::event::CheckedEvent;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use crate::acks::Acks;
 use crate::dialer::{BACKOFF_MAX, Dialer, Headers};
+use crate::publish::LATE_MAX;
 use crate::queue::{QueueSender, queue};
 use crate::reopen;
 use crate::rpc::RateLimit;
@@ -141,7 +142,8 @@ impl PoolBuilder {
         let client = client.build();
         let routes: Routes = Arc::new(Mutex::default());
         let dispatching = tokio::spawn(dispatch(client.clone(), Arc::clone(&routes), acks.clone()));
-        let connections = Arc::new(Connections { client, routes, acks, authenticates, dispatching });
+        let late = Arc::new(Semaphore::new(LATE_MAX));
+        let connections = Arc::new(Connections { client, routes, acks, authenticates, late, dispatching });
         let pool = Pool { dialer, connections };
         for (url, headers) in self.relays {
             pool.add_with_headers(&url, headers).await?;
@@ -165,6 +167,8 @@ pub(crate) struct Connections {
     pub(crate) acks: Acks,
     /// Whether we prove to relays who we are.
     pub(crate) authenticates: bool,
+    /// Places of events that one relay took and others still owe an OK for.
+    pub(crate) late: Arc<Semaphore>,
     dispatching: tokio::task::JoinHandle<()>,
 }
 

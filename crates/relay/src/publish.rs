@@ -1,20 +1,26 @@
 //! Publishing, and when to publish again.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use nostr::message::{ClientMessage, MachineReadablePrefix};
 use nostr_sdk::relay::Relay;
 use protocol::event::CheckedEvent;
 use units::UnixSecs;
 
 use crate::Pool;
-use crate::acks::Said;
+use crate::acks::{Acks, Said};
 use crate::pool::{Connections, parse_url};
 
 /// How long a relay may take to say OK.
 const OK_WAIT: Duration = Duration::from_secs(10);
+/// Events of one pool that one relay has taken and others still owe an OK for. Those beyond were sent to the others,
+/// too, but what they say is heard by nobody.
+pub(crate) const LATE_MAX: usize = 256;
 
 /// Which relays took an event.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -23,6 +29,8 @@ pub struct PublishReport {
     pub accepted: Vec<String>,
     /// Relays that did not, with what they said.
     pub refused: Vec<(String, String)>,
+    /// Those of the refused that said nothing: not connected, or too slow.
+    pub silent: Vec<String>,
 }
 
 impl PublishReport {
@@ -36,10 +44,9 @@ impl PublishReport {
 impl Pool {
     /// Sends an event to every relay and says which took it.
     pub async fn publish(&self, event: &CheckedEvent) -> PublishReport {
-        let relays = self.connections.client.relays().await;
-        let sent = relays
-            .values()
-            .map(async |relay| (relay.url().to_string(), self.connections.send(relay, event).await));
+        let (relays, sender) = (self.connections.client.relays().await, self.connections.sender());
+        let sent =
+            relays.values().map(async |relay| (relay.url().to_string(), sender.send(relay, event).await));
         PublishReport::of(join_all(sent).await)
     }
 
@@ -53,36 +60,86 @@ impl Pool {
         }
     }
 
+    /// Sends an event to every relay and returns as soon as one has taken it, or none will. What the others say is
+    /// waited for aside, of a bounded number of events: a relay that says nothing holds up nobody.
+    pub async fn publish_first(&self, event: &CheckedEvent) -> PublishReport {
+        let event = Arc::new(event.clone());
+        let send = |relay: Relay| {
+            let (sender, event) = (self.connections.sender(), Arc::clone(&event));
+            async move { (relay.url().to_string(), sender.send(&relay, &event).await) }
+        };
+        let relays = self.connections.client.relays().await;
+        let mut sending: FuturesUnordered<_> = relays.into_values().map(send).collect();
+        let mut report = PublishReport::default();
+        while !report.is_published()
+            && let Some((url, outcome)) = sending.next().await
+        {
+            report.note(url, outcome);
+        }
+        if !sending.is_empty()
+            && let Ok(place) = Arc::clone(&self.connections.late).try_acquire_owned()
+        {
+            tokio::spawn(async move {
+                while let Some((relay, outcome)) = sending.next().await {
+                    tracing::debug!(relay, "said after another: {outcome:?}");
+                }
+                drop(place);
+            });
+        }
+        report
+    }
+
     /// Sends an event to these relays of the pool and says which took it.
     pub async fn publish_to(&self, urls: &[String], event: &CheckedEvent) -> PublishReport {
-        let relays = self.connections.client.relays().await;
+        let (relays, sender) = (self.connections.client.relays().await, self.connections.sender());
         let sent = urls.iter().map(async |url| {
             let relay = parse_url(url).ok().and_then(|url| relays.get(&url));
             match relay {
-                Some(relay) => (relay.url().to_string(), self.connections.send(relay, event).await),
-                None => (url.clone(), Err("not a relay of this pool".to_owned())),
+                Some(relay) => (relay.url().to_string(), sender.send(relay, event).await),
+                None => (url.clone(), Err(NotTaken::Silent("not a relay of this pool".to_owned()))),
             }
         });
         PublishReport::of(join_all(sent).await)
     }
 }
 
+/// Why a relay does not have an event.
+#[derive(Debug)]
+enum NotTaken {
+    /// It said so.
+    Refused(String),
+    /// It said nothing.
+    Silent(String),
+}
+
+/// What sending needs of a pool; does not keep its connections.
+struct Sender {
+    acks: Acks,
+    authenticates: bool,
+}
+
 impl Connections {
+    fn sender(&self) -> Sender {
+        Sender { acks: self.acks.clone(), authenticates: self.authenticates }
+    }
+}
+
+impl Sender {
     /// Sends an event and waits until the relay has said what it does with it.
-    async fn send(&self, relay: &Relay, event: &CheckedEvent) -> Result<(), String> {
+    async fn send(&self, relay: &Relay, event: &CheckedEvent) -> Result<(), NotTaken> {
         let mut waiting = self.acks.wait_for(event.id, relay.url().as_str());
         let message = ClientMessage::Event(Cow::Borrowed(event.event()));
-        relay.send_msg(message).await.map_err(|e| e.to_string())?;
+        relay.send_msg(message).await.map_err(|e| NotTaken::Silent(e.to_string()))?;
         match tokio::time::timeout(OK_WAIT, waiting.said()).await {
             Ok(Said::Taken) => Ok(()),
             Ok(Said::Refused(why)) if self.authenticates && is_auth_required(&why) => {
                 // The library has the relay's challenge; it answers, and sends again.
                 let again = relay.send_event(event.event()).ok_timeout(OK_WAIT);
-                again.await.map(drop).map_err(|e| e.to_string())
+                again.await.map(drop).map_err(|e| NotTaken::Refused(e.to_string()))
             }
-            Ok(Said::Refused(why)) => Err(why),
-            Ok(Said::Gone) => Err("the connection ended".to_owned()),
-            Err(_) => Err(format!("no answer within {} s", OK_WAIT.as_secs())),
+            Ok(Said::Refused(why)) => Err(NotTaken::Refused(why)),
+            Ok(Said::Gone) => Err(NotTaken::Silent("the connection ended".to_owned())),
+            Err(_) => Err(NotTaken::Silent(format!("no answer within {} s", OK_WAIT.as_secs()))),
         }
     }
 }
@@ -92,15 +149,23 @@ fn is_auth_required(why: &str) -> bool {
 }
 
 impl PublishReport {
-    fn of(sent: Vec<(String, Result<(), String>)>) -> Self {
+    fn of(sent: Vec<(String, Result<(), NotTaken>)>) -> Self {
         let mut report = Self::default();
         for (url, outcome) in sent {
-            match outcome {
-                Ok(()) => report.accepted.push(url),
-                Err(why) => report.refused.push((url, why)),
-            }
+            report.note(url, outcome);
         }
         report
+    }
+
+    fn note(&mut self, url: String, outcome: Result<(), NotTaken>) {
+        match outcome {
+            Ok(()) => self.accepted.push(url),
+            Err(NotTaken::Refused(why)) => self.refused.push((url, why)),
+            Err(NotTaken::Silent(why)) => {
+                self.silent.push(url.clone());
+                self.refused.push((url, why));
+            }
+        }
     }
 }
 

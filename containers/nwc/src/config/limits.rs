@@ -121,7 +121,8 @@ pub struct Limits {
     pub history_items_max: u32,
     /// `NWC_HISTORY_DAYS`: what was made longer ago is deleted.
     pub history_days: u32,
-    /// `NWC_JOURNAL_MAX`: transactions in the books' journal; the oldest beyond are carried forward.
+    /// `NWC_JOURNAL_MAX`: transactions in the books' journal; the oldest beyond are carried forward. It takes an eighth
+    /// of [`Self::books_bytes_max`] at most, so that fewer are kept in a small file.
     pub journal_max: u32,
     /// `NWC_LNURL_INVOICES_PER_CLIENT`: invoices for one payee that one address over HTTP is given within
     /// [`Self::anon_expiry_max_secs`].

@@ -73,15 +73,7 @@ impl Wallet {
             }
             NodeEvent::Received { payment_hash, amount } => self.on_received(payment_hash, amount, now),
         };
-        match booked {
-            // It would come again for ever, and nothing behind it would be heard.
-            Err(error) if error.is_lasting() => {
-                metrics::counter!("wallet_unbooked_reports_total").increment(1);
-                tracing::error!(report = what, "a report of the node cannot be booked: {error}");
-                Ok(NodeReport { outcome: NodeOutcome::Unbooked, ..NodeReport::default() })
-            }
-            booked => booked,
-        }
+        or_unbooked(&what, booked)
     }
 
     pub(super) fn on_settled(
@@ -178,6 +170,10 @@ impl Wallet {
                 | InvoiceState::Expired
                 | InvoiceState::Cancelled => return Ok(Decision::Reject),
             }
+            // What was reported as received under this hash is nobody's yet, and may be this very money.
+            if payment::is_suspended(tx.view(), hash)? {
+                return Ok(Decision::Reject);
+            }
             if is_refused(limits::check_room(tx.view(), Incoming::of(&found, locked.amount), &limits))? {
                 return Ok(Decision::Reject);
             }
@@ -238,6 +234,22 @@ impl Wallet {
                 Ok(NodeReport { outcome: NodeOutcome::Suspended, ..NodeReport::default() })
             }
         }
+    }
+}
+
+/// What cannot be booked, however often it comes, is told to the operator: nothing behind it would be heard, and no
+/// start would succeed.
+pub(super) fn or_unbooked(
+    what: &str,
+    booked: Result<NodeReport, StoreError>,
+) -> Result<NodeReport, StoreError> {
+    match booked {
+        Err(error) if error.is_lasting() => {
+            metrics::counter!("wallet_unbooked_reports_total").increment(1);
+            tracing::error!(report = what, "a report of the node cannot be booked: {error}");
+            Ok(NodeReport { outcome: NodeOutcome::Unbooked, ..NodeReport::default() })
+        }
+        booked => booked,
     }
 }
 

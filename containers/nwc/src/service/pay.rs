@@ -24,6 +24,10 @@ use crate::store::{
     past, payment, request,
 };
 
+/// How long an invoice from outside may still be payable: that it was paid is remembered until it has expired, also
+/// when its payment's row is gone.
+const EXPIRY_SECS_MAX: u64 = 366 * 86_400;
+
 /// What payments are bound by.
 #[derive(Clone, Copy, Debug)]
 struct Policy {
@@ -75,6 +79,7 @@ impl Wallet {
     ) -> Result<Handled, Refusal> {
         let payable = self.backend.check_payable(&invoice).map_err(Refusal::CannotPay);
         let expired = now > invoice.expires_at();
+        let expires_too_late = invoice.expires_at() > now.plus_secs(EXPIRY_SECS_MAX);
         let node = self.backend.assets();
         let (handled, begun) = self.once(caller, &Method::PayInvoice, now, move |tx, through| {
             // What is already known comes first: a paid invoice stays paid when it expires.
@@ -83,6 +88,9 @@ impl Wallet {
             }
             if expired {
                 return Err(Refusal::Expired);
+            }
+            if expires_too_late {
+                return Err(Refusal::ExpiresTooLate);
             }
             payable?;
             // Paid before, and its row is gone.

@@ -11,6 +11,9 @@ use super::answer::ZapReceipt;
 use super::{Wallet, zap};
 use crate::store::{StoreError, receipt};
 
+/// How long a receipt is put off: nobody looks for it any more.
+const POSTPONED_SECS_MAX: u64 = 2 * 86_400;
+
 impl Wallet {
     /// Receipts whose time has come, at most `limit`: one of each payee, then the next one of each.
     ///
@@ -57,6 +60,29 @@ impl Wallet {
     pub fn receipt_begun(&self, receipt: &ZapReceipt, now: UnixSecs) -> Result<(), StoreError> {
         let id = receipt.invoice_id;
         self.store.write(move |tx| receipt::begun(tx, id, now).map_err(StoreError::from))
+    }
+
+    /// Puts receipts off that no relay can be offered before `until`. That is no attempt; one that was put off for
+    /// days is given up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn receipts_postponed(
+        &self,
+        receipts: &[ZapReceipt],
+        until: UnixSecs,
+        now: UnixSecs,
+    ) -> Result<(), StoreError> {
+        let until = |receipt: &ZapReceipt| {
+            let is_old = now > receipt.paid_at.plus_secs(POSTPONED_SECS_MAX);
+            (receipt.invoice_id, (!is_old).then_some(until))
+        };
+        let all: Vec<_> = receipts.iter().map(until).collect();
+        self.store.write(move |tx| {
+            all.iter()
+                .try_for_each(|(id, until)| receipt::postponed(tx, *id, *until))
+                .map_err(StoreError::from)
+        })
     }
 
     /// Writes what came of publishing a receipt: `settled` relays have it, or are not to be asked again;

@@ -5,6 +5,7 @@ use units::UnixSecs;
 
 use super::Wallet;
 use super::answer::Notice;
+use super::node::or_unbooked;
 use crate::lightning::{AttemptId, Bolt11, Fate};
 use crate::store::{Payment, StoreError, payment};
 
@@ -24,13 +25,15 @@ impl Wallet {
                 continue;
             }
             let (hash, attempt) = (open.payment_hash, attempt_of(&open));
-            let report = match self.backend.fate(hash, attempt) {
+            let fate = self.backend.fate(hash, attempt);
+            let what = format!("{hash}: {fate:?}");
+            let booked = match fate {
                 Fate::UnderWay => continue,
-                Fate::Settled { preimage, fee } => self.on_settled(hash, preimage, fee, now)?,
-                Fate::Failed { reason } => self.on_failed(hash, attempt, reason, now)?,
+                Fate::Settled { preimage, fee } => self.on_settled(hash, preimage, fee, now),
+                Fate::Failed { reason } => self.on_failed(hash, attempt, reason, now),
                 Fate::NeverSent => {
                     let reason = "the wallet restarted before it was sent; try again".to_owned();
-                    self.on_failed(hash, attempt, reason, now)?
+                    self.on_failed(hash, attempt, reason, now)
                 }
                 Fate::Unknown => {
                     unknown = unknown.saturating_add(1);
@@ -38,7 +41,7 @@ impl Wallet {
                     continue;
                 }
             };
-            self.backlog().extend(report.notices);
+            self.backlog().extend(or_unbooked(&what, booked)?.notices);
         }
         metrics::gauge!("wallet_payments_unknown").set(f64::from(unknown));
         Ok(())

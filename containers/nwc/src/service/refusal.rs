@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     AmountOutOfRange,
     #[error("the invoice has expired; ask its maker for a new one")]
     Expired,
+    #[error("the invoice can be paid for more than a year; ask its maker for one that expires earlier")]
+    ExpiresTooLate,
     #[error("the invoice was withdrawn by its maker")]
     Cancelled,
     #[error("the invoice has been paid, or is being paid, by somebody else")]
@@ -150,6 +152,7 @@ impl Refusal {
             Self::Name(NameError::NotServed) => ErrorCode::NotImplemented,
             Self::Network { .. }
             | Self::Expired
+            | Self::ExpiresTooLate
             | Self::Cancelled
             | Self::PaidByOther
             | Self::OwnInvoice

@@ -14,6 +14,9 @@ use super::answer::ZapReceipt;
 const ZAP_REQUEST: u16 = 9_734;
 /// Most relays that a receipt is published to; requests may name more.
 const RELAYS_MAX: usize = 10;
+/// The longest address of an article and the like that a receipt repeats in a tag of its own: relays refuse events
+/// with tags that are longer than any they index.
+const ADDRESS_BYTES_MAX: usize = 512;
 
 /// Why a zap request is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -28,8 +31,10 @@ pub(crate) enum ZapError {
     Payee,
     #[error("it must have at most one e tag, an event id")]
     Event,
-    #[error("it must have at most one a tag, kind:pubkey:name")]
+    #[error("it must have at most one a tag, kind:pubkey:name, of at most {ADDRESS_BYTES_MAX} bytes")]
     Address,
+    #[error("its k tag, if it has one, must be the number of a kind")]
+    KindOfTarget,
     #[error("its amount tag must be the invoice's amount")]
     Amount,
     #[error("its relays tag must name a ws:// or wss:// relay, or its receipt could not be published")]
@@ -63,6 +68,11 @@ pub(super) fn check(raw: &str, amount: Msat, payee: &PublicKey, signer: &PublicK
         [[_, address, ..]] if is_address(address) => {}
         _ => return Err(ZapError::Address),
     }
+    match tags("k").as_slice() {
+        [] => {}
+        [[_, kind, ..]] if kind.parse::<u16>().is_ok_and(|number| number.to_string() == *kind) => {}
+        _ => return Err(ZapError::KindOfTarget),
+    }
     match tags("amount").as_slice() {
         [] => {}
         [[_, msat, ..]] if *msat == amount.msat().to_string() => {}
@@ -83,7 +93,11 @@ impl ZapReceipt {
     #[must_use]
     pub fn tags(&self) -> Option<Vec<Vec<String>>> {
         let request = Event::from_json(&self.request).ok()?;
-        let copied = |name| tags_named(&request, name).next().map(<[String]>::to_vec);
+        // Name and value: what was checked. Whatever else a stranger put behind them is in the description.
+        let copied = |name| {
+            let tag = tags_named(&request, name).next()?;
+            Some(tag.iter().take(2).cloned().collect::<Vec<_>>())
+        };
         let mut tags = vec![copied("p")?, tag!["P", request.pubkey.to_hex()]];
         tags.extend(["e", "a", "k"].into_iter().filter_map(copied));
         tags.push(tag!["bolt11", self.bolt11]);
@@ -116,6 +130,9 @@ fn is_hex32(text: &str) -> bool {
 
 /// `kind:pubkey:identifier` (NIP-01).
 fn is_address(text: &str) -> bool {
+    if text.len() > ADDRESS_BYTES_MAX {
+        return false;
+    }
     let mut parts = text.splitn(3, ':');
     let kind = parts.next().is_some_and(|kind| kind.parse::<u16>().is_ok());
     let key = parts.next().is_some_and(is_hex32);

@@ -19,7 +19,7 @@
 //! - *A failure that turns out to be a success*: is charged after all while the row is there. A node's
 //!   failure is final, so this is a second net: rows of a day are in it, unless there is no room for them.
 //! - *Posting again*: keys of transactions name rows by numbers that are never given again; while a row is
-//!   there, the ledger keeps the keys of its transactions. A round of holding fees goes only forward, in the
+//!   there, the ledger keeps the keys of its transactions, of a payment those of its newest attempt. A round of holding fees goes only forward, in the
 //!   transaction that posts them.
 //! - *Spending a budget again*: what a deleted payment took is added up by day and connection.
 //!
@@ -31,8 +31,8 @@ use protocol::nwc::PaymentHash;
 use rusqlite::{OptionalExtension, Row, params};
 use units::UnixSecs;
 
-use super::StoreError;
 use super::sql::secs;
+use super::{StoreError, room};
 
 /// Rows of each kind that one step deletes, and transactions that it carries forward: requests wait for a few
 /// milliseconds at most.
@@ -50,6 +50,9 @@ const FAILED_KEPT_SECS: u64 = 86_400;
 /// How long the hash of a payment that went is known at least, in seconds.
 const HASH_KEPT_SECS: u64 = 86_400;
 
+/// What a step may take beyond the file's bound: more than it writes before anything is free.
+const MARGIN_BYTES: u32 = 256 * 1_024;
+
 /// No failed payment is left out.
 const ANY: UnixSecs = UnixSecs(i64::MAX.unsigned_abs());
 
@@ -64,6 +67,9 @@ pub(crate) struct Bounds {
     pub(crate) bytes: u64,
     /// Transactions in the journal.
     pub(crate) journal: u32,
+    /// How large the file may become. A step may go a little beyond it: in a file that is full to the last page it could
+    /// otherwise not make the notes that let rows go.
+    pub(crate) file_bytes: u32,
     /// Whether hashes whose time is over are forgotten: not before the node had time to repeat its reports.
     pub(crate) forget_hashes: bool,
 }
@@ -116,6 +122,13 @@ pub(crate) fn is_due(view: View<'_>, bounds: &Bounds, now: UnixSecs) -> rusqlite
 
 /// Does a step. True if it did something, so that there may be more.
 pub(crate) fn step(tx: &LedgerTx<'_>, bounds: &Bounds, now: UnixSecs) -> Result<bool, StoreError> {
+    room::bound(tx, bounds.file_bytes.saturating_add(MARGIN_BYTES))?;
+    let done = step_within(tx, bounds, now);
+    room::bound(tx, bounds.file_bytes)?;
+    done
+}
+
+fn step_within(tx: &LedgerTx<'_>, bounds: &Bounds, now: UnixSecs) -> Result<bool, StoreError> {
     let compaction = tx.begin_compaction()?;
     let mut gone = 0;
     let failures = now.minus_secs(FAILED_KEPT_SECS);
@@ -300,17 +313,25 @@ fn delete_invoice(tx: &LedgerTx<'_>, id: i64, now: UnixSecs) -> rusqlite::Result
 /// Whether the key of a transaction is still needed once the transaction is gone.
 fn matters(view: View<'_>, key: &str) -> rusqlite::Result<bool> {
     let mut parts = key.split('/');
-    let table = match parts.next() {
-        Some("payment") => "payment",
-        Some("invoice") => "invoice",
+    let (table, mut number) = (parts.next(), || parts.next().and_then(|number| number.parse::<i64>().ok()));
+    let sql = view.sql();
+    let exists = match table {
+        // What an earlier attempt posted is not posted again: a retry has keys of its own.
+        Some("payment") => {
+            let (Some(id), Some(attempt)) = (number(), number()) else { return Ok(true) };
+            sql.prepare_cached("SELECT 1 FROM payment WHERE id = ?1 AND attempt = ?2")?
+                .exists([id, attempt])?
+        }
+        Some("invoice") => {
+            let Some(id) = number() else { return Ok(true) };
+            sql.prepare_cached("SELECT 1 FROM invoice WHERE id = ?1")?.exists([id])?
+        }
         // A round of them goes only forward.
         Some("holding") => return Ok(false),
         // The faucet's, and whatever a later release posts.
         Some(_) | None => return Ok(true),
     };
-    let Some(id) = parts.next().and_then(|id| id.parse::<i64>().ok()) else { return Ok(true) };
-    let exists = view.sql().prepare_cached(&format!("SELECT 1 FROM {table} WHERE id = ?1"))?.exists([id])?;
-    Ok(exists || view.sql().prepare_cached("SELECT 1 FROM invoice WHERE settle_key = ?1")?.exists([key])?)
+    Ok(exists || sql.prepare_cached("SELECT 1 FROM invoice WHERE settle_key = ?1")?.exists([key])?)
 }
 
 fn fault(error: CompactError) -> StoreError {

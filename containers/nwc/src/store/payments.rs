@@ -33,7 +33,8 @@ use super::StoreError;
 use super::sql::{Columns, secs};
 
 pub(crate) use postings::{
-    HoldError, dispatch, fail, hold, release_undispatched, settle_external, settle_internal, suspend,
+    HoldError, dispatch, fail, hold, is_suspended, release_undispatched, settle_external, settle_internal,
+    suspend,
 };
 pub use state::{PaymentEvent, PaymentState, Step};
 
@@ -153,11 +154,12 @@ pub(crate) fn live_by_hash(view: View<'_>, hash: PaymentHash) -> rusqlite::Resul
         .optional()
 }
 
-/// The payment that a report about this hash is about: the live one, or the one that was given up last.
+/// The payment that a report about this hash is about: the live one, or the one that was given up last. Not an older
+/// one, also when the row of the last is gone: see [`begin`].
 pub(crate) fn sent_by_hash(view: View<'_>, hash: PaymentHash) -> rusqlite::Result<Option<Payment>> {
     view.sql()
         .prepare_cached(
-            "SELECT * FROM payment WHERE payment_hash = ?1
+            "SELECT * FROM payment WHERE payment_hash = ?1 AND (state <> 'failed' OR outside = 1)
              ORDER BY state = 'failed', created_at DESC, id DESC LIMIT 1",
         )?
         .query_row([hash.as_bytes()], Payment::from_row)
@@ -179,7 +181,8 @@ pub(crate) fn in_flight(view: View<'_>) -> rusqlite::Result<Vec<Payment>> {
 }
 
 /// Inserts a payment, or begins another attempt of one that failed. None if the same payment is in flight
-/// or settled.
+/// or settled. Of others with this hash, which failed, a node has nothing more to report from here on: what it says
+/// is about this attempt.
 fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<Option<Payment>> {
     let begun = tx
         .sql()
@@ -190,7 +193,9 @@ fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<
              ON CONFLICT (payment_hash, payer) DO UPDATE SET bolt11 = excluded.bolt11,
                  amount_msat = excluded.amount_msat, reserve_msat = excluded.reserve_msat, attempt = attempt + 1,
                  state = 'held', failure = NULL, metadata = excluded.metadata, created_at = excluded.created_at,
-                 service_fee_msat = excluded.service_fee_msat, connection = excluded.connection
+                 service_fee_msat = excluded.service_fee_msat, connection = excluded.connection,
+                 description = excluded.description, description_hash = excluded.description_hash,
+                 expires_at = excluded.expires_at, outside = 1
              WHERE state = 'failed'
              RETURNING id, attempt",
         )?
@@ -212,7 +217,13 @@ fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    Ok(begun.map(|(id, attempt)| Payment {
+    let Some((id, attempt)) = begun else { return Ok(None) };
+    tx.sql()
+        .prepare_cached(
+            "UPDATE payment SET outside = 0 WHERE payment_hash = ?1 AND id <> ?2 AND state = 'failed' AND outside = 1",
+        )?
+        .execute(params![new.payment_hash.as_bytes(), id])?;
+    Ok(Some(Payment {
         id,
         payer: new.payer,
         payment_hash: new.payment_hash,

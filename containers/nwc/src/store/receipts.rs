@@ -89,6 +89,14 @@ pub(crate) fn begun(tx: &LedgerTx<'_>, invoice_id: i64, now: UnixSecs) -> rusqli
         .map(drop)
 }
 
+/// Puts one off, or gives it up. What is done stays done.
+pub(crate) fn postponed(tx: &LedgerTx<'_>, invoice_id: i64, until: Option<UnixSecs>) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached("UPDATE zap_receipt SET next_at = ?2 WHERE invoice_id = ?1 AND next_at IS NOT NULL")?
+        .execute(params![invoice_id, until.map(secs)])
+        .map(drop)
+}
+
 /// Writes what came of an attempt: these relays need it no more, and whether any other does.
 pub(crate) fn tried(
     tx: &LedgerTx<'_>,

@@ -1,4 +1,5 @@
 mod audit;
+mod full;
 mod migrations;
 mod payments;
 mod requests;

@@ -2,9 +2,9 @@
 //! relays forget it. And the service event, kind 13196, by which the reference's clients find wallets and
 //! what they cost. And, where it has one, a profile with its Lightning address.
 
-use std::collections::HashSet;
+mod schedule;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use nostr::event::Kind;
 use nostr::key::{Keys, PublicKey};
@@ -12,91 +12,57 @@ use protocol::event::{CheckedEvent, SignError, sign};
 use protocol::kinds::{NWC_INFO, WALLET_ANNOUNCEMENT};
 use protocol::nwc::Method;
 use protocol::tag;
-use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use relay::Pool;
 
 use super::cipher::ENCRYPTION;
 use super::keyring::Announced;
-use super::{CONNECT_WAIT, RELOAD_EVERY, Transport};
-use crate::service::ALIAS;
+use super::{CONNECT_WAIT, Transport};
+use crate::service::{ALIAS, Connection};
+use schedule::Signals;
 
-/// Relays forget; some clients cache for two days.
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(3_600);
-/// Until every relay has taken it once.
-const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
 /// Millionths as the fraction that the service event has.
 const MILLION: f64 = 1_000_000.0;
 
 /// Announces the wallet until the task is aborted: every hour, after each reconnect (a relay that was
 /// restarted may have forgotten everything), and when a connection was made.
 pub(super) async fn keep_announced(transport: Arc<Transport>) {
-    let mut reconnected = transport.pool.connected();
-    let mut reconnected_inside = transport.house.as_ref().map(|house| house.pool.connected());
-    let mut connections = transport.wallet.connections();
+    let house = transport.house.as_ref();
+    let signals = Signals {
+        reconnected: [&transport.pool]
+            .into_iter()
+            .chain(house.map(|house| &house.pool))
+            .map(Pool::connected)
+            .collect(),
+        connections: transport.wallet.connections(),
+    };
     if !transport.pool.wait_connected(CONNECT_WAIT).await {
         tracing::warn!("no relay answers yet");
     }
-    let mut pace = tokio::time::interval(RELOAD_EVERY);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Keys that every relay has the info event of.
-    let mut told = HashSet::new();
-    loop {
-        pace.tick().await;
-        // What changes from here on is announced in the next round.
-        reconnected.mark_unchanged();
-        if let Some(inside) = &mut reconnected_inside {
-            inside.mark_unchanged();
-        }
+    let keys = |connections: &Arc<Vec<Connection>>| {
         // Whoever reads requests has heard of the same change, but perhaps not yet.
-        transport.set_connections(&connections.borrow_and_update());
-        let wait = if announce(&transport, &mut told).await { ANNOUNCE_EVERY } else { ANNOUNCE_AGAIN };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {
-                if wait == ANNOUNCE_EVERY {
-                    told.clear();
-                }
-            }
-            Ok(()) = reconnected.changed() => told.clear(),
-            Ok(()) = changed(&mut reconnected_inside) => told.clear(),
-            // Only what is new.
-            Ok(()) = connections.changed() => {}
-        }
-    }
+        transport.set_connections(connections);
+        transport.keyring.public_keys()
+    };
+    schedule::keep(signals, keys, |key| {
+        let transport = Arc::clone(&transport);
+        async move { announce(&transport, &key).await }
+    })
+    .await;
 }
 
-/// Waits for a connection to the internal relay; for ever if there is none.
-async fn changed(connected: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
-    match connected {
-        Some(connected) => connected.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// True if every relay took everything: every relay of a connection string must have the info event,
-/// because a client may look at one only.
-async fn announce(transport: &Transport, told: &mut HashSet<PublicKey>) -> bool {
-    let announced = transport.keyring.announced();
-    told.retain(|key| announced.iter().any(|(keys, _)| keys.public_key() == *key));
-    // The main key, which comes first, stands for the wallet's other announcements.
-    let own = [service(transport)].into_iter().chain(profile(transport));
-    let own: Vec<_> = if told.contains(&transport.keys.public_key()) { Vec::new() } else { own.collect() };
-    let mut own_taken = true;
-    for event in own {
-        own_taken &= publish(transport, event).await;
-    }
-    let mut taken = own_taken;
-    for (keys, says) in announced {
-        if told.contains(&keys.public_key()) {
-            continue;
+/// Announces one service key. True if every relay took everything: every relay of a connection string must have
+/// the info event, because a client may look at one only.
+async fn announce(transport: &Transport, key: &PublicKey) -> bool {
+    // One that was revoked meanwhile needs it no more.
+    let Some((keys, says)) = transport.keyring.announced(key) else { return true };
+    let mut taken = true;
+    // The main key stands for the wallet's other announcements.
+    if *key == transport.keys.public_key() {
+        for event in [service(transport)].into_iter().chain(profile(transport)) {
+            taken &= publish(transport, event).await;
         }
-        let is_main = keys.public_key() == transport.keys.public_key();
-        let is_told = publish(transport, info(transport, &keys, &says)).await && (own_taken || !is_main);
-        if is_told {
-            told.insert(keys.public_key());
-        }
-        taken &= is_told;
     }
-    taken
+    taken & publish(transport, info(transport, &keys, &says)).await
 }
 
 /// True if every relay took it.

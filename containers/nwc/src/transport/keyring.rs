@@ -62,13 +62,16 @@ impl Keyring {
         std::iter::once(self.main.public_key()).chain(others.keys().copied()).collect()
     }
 
-    /// Every service key with what may be called and heard there.
-    pub(super) fn announced(&self) -> Vec<(Keys, Announced)> {
+    /// A service key of ours, with what may be called and heard there.
+    pub(super) fn announced(&self, service: &PublicKey) -> Option<(Keys, Announced)> {
+        if *service != self.main.public_key() {
+            return self.others().get(service).cloned();
+        }
         let all = Announced {
             methods: Method::NIP.iter().chain(&Method::EXTENSIONS).cloned().collect(),
             notifications: Notification::TYPES.map(str::to_owned).to_vec(),
         };
-        std::iter::once((self.main.clone(), all)).chain(self.others().values().cloned()).collect()
+        Some((self.main.clone(), all))
     }
 
     fn others(&self) -> MutexGuard<'_, HashMap<PublicKey, (Keys, Announced)>> {

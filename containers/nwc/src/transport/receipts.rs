@@ -19,10 +19,12 @@ use protocol::kinds::ZAP_RECEIPT;
 use relay::Pool;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
+use units::UnixSecs;
 
 use super::Transport;
 use crate::service::ZapReceipt;
 use crate::store::StoreError;
+use record::SILENT_SECS;
 pub(super) use record::{Record, Standing};
 
 /// Places for connections to relays of either kind.
@@ -66,6 +68,13 @@ struct Sending {
     standing: Standing,
 }
 
+/// What is to be done with a receipt now.
+enum Now {
+    Send(Sending),
+    /// Every relay that lacks it was silent lately.
+    Wait(ZapReceipt),
+}
+
 /// What is on its way.
 #[derive(Default)]
 struct UnderWay {
@@ -77,7 +86,7 @@ struct UnderWay {
 pub(super) async fn keep_published(transport: Arc<Transport>) {
     let mut under_way = UnderWay::default();
     loop {
-        if let Err(e) = under_way.fill(&transport) {
+        if let Err(e) = under_way.fill(&transport).await {
             tracing::error!("the outbox of zap receipts: {e}");
             tokio::time::sleep(AGAIN).await;
         }
@@ -104,19 +113,35 @@ async fn wait(transport: &Transport) {
 
 impl UnderWay {
     /// Begins what is due, as far as there are places.
-    fn fill(&mut self, transport: &Arc<Transport>) -> Result<(), StoreError> {
+    async fn fill(&mut self, transport: &Arc<Transport>) -> Result<(), StoreError> {
         metrics::gauge!("wallet_zap_receipts_waiting").set(f64::from(transport.wallet.receipts_waiting()?));
-        for receipt in transport.wallet.due_receipts(transport.clock.now(), LOOKED_AT)? {
-            let sending = split(transport, receipt);
+        let (now, mut to_wait) = (transport.clock.now(), Vec::new());
+        for receipt in transport.wallet.due_receipts(now, LOOKED_AT)? {
+            if self.receipts.contains_key(&receipt.invoice_id) {
+                continue;
+            }
+            let sending = match split(transport, receipt, now) {
+                Now::Send(sending) => sending,
+                Now::Wait(receipt) => {
+                    to_wait.push(receipt);
+                    continue;
+                }
+            };
             let (id, payee) = (sending.receipt.invoice_id, sending.receipt.payee);
-            if self.receipts.contains_key(&id) || !self.has_place(&payee, sending.standing) {
+            if !self.has_place(&payee, sending.standing) {
                 continue;
             }
             self.receipts.insert(id, (payee, sending.standing));
             let transport = Arc::clone(transport);
             self.tasks.spawn(async move { (id, publish(transport, sending).await) });
         }
-        Ok(())
+        if to_wait.is_empty() {
+            return Ok(());
+        }
+        let (wallet, until) = (Arc::clone(&transport.wallet), now.plus_secs(SILENT_SECS));
+        tokio::task::spawn_blocking(move || wallet.receipts_postponed(&to_wait, until, now))
+            .await
+            .unwrap_or(Err(StoreError::Stopped))
     }
 
     fn has_place(&self, payee: &PublicKey, standing: Standing) -> bool {
@@ -143,17 +168,23 @@ impl UnderWay {
     }
 }
 
-/// Relays that answered last time come first; the others when those have it.
-fn split(transport: &Transport, receipt: ZapReceipt) -> Sending {
+/// Relays that answered last time come first; the others when those have it, except those that were silent lately:
+/// an attempt at them would be one for nothing.
+fn split(transport: &Transport, receipt: ZapReceipt, now: UnixSecs) -> Now {
     let record = transport.record();
     let is_proven =
         |relay: &&RelayUrl| ours(transport, relay).is_some() || record.standing(relay) == Standing::Proven;
     let proven: Vec<_> = receipt.relays.iter().filter(is_proven).cloned().collect();
-    if proven.is_empty() {
-        let relays = receipt.relays.clone();
-        return Sending { receipt, relays, standing: Standing::Unproven };
+    if !proven.is_empty() {
+        return Now::Send(Sending { receipt, relays: proven, standing: Standing::Proven });
     }
-    Sending { receipt, relays: proven, standing: Standing::Proven }
+    let relays: Vec<_> =
+        receipt.relays.iter().filter(|relay| !record.is_silent(relay, now)).cloned().collect();
+    // One without any relay left has nothing to wait for.
+    if relays.is_empty() && !receipt.relays.is_empty() {
+        return Now::Wait(receipt);
+    }
+    Now::Send(Sending { receipt, relays, standing: Standing::Unproven })
 }
 
 async fn publish(transport: Arc<Transport>, sending: Sending) -> Result<(), StoreError> {
@@ -223,28 +254,36 @@ async fn send(transport: &Transport, relay: &RelayUrl, standing: Standing, event
     let Ok(Ok(_place)) = tokio::time::timeout(PLACE_WAIT, places.acquire()).await else {
         return Outcome::Later;
     };
-    let outcome = connect_and_send(transport, relay, event).await;
-    let has_answered = !matches!(outcome, Outcome::Later);
-    transport.record().note(relay, has_answered, transport.clock.now());
+    let (outcome, has_answered) = connect_and_send(transport, relay, event).await;
+    if let Some(has_answered) = has_answered {
+        transport.record().note(relay, has_answered, transport.clock.now());
+    }
     outcome
 }
 
-async fn connect_and_send(transport: &Transport, relay: &RelayUrl, event: &CheckedEvent) -> Outcome {
+/// What came of it, and whether the relay said anything, if it was asked. One that does not take this receipt may
+/// take the next: what a stranger has it refuse must not be held against it.
+async fn connect_and_send(
+    transport: &Transport,
+    relay: &RelayUrl,
+    event: &CheckedEvent,
+) -> (Outcome, Option<bool>) {
     if let Err(e) = admit(&transport.guard, relay).await {
         tracing::info!("the relay of a zap request is not connected to: {e}");
         return match e {
             GuardError::Refused { .. } | GuardError::OddAddress { .. } | GuardError::NotAName { .. } => {
-                Outcome::Refused
+                (Outcome::Refused, None)
             }
-            GuardError::NotResolved { .. } | GuardError::TimedOut { .. } => Outcome::Later,
+            GuardError::NotResolved { .. } | GuardError::TimedOut { .. } => (Outcome::Later, Some(false)),
         };
     }
     let builder = Pool::builder().publishes_only().guard(transport.guard.clone()).relays([relay.to_string()]);
-    let Ok(pool) = builder.build().await else { return Outcome::Refused };
+    let Ok(pool) = builder.build().await else { return (Outcome::Refused, None) };
     if !pool.wait_connected(CONNECT_WAIT).await {
-        return Outcome::Later;
+        return (Outcome::Later, Some(false));
     }
-    outcome_of(&pool.publish(event).await)
+    let report = pool.publish(event).await;
+    (outcome_of(&report), Some(report.silent.is_empty()))
 }
 
 /// The relay of ours that this is, if it is one.

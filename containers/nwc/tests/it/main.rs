@@ -6,6 +6,7 @@ mod bugs;
 mod concurrency;
 mod connections;
 mod crashes;
+mod forgotten;
 mod history;
 mod hold;
 mod latency;

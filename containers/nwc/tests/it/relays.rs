@@ -5,5 +5,6 @@ mod auth;
 mod house;
 mod kills;
 mod races;
+mod silence;
 mod wire;
 mod world;

@@ -43,8 +43,63 @@ async fn publishing_reports_the_relay_that_is_down() {
     let pool = connected(&urls).await;
     let report = pool.publish(&note(&Keys::generate(), "hello", 10)).await;
     assert_eq!(report.accepted, [urls[0].clone()]);
-    assert_eq!(report.refused.len(), 1);
+    assert_eq!((report.refused.len(), report.silent.len()), (1, 1));
     assert!(report.is_published() && report.refused[0].0.starts_with(&urls[1]));
+}
+
+/// A relay that is connected, and refuses every event, or says nothing to anybody.
+async fn sullen_relay(refuses: bool) -> String {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                while let Some(Ok(message)) = socket.next().await {
+                    let Ok(said) = serde_json::from_slice::<serde_json::Value>(&message.into_data()) else {
+                        continue;
+                    };
+                    if refuses && said[0] == "EVENT" {
+                        let ok = serde_json::json!(["OK", said[1]["id"], false, "blocked: no"]).to_string();
+                        socket.send(Message::text(ok)).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn relay_that_says_nothing_holds_up_nobody_who_waits_for_the_first() {
+    let (good, silent) = (TestRelay::start().await, sullen_relay(false).await);
+    let pool = connected(&[good.url(), silent.clone()]).await;
+    soon("both", async {
+        while !pool.status().await.iter().all(|relay| relay.connected) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let keys = Keys::generate();
+    // More than are waited for aside; each would take ten seconds.
+    soon("three hundred events", async {
+        for at in 0..300 {
+            let report = pool.publish_first(&note(&keys, "at once", at)).await;
+            assert_eq!((report.accepted, report.refused.len()), (vec![good.url()], 0));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn relay_that_refuses_is_not_one_that_says_nothing() {
+    let url = sullen_relay(true).await;
+    let pool = connected(&[url]).await;
+    let report = soon("an answer", pool.publish_first(&note(&Keys::generate(), "no", 1))).await;
+    assert_eq!((report.accepted.len(), report.silent.len()), (0, 0));
+    assert_eq!(report.refused[0].1, "blocked: no");
 }
 
 #[tokio::test]

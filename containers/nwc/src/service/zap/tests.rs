@@ -57,6 +57,8 @@ fn a_valid_zap_request_is_taken() {
     Case::valid().without("amount").check(Ok(()));
     Case::valid().with(&["e", &id]).with(&["P", &signer().to_hex()]).check(Ok(()));
     Case::valid().with(&["a", &format!("30023:{id}:a:b")]).check(Ok(()));
+    Case::valid().with(&["a", &format!("30023:{id}:{}", "x".repeat(441))]).check(Ok(()));
+    Case::valid().with(&["e", &id]).with(&["k", "65535"]).check(Ok(()));
 }
 
 #[test]
@@ -70,6 +72,13 @@ fn bug_b_an_invalid_zap_request_is_really_refused() {
     Case::valid().with(&["e", &id]).with(&["e", &id]).check(Err(ZapError::Event));
     Case::valid().with(&["a", "x:y"]).check(Err(ZapError::Address));
     Case::valid().with(&["a", &format!("30023:{id}")]).check(Err(ZapError::Address));
+    // So long that a relay would refuse the receipt.
+    let long = format!("30023:{id}:{}", "x".repeat(442));
+    Case::valid().with(&["a", &long]).check(Err(ZapError::Address));
+    for kind in ["", "65536", "01", "note", &"1".repeat(60_000)] {
+        Case::valid().with(&["k", kind]).check(Err(ZapError::KindOfTarget));
+    }
+    Case::valid().with(&["k", "1"]).with(&["k", "1"]).check(Err(ZapError::KindOfTarget));
     Case::valid().without("amount").with(&["amount", "21001"]).check(Err(ZapError::Amount));
     Case::valid().without("amount").with(&["amount", "21000.0"]).check(Err(ZapError::Amount));
     Case::valid().with(&["amount", "21000"]).check(Err(ZapError::Amount));

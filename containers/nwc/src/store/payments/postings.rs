@@ -1,6 +1,6 @@
 //! The steps of a payment with the money they move.
 
-use ledger::{Account, LedgerTx, NewTransaction, PostError, Posted};
+use ledger::{Account, LedgerTx, NewTransaction, PostError, Posted, View};
 use protocol::nwc::{PaymentHash, Preimage};
 use rusqlite::params;
 use units::{Msat, UnixSecs};
@@ -39,6 +39,12 @@ pub(crate) fn hold(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<
     let total = new.amount.plus(new.reserve).and_then(|sum| sum.plus(new.service_fee));
     let total = total.map_err(|_| HoldError::Overflow)?;
     let payment = begin(tx, new, now)?.ok_or(HoldError::Exists)?;
+    if payment.attempt > 1 {
+        // Nothing is posted for an earlier attempt any more; where its transactions went, their keys need not stay.
+        let compaction = tx.begin_compaction()?;
+        compaction.forget_keys(&format!("payment/{}", payment.id), None)?;
+        compaction.end()?;
+    }
     let payer = Account::User(payment.payer.to_bytes());
     let posting = step(&payment, "hold", "payment_hold", now)
         .posting(payer, negated(total)?)
@@ -170,8 +176,7 @@ pub(crate) fn suspend(
     if !amount.is_positive() {
         return Ok(false);
     }
-    let hash = hash.to_hex();
-    let posting = NewTransaction::new(format!("unclaimed/{hash}"), "unclaimed_receive", hash, now)
+    let posting = NewTransaction::new(unclaimed(hash), "unclaimed_receive", hash.to_hex(), now)
         .posting(Account::NodeLightning, negated(amount)?)
         .posting(Account::Suspense, amount);
     match tx.post(&posting) {
@@ -180,6 +185,19 @@ pub(crate) fn suspend(
         Ok(Posted::Already(_)) | Err(PostError::KeyReused { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether money with this hash was booked as nobody's.
+pub(crate) fn is_suspended(view: View<'_>, hash: PaymentHash) -> rusqlite::Result<bool> {
+    view.sql()
+        .prepare_cached(
+            "SELECT 1 FROM ledger_transaction WHERE key = ?1 UNION ALL SELECT 1 FROM ledger_carried WHERE key = ?1",
+        )?
+        .exists([unclaimed(hash)])
+}
+
+fn unclaimed(hash: PaymentHash) -> String {
+    format!("unclaimed/{}", hash.to_hex())
 }
 
 const OUT_OF_RANGE: StoreError = StoreError::Inconsistent("an amount is out of range");

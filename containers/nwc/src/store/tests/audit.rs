@@ -53,6 +53,17 @@ fn the_audit_finds_damage() {
     check_damage("UPDATE open_invoices SET bytes = 2", |error| matches!(error, AuditError::OpenInvoices));
     check_damage("UPDATE open_of SET items = 2", |error| matches!(error, AuditError::OpenInvoices));
     check_damage("UPDATE accounts_size SET dust = dust + 1", |error| matches!(error, AuditError::Accounts));
+    let hold_invoice: fn(&AuditError) -> bool = |error| matches!(error, AuditError::HoldInvoice(_));
+    check_damage(
+        "UPDATE invoice SET state = 'accepted', hold_secs = 9, settle_until = 5 WHERE state = 'open';
+         UPDATE open_invoices SET total = 0, unfunded = 0",
+        hold_invoice,
+    );
+    let history: fn(&AuditError) -> bool = |error| matches!(error, AuditError::History);
+    check_damage("UPDATE history_of SET items = items + 1", history);
+    check_damage("UPDATE history_size SET bytes = bytes + 1", history);
+    check_damage("UPDATE payment SET metadata = '{}' WHERE state = 'settled'", history);
+    check_damage("DELETE FROM history_of WHERE items = 1", history);
 }
 
 #[test]

@@ -76,8 +76,14 @@ fn a_file_of_an_earlier_release_is_brought_up_to_date_and_compacted() {
         .into();
     assert_eq!(asked, [AskedBy::Payee, AskedBy::Key]);
     // What was finished then may go now, and nothing of it was over Lightning.
-    let bounds =
-        past::Bounds { items_per_key: 0, oldest: UnixSecs(0), bytes: 0, journal: 1, forget_hashes: false };
+    let bounds = past::Bounds {
+        items_per_key: 0,
+        oldest: UnixSecs(0),
+        bytes: 0,
+        journal: 1,
+        file_bytes: 2_000_000,
+        forget_hashes: false,
+    };
     while store.write(move |tx| past::step(tx, &bounds, NOW)).unwrap() {}
     assert_eq!((size(&store), balances(&store)), (0, [700, 300, 0]));
     assert!(!store.read(|view| past::is_past(view, preimage(1).1)).unwrap());

@@ -8,7 +8,7 @@ use units::UnixSecs;
 /// Relays that are remembered.
 const RELAYS_MAX: usize = 1_024;
 /// How long a relay that did not answer is left alone, for whichever receipt.
-const SILENT_SECS: u64 = 60;
+pub(super) const SILENT_SECS: u64 = 60;
 
 /// What a relay proved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

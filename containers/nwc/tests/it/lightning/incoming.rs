@@ -150,3 +150,22 @@ fn money_for_an_invoice_that_was_never_claimed_is_not_credited() {
     assert_eq!(inbound.world.account(Account::Suspense), AMOUNT);
     inbound.world.assert_unmoved(&[inbound.alice], &[0]);
 }
+
+/// A node that tells of the money before it asks whether to take it: what is booked once, as nobody's, is not credited
+/// a second time.
+#[test]
+fn attack_19_money_that_is_received_before_it_is_offered_is_booked_once() {
+    let inbound = Inbound::new();
+    for (event, outcome) in [
+        (inbound.received(AMOUNT), NodeOutcome::Suspended),
+        (inbound.claimable(AMOUNT), NodeOutcome::Rejected),
+        (inbound.received(AMOUNT), NodeOutcome::Nothing),
+        (inbound.claimable(AMOUNT), NodeOutcome::Rejected),
+    ] {
+        assert_eq!(inbound.report_at(event, NOW).outcome, outcome);
+        let accounts = [Account::Suspense, Account::NodeLightning];
+        assert_eq!(accounts.map(|account| inbound.world.account(account)), [AMOUNT, -AMOUNT]);
+        inbound.world.assert_unmoved(&[inbound.alice], &[0]);
+    }
+    assert_eq!(inbound.node.claimed(), []);
+}

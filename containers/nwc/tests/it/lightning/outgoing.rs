@@ -253,6 +253,37 @@ fn attack_19_reports_twice_and_in_any_order_end_the_same() {
     }
 }
 
+/// The first attempt fails, the second is on its way; then its reports come, with those of the first among them.
+#[test]
+fn attack_19_reports_of_two_attempts_in_any_order_end_the_same() {
+    let orders: [&[u8]; 6] =
+        [&[1, 1, 3], &[3, 1, 2, 3], &[2, 1, 3, 2], &[1, 2, 3, 1], &[2, 3, 3, 1], &[3, 3, 2, 1]];
+    for order in orders {
+        let payment = InFlight::with(Dispatch::Sent);
+        let first = payment.failed();
+        assert_eq!(payment.report(first.clone()).outcome, NodeOutcome::Done);
+        payment.assert_accounts(START, 0, 0);
+        assert_eq!(payment.ask().answer, Answer::WhenSettled(payment.hash));
+        let second = payment.failed();
+        assert_ne!(first, second);
+        let mut notices = 0;
+        for number in order {
+            let event = match number {
+                1 => first.clone(),
+                2 => second.clone(),
+                _ => payment.settled(1),
+            };
+            notices += payment.report(event).notices.len();
+            if *number == 1 && notices == 0 && payment.state() == Some(TransactionState::Pending) {
+                payment.assert_held();
+            }
+        }
+        payment.assert_paid(1);
+        assert_eq!(notices, 1, "told once: {order:?}");
+        assert_eq!(payment.node.handed_over().len(), 2);
+    }
+}
+
 #[test]
 fn a_false_proof_settles_nothing() {
     let payment = InFlight::with(Dispatch::Sent);

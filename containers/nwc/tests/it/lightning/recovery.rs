@@ -47,6 +47,19 @@ fn attack_18_a_payment_that_arrived_while_the_wallet_was_down_is_booked_at_its_s
 }
 
 #[test]
+fn attack_18_a_fate_that_cannot_be_booked_keeps_no_wallet_from_starting() {
+    let (mut world, hash, late) =
+        after_restart(|preimage| Fate::Settled { preimage, fee: Msat::new(i64::MAX) });
+    assert_eq!(late, None);
+    assert_eq!(accounts(&world), (START - AMOUNT - RESERVE, AMOUNT + RESERVE), "nothing half done");
+    // It goes on, also through the next start.
+    world.reopen().unwrap();
+    world.give(person(2), 7);
+    assert_eq!(world.lookup(person(1), hash).unwrap().state, Some(TransactionState::Pending));
+    world.audit();
+}
+
+#[test]
 fn attack_18_money_comes_back_at_the_start_only_where_the_node_is_certain() {
     for (fate, says) in [
         (Fate::Failed { reason: "no route".to_owned() }, "no route"),

@@ -120,7 +120,8 @@ impl Served {
                 guest: GuestClient::new(host.endpoint.clone(), host.token.to_string()),
                 internal_relay: host.internal_relay.to_string(),
             }),
-            guard: AddressGuard::with_exceptions(Vec::new()),
+            // Relays of zap requests are on loopback, too.
+            guard: AddressGuard::with_exceptions(vec!["127.0.0.0/8".parse().unwrap()]),
             clock,
         };
         let transport = Transport::new(parts).await.unwrap();
@@ -144,6 +145,11 @@ impl Served {
 
     pub(super) fn service(&self) -> PublicKey {
         self.keys.public_key()
+    }
+
+    /// The file, read beside the wallet.
+    pub(super) fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.dir.path().join("wallet.db")).unwrap()
     }
 
     pub(super) async fn client(&self) -> Client {

@@ -29,8 +29,8 @@ struct State {
     rejected: Vec<PaymentHash>,
     /// What the node says that it could pay; plenty if nothing is said.
     assets: Option<Assets>,
-    /// What it says became of payments; `Unknown` where nothing is said.
-    fates: BTreeMap<PaymentHash, Fate>,
+    /// What it says became of attempts; `Unknown` where nothing is said.
+    fates: BTreeMap<(PaymentHash, AttemptId), Fate>,
     height: u32,
     /// Calls that a real node may answer late.
     asked: u32,
@@ -86,9 +86,10 @@ impl ScriptedNode {
         self.state().assets = Some(assets);
     }
 
-    /// What it says at the next start became of this payment.
+    /// What it says at the next start became of the newest attempt at this payment.
     pub(crate) fn remembers(&self, hash: PaymentHash, fate: Fate) {
-        self.state().fates.insert(hash, fate);
+        let attempt = self.attempt(hash);
+        self.state().fates.insert((hash, attempt), fate);
     }
 
     pub(crate) fn is_at(&self, height: u32) {
@@ -134,8 +135,8 @@ impl LightningBackend for ScriptedNode {
         Some(self.state().assets.unwrap_or(plenty))
     }
 
-    fn fate(&self, payment_hash: PaymentHash, _attempt: AttemptId) -> Fate {
-        self.state().fates.get(&payment_hash).cloned().unwrap_or(Fate::Unknown)
+    fn fate(&self, payment_hash: PaymentHash, attempt: AttemptId) -> Fate {
+        self.state().fates.get(&(payment_hash, attempt)).cloned().unwrap_or(Fate::Unknown)
     }
 
     fn block_height(&self) -> Option<u32> {
