@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use nostr::message::{ClientMessage, MachineReadablePrefix};
 use nostr_sdk::relay::Relay;
 use protocol::event::CheckedEvent;
@@ -41,6 +43,26 @@ impl Pool {
             .values()
             .map(async |relay| (relay.url().to_string(), self.connections.send(relay, event).await));
         PublishReport::of(join_all(sent).await)
+    }
+
+    /// Sends an event to every relay and returns as soon as one took it; what the others say is not waited
+    /// for, so that one that never answers delays nobody. If none takes it, as [`Self::publish`].
+    pub async fn publish_until_taken(&self, event: &CheckedEvent) -> PublishReport {
+        let relays = self.connections.client.relays().await;
+        // All of them are sent the event before the first can have answered.
+        let mut sent: FuturesUnordered<_> = relays
+            .values()
+            .map(async |relay| (relay.url().to_string(), self.connections.send(relay, event).await))
+            .collect();
+        let mut said = Vec::new();
+        while let Some((url, outcome)) = sent.next().await {
+            let is_taken = outcome.is_ok();
+            said.push((url, outcome));
+            if is_taken {
+                break;
+            }
+        }
+        PublishReport::of(said)
     }
 
     /// Sends an event to these relays of the pool and says which took it.

@@ -7,7 +7,7 @@ use units::{ComputeUnits, Msat, UnixSecs};
 
 use super::*;
 
-pub(super) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
+pub(crate) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
 
 pub(crate) struct Fixture {
     dir: tempfile::TempDir,
@@ -42,7 +42,7 @@ pub(super) fn key() -> PublicKey {
     Keys::generate().public_key()
 }
 
-pub(super) fn launch(owner: PublicKey, units: u32) -> NewLaunch {
+pub(crate) fn launch(owner: PublicKey, units: u32) -> NewLaunch {
     let keys = Keys::generate();
     NewLaunch {
         token: Token::new(keys.public_key().to_hex()),

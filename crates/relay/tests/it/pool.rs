@@ -1,9 +1,13 @@
 //! Publishing, subscribing, reconnecting.
 
+use futures_util::StreamExt;
 use nostr::event::Kind;
 use nostr::filter::Filter;
 use nostr::key::Keys;
 use relay::{Pool, PoolError};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use units::Stopwatch;
 
 use crate::world::{SOON, TestRelay, connected, note, soon};
 
@@ -45,6 +49,51 @@ async fn publishing_reports_the_relay_that_is_down() {
     assert_eq!(report.accepted, [urls[0].clone()]);
     assert_eq!(report.refused.len(), 1);
     assert!(report.is_published() && report.refused[0].0.starts_with(&urls[1]));
+}
+
+/// A relay that reads what it is sent and never says anything.
+async fn mute_relay() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (heard, hearing) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if let Ok(text) = message.into_text() {
+                heard.send(text.to_string()).await.unwrap();
+            }
+        }
+    });
+    (url, hearing)
+}
+
+#[tokio::test]
+async fn first_relay_that_takes_an_event_is_enough_and_all_are_sent_it() {
+    let (relay, (mute, mut heard)) = (TestRelay::start().await, mute_relay().await);
+    let pool = connected(&[relay.url(), mute]).await;
+    let all = async {
+        while !pool.status().await.iter().all(|relay| relay.connected) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("both relays", all).await;
+    let (event, took) = (note(&Keys::generate(), "hello", 10), Stopwatch::start());
+    let report = pool.publish_until_taken(&event).await;
+    // A relay has ten seconds to say something.
+    assert!(took.elapsed() < std::time::Duration::from_secs(5), "{:?}", took.elapsed());
+    assert!(report.is_published() && report.refused.is_empty(), "{report:?}");
+    let sent = soon("the event", heard.recv()).await.unwrap();
+    assert!(sent.contains(&event.id.to_hex()), "{sent}");
+    relay.stop().await;
+    let gone = async {
+        while pool.status().await.iter().all(|relay| relay.connected) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the relay's end", gone).await;
+    let report = pool.publish_until_taken(&note(&Keys::generate(), "again", 11)).await;
+    assert!(!report.is_published() && report.refused.len() == 2, "{report:?}");
 }
 
 #[tokio::test]
