@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn message() -> CheckedEvent {
-        sign(&Keys::generate(), Kind::GiftWrap, UnixSecs(1), Vec::new(), "x".into()).unwrap()
+        sign(&Keys::generate(), Kind::TextNote, UnixSecs(1), Vec::new(), "x".into()).unwrap()
     }
 
     /// None of our relays can be asked where the receiver is: that is no answer.
