@@ -109,14 +109,6 @@ impl Api {
         Ok(self.find_owned(caller, pubkey)?.state.is_over())
     }
 
-    /// True if a container of this key's was paid for at least once: what costs nothing is no reason to trust.
-    ///
-    /// # Errors
-    /// [`Failure`] if the store fails.
-    pub(crate) fn has_paid(&self, caller: &PublicKey) -> Result<bool, Failure> {
-        self.ctx().store.has_paid(caller).map_err(|e| store_failure(&e))
-    }
-
     /// The caller's containers, newest first, in pages.
     ///
     /// # Errors
@@ -214,7 +206,8 @@ impl Api {
         self.ctx().admission.begin(caller, method)
     }
 
-    /// True if the caller is a customer, and not a key that somebody made up.
+    /// True if the caller is a customer, and not a key that somebody made up: a container of this key's was paid for
+    /// at least once.
     pub(crate) fn has_paid(&self, caller: &PublicKey) -> bool {
         self.ctx().store.has_paid(caller).unwrap_or_else(|e| {
             tracing::error!("store: {e}");

@@ -6,6 +6,7 @@
 
 mod conversation;
 mod delivery;
+mod incoming;
 mod say;
 mod speaker;
 
@@ -13,22 +14,22 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nostr::event::{EventId, Kind};
-use nostr::filter::Filter;
-use nostr::types::Timestamp;
 use protocol::event::CheckedEvent;
 use protocol::kinds::EPHEMERAL_GIFT_WRAP;
 use protocol::rpc::{Code, Failure};
 use relay::dm::{Channel, Letter, Mailbox, WRAP_AGE_SECS_MAX};
 use relay::request_log::{AGE_SECS_MAX, RequestKey, RequestLog, RequestLogError, Seen};
 use relay::rpc::{RateLimit, RateLimiter};
-use relay::{Pool, PoolError, Subscription};
+use relay::{Pool, PoolError};
 use tokio::sync::Semaphore;
 use units::UnixSecs;
 
 use crate::api::Api;
 use crate::context::Context;
 use crate::quota::Quota;
+use crate::sparing::Sparing;
 use conversation::Answer;
+use incoming::{Incoming, Wanted};
 
 pub(crate) use delivery::{Delivery, Weight};
 pub use speaker::Speaker;
@@ -55,6 +56,7 @@ pub struct MessageServer {
     talk: Mutex<Quota>,
     under_way: Mutex<HashSet<EventId>>,
     places: Arc<Semaphore>,
+    faults: Sparing,
 }
 
 impl MessageServer {
@@ -70,6 +72,7 @@ impl MessageServer {
             talk: Mutex::new(Quota::new(TALK_PER_KEY, TALK_PER_HOUR)),
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
+            faults: Sparing::default(),
         })
     }
 
@@ -85,21 +88,20 @@ impl MessageServer {
     ///
     /// # Errors
     /// [`PoolError`].
-    pub async fn subscribe(&self) -> Result<[Subscription; 2], PoolError> {
-        let now = self.ctx().clock.now();
-        let to_us = |kinds: [Kind; 2], secs| {
-            let since = Timestamp::from_secs(now.minus_secs(secs).0);
-            Filter::new().kinds(kinds).pubkey(self.ctx().keys.public_key()).since(since)
-        };
+    pub(crate) async fn subscribe(&self) -> Result<[Incoming; 2], PoolError> {
+        let to = self.ctx().keys.public_key();
         // A wrap's own time lies anywhere in the last two days.
-        let wraps = to_us([Kind::GiftWrap, EPHEMERAL_GIFT_WRAP], WRAP_AGE_SECS_MAX + AGE_SECS_MAX);
-        let others = to_us([Kind::EncryptedDirectMessage, Kind::TextNote], AGE_SECS_MAX);
-        Ok([self.pool.subscribe(wraps).await?, self.pool.subscribe(others).await?])
+        let age_secs = WRAP_AGE_SECS_MAX + AGE_SECS_MAX;
+        let wraps = Wanted { kinds: [Kind::GiftWrap, EPHEMERAL_GIFT_WRAP], to, age_secs };
+        let others =
+            Wanted { kinds: [Kind::EncryptedDirectMessage, Kind::TextNote], to, age_secs: AGE_SECS_MAX };
+        let open = async |wanted| Incoming::open(self.pool.clone(), Arc::clone(&self.ctx().clock), wanted).await;
+        Ok([open(wraps).await?, open(others).await?])
     }
 
     /// Answers until the subscriptions end or the future is dropped. Messages under way then go on to
     /// their end.
-    pub async fn run(self: Arc<Self>, [mut wraps, mut others]: [Subscription; 2]) {
+    pub(crate) async fn run(self: Arc<Self>, [mut wraps, mut others]: [Incoming; 2]) {
         loop {
             let event = tokio::select! {
                 event = wraps.next() => event,
@@ -115,10 +117,11 @@ impl MessageServer {
         }
     }
 
-    /// Waits until no message is under way.
+    /// Waits until no message is under way, and our relays were sent every answer.
     pub async fn drain(&self) {
         let all = u32::try_from(CONCURRENT_MAX).unwrap_or(u32::MAX);
         drop(self.places.acquire_many(all).await);
+        self.speaker.all_sent().await;
     }
 
     async fn take(&self, event: &CheckedEvent) {
@@ -137,9 +140,9 @@ impl MessageServer {
             Err(_) if channel == Channel::Public => return,
             Err(failure) => Answer::text(say::failure(&failure)),
         };
-        self.speaker.answer(&letter, &text, weight).await;
+        self.speaker.answer(&letter, &text, weight);
         if let Some(private) = private {
-            self.speaker.tell(&letter.from, &private, Weight::Talk).await;
+            self.speaker.go_on(&letter, &private, Weight::Talk);
         }
     }
 
@@ -171,12 +174,8 @@ impl MessageServer {
             Ok(Seen::Answered(text)) => return Some(Ok(Answer::text(text))),
             Ok(Seen::SameEvent | Seen::OtherCommand | Seen::Done) => return None,
             Err(e) => {
-                // That it is full is said by the log itself, and not for each message.
-                if !matches!(e, RequestLogError::Full) {
-                    tracing::error!("a message could not be put on record: {e}");
-                }
-                let message = "the message could not be put on record; nothing was done; write it again";
-                return Some(Err(Failure::new(Code::Internal, message)));
+                self.say_fault("a message could not be put on record", &e);
+                return Some(Err(not_on_record(&e)));
             }
         }
         let outcome = if age_secs > AGE_SECS_MAX {
@@ -199,9 +198,29 @@ impl MessageServer {
             Err(failure) => say::failure(failure),
         };
         if let Err(e) = self.log.finish(&letter.from, &id, &text) {
-            tracing::error!("an answer could not be put on record: {e}");
+            self.say_fault("an answer could not be put on record", &e);
         }
         Some(outcome)
+    }
+
+    /// Strangers can make each message fail so; lines are not written at their pace.
+    fn say_fault(&self, what: &str, e: &RequestLogError) {
+        if let Some(times) = self.faults.due(self.ctx().clock.now_ms()) {
+            tracing::error!(times, "{what}: {e}");
+        }
+    }
+}
+
+fn not_on_record(e: &RequestLogError) -> Failure {
+    match e {
+        RequestLogError::Full => Failure::new(
+            Code::RateLimited,
+            "this server was sent more than it can remember; nothing was done; write it again in some minutes",
+        ),
+        RequestLogError::Sqlite(_) | RequestLogError::Migration(_) => Failure::new(
+            Code::Internal,
+            "the message could not be put on record; nothing was done; write it again",
+        ),
     }
 }
 

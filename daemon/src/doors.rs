@@ -38,6 +38,7 @@ pub(crate) enum DoorError {
 pub(crate) struct Doors {
     ctx: Arc<Context>,
     messages: Option<Arc<MessageServer>>,
+    speaker: Option<Arc<Speaker>>,
     http: Option<Arc<HttpServer>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -59,11 +60,12 @@ impl Doors {
         let guard = AddressGuard::with_exceptions(development.addresses);
         let delivery = Delivery::new(pool.clone(), guard, Arc::clone(&ctx.clock));
         let speaker = Speaker::new(Arc::clone(&ctx), delivery);
-        let mut doors = Self { ctx: Arc::clone(&ctx), messages: None, http: None, tasks: Vec::new() };
+        let mut doors =
+            Self { ctx: Arc::clone(&ctx), messages: None, speaker: None, http: None, tasks: Vec::new() };
         if ctx.config.messages.enabled {
             let server = MessageServer::new(api.clone(), Arc::clone(&speaker), pool, Arc::clone(&log));
             let letters = server.subscribe().await?;
-            doors.messages = Some(Arc::clone(&server));
+            (doors.messages, doors.speaker) = (Some(Arc::clone(&server)), Some(Arc::clone(&speaker)));
             doors.tasks.push(tokio::spawn(server.run(letters)));
             let (clock, hold) = (Arc::clone(&ctx.clock), ctx.hold.clone());
             doors.tasks.push(tokio::spawn(notices::send(notices, speaker, clock, hold)));
@@ -81,17 +83,26 @@ impl Doors {
     /// Tells owners and clients that the server ends, and gives them a while to hear of it: a third of
     /// what is left before `deadline`, at most what is configured.
     pub(crate) async fn announce_end(&self, deadline: Duration) {
+        let waits = (deadline / 3).min(Duration::from_secs(self.ctx.config.launch.drain_secs));
+        let at = self.ctx.clock.now().plus_secs(waits.as_secs());
+        // Before anybody is counted: what is launched later is refused, and what was launched before is told.
+        self.ctx.notices.set_end(at);
         let containers = self.ctx.store.containers().unwrap_or_else(|e| {
             tracing::error!("containers not read: {e}");
             Vec::new()
         });
-        let waits = (deadline / 3).min(Duration::from_secs(self.ctx.config.launch.drain_secs));
-        let now = self.ctx.clock.now();
-        self.ctx.notices.ends(now.plus_secs(waits.as_secs()), &containers);
+        self.ctx.notices.ends(at, &containers);
         self.ctx.changes.server();
         let took = Stopwatch::start();
-        while !self.ctx.notices.is_empty() && self.messages.is_some() && took.elapsed() < TELL_WAIT {
-            tokio::time::sleep(LOOK_EVERY).await;
+        if let Some(speaker) = &self.speaker {
+            let told = async {
+                while !self.ctx.notices.are_told() {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                speaker.all_sent().await;
+            };
+            // Whoever cannot be told now finds it in the announcement.
+            drop(tokio::time::timeout(TELL_WAIT, told).await);
         }
         tokio::time::sleep(waits.saturating_sub(took.elapsed())).await;
     }

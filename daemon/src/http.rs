@@ -24,7 +24,7 @@ use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, CONTENT_TYPE,
 };
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
@@ -72,6 +72,7 @@ pub struct HttpServer {
     callers: Mutex<RateLimiter<PublicKey>>,
     addresses: Mutex<RateLimiter<IpAddr>>,
     floods: Sparing,
+    faults: Sparing,
     used: Mutex<Used>,
     under_way: Mutex<HashSet<RequestKey>>,
     streams: Arc<Streams>,
@@ -93,6 +94,7 @@ impl HttpServer {
             callers: Mutex::new(RateLimiter::new(rate)),
             addresses: Mutex::new(RateLimiter::new(ADDRESS_RATE)),
             floods: Sparing::default(),
+            faults: Sparing::default(),
             used: Mutex::default(),
             under_way: Mutex::default(),
             streams: Streams::new(),
@@ -151,7 +153,7 @@ impl HttpServer {
         container: Option<String>,
         request: Request,
     ) -> Response {
-        let outcome = match self.let_in(via.from.ip()) {
+        let outcome = match self.let_in(via.from.ip(), request.headers()) {
             Ok(()) => match Asking::read(route.verb, via, container, request).await {
                 Ok(asking) => Arc::clone(&self).carry_on(route, asking).await,
                 Err(failure) => Err(failure),
@@ -163,9 +165,9 @@ impl HttpServer {
         outcome.unwrap_or_else(status::refuse)
     }
 
-    fn let_in(&self, from: IpAddr) -> Result<(), Failure> {
+    fn let_in(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), Failure> {
         let now_ms = self.api.context().clock.now_ms();
-        let Some(address) = self.connections.counted(from) else { return Ok(()) };
+        let Some(address) = self.connections.counted_client(from, headers) else { return Ok(()) };
         if lock(&self.addresses).allow(&address, now_ms) {
             return Ok(());
         }
@@ -210,7 +212,7 @@ impl HttpServer {
             Some(method) => self.call(&caller, &asking, method, params).await,
             None => {
                 let pubkey = params::pubkey(&params)?;
-                let place = self.streams.begin(caller.pubkey, self.api.has_paid(&caller.pubkey)?)?;
+                let place = self.streams.begin(caller.pubkey, self.api.has_paid(&caller.pubkey))?;
                 let reader = Reader { api: self.api.clone(), caller: caller.pubkey, closing: asking.closing };
                 match route.way {
                     Way::Output => streams::output(reader, pubkey, place),
@@ -258,10 +260,17 @@ impl HttpServer {
                 "this server was sent more than it can remember; ask again in some minutes",
             )),
             Err(e) => {
-                tracing::error!("a request could not be put on record: {e}");
+                self.say_fault("a request could not be put on record", &e);
                 let message = "the request could not be put on record; nothing was done; try again";
                 Err(Failure::new(Code::Internal, message))
             }
+        }
+    }
+
+    /// Clients can make each request fail so; lines are not written at their pace.
+    fn say_fault(&self, what: &str, e: &RequestLogError) {
+        if let Some(times) = self.faults.due(self.api.context().clock.now_ms()) {
+            tracing::error!(times, "HTTP: {what}: {e}");
         }
     }
 
@@ -303,7 +312,7 @@ impl HttpServer {
             false => self.log.done(&caller.pubkey, &request.id),
         };
         if let Err(e) = recorded {
-            tracing::error!("an answer could not be put on record: {e}");
+            self.say_fault("an answer could not be put on record", &e);
         }
         Ok(json(answer))
     }

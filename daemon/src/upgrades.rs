@@ -4,7 +4,7 @@
 //! The delay of a release begins when a key store is first shown it. So it is shown as soon as the parent
 //! has it, by the build that is to be replaced, and not by the one that wants in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use instance::EvidenceError;
 use keyholder::{Directory, KeycruxClient};
+use lifecycle::Phase;
 use nostr::event::{Event, EventId};
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use protocol::nec::Version;
 use protocol::nec::announcement::Upgrade;
 use protocol::parent::Meta;
@@ -27,6 +28,7 @@ use units::UnixSecs;
 use crate::context::Context;
 use crate::sealed::Succession;
 use crate::sealed::succession::successors;
+use crate::store::Container;
 
 /// How often the parent is asked for new releases.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -61,6 +63,7 @@ pub async fn watch(ctx: Arc<Context>, parent: ParentClient, succession: Successi
             }
             Err(e) => tracing::debug!("no releases from the parent: {e}"),
         }
+        tell_owners(&ctx, &upgrades(&succession, &known));
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -94,16 +97,49 @@ async fn look(
     if *known == before {
         return;
     }
+    let mut history = succession.history.clone();
+    history.upgrades = upgrades(succession, known);
+    ctx.tell_history(history);
+}
+
+/// What is announced of the releases that are known.
+fn upgrades(succession: &Succession, known: &BTreeMap<Candidate, UnixSecs>) -> Vec<Upgrade> {
     let delay_secs = succession.policy.min_delay_secs;
-    let upgrades = known.iter().map(|((version, pcrs), not_before)| Upgrade {
+    let upgrade = |((version, pcrs), not_before): (&Candidate, &UnixSecs)| Upgrade {
         version: version.clone(),
         pcr0: pcrs[0],
         seen_at: not_before.minus_secs(delay_secs),
         not_before: *not_before,
-    });
-    let mut history = succession.history.clone();
-    history.upgrades = upgrades.collect();
-    ctx.tell_history(history);
+    };
+    known.iter().map(upgrade).collect()
+}
+
+/// Tells each owner of each release once: those who were here before it was known, and those who come after.
+fn tell_owners(ctx: &Context, upgrades: &[Upgrade]) {
+    if upgrades.is_empty() || !ctx.config.messages.enabled {
+        return;
+    }
+    let containers = match ctx.store.containers() {
+        Ok(containers) => containers,
+        Err(e) => return tracing::error!("owners are not told of a release: {e}"),
+    };
+    let owners: BTreeSet<_> = owners(&containers).collect();
+    for (owner, release) in owners.iter().flat_map(|owner| upgrades.iter().map(move |one| (owner, one))) {
+        match ctx.store.tell_release(owner, &release.pcr0.to_string(), ctx.clock.now()) {
+            Ok(true) => ctx.notices.release(*owner, release),
+            Ok(false) => {}
+            Err(e) => return tracing::error!("owners are not told of a release: {e}"),
+        }
+    }
+}
+
+/// Who has something here that a release will find.
+fn owners(containers: &[Container]) -> impl Iterator<Item = PublicKey> {
+    let is_here = |container: &&Container| match container.state.phase {
+        Phase::Launching | Phase::Deployed | Phase::Paused { .. } => true,
+        Phase::Waiting { .. } | Phase::Expired | Phase::Failed | Phase::Terminated => false,
+    };
+    containers.iter().filter(is_here).filter_map(|container| container.owner().copied())
 }
 
 /// When enough key stores would give a build the record, if enough of them say; showing it to them begins

@@ -19,6 +19,7 @@ mod words;
 use nostr::key::PublicKey;
 use thiserror::Error;
 
+pub use deploy::write as deploy_text;
 pub use mention::{MentionKeys, after_mention};
 
 use crate::rpc::enclaved::{LOG_LINES_MAX, LaunchParams};

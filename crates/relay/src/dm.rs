@@ -20,6 +20,10 @@ use crate::work;
 
 /// A wrap's time may lie so far in the past (NIP-59), so that it tells nobody when it was written.
 pub const WRAP_AGE_SECS_MAX: u64 = 2 * 24 * 3_600;
+/// Longest text that is written, in bytes as JSON has it ([`escaped_bytes`]). Sealed and wrapped, padded twice and
+/// twice in base64, it makes an event of less than 64 KiB: more than many relays take, and what is longer than
+/// 65,535 bytes before it is encrypted has a length (NIP-44) that most clients do not know.
+pub const TEXT_BYTES_MAX: usize = 28_000;
 /// Longest NIP-04 content that is decrypted: the longest message, encrypted, in base64.
 const NIP04_BYTES_MAX: usize = 64 * 1024;
 
@@ -146,7 +150,7 @@ impl Mailbox {
     /// Writes a letter. `answers` is the message that it answers.
     ///
     /// # Errors
-    /// [`SealError`].
+    /// [`SealError`]; among others, if the text is much longer than [`TEXT_BYTES_MAX`].
     pub fn write(
         &self,
         to: &PublicKey,
@@ -178,6 +182,31 @@ impl Mailbox {
         let mut tags = vec![tag!["p", to.to_hex()]];
         tags.extend(answers.map(|id| tag!["e", id.to_hex(), "", "root"]));
         sign(self.keys(), Kind::TextNote, now, tags, text.to_owned())
+    }
+}
+
+/// How many bytes of a message a text takes: within JSON, what is a byte may be six.
+#[must_use]
+pub fn escaped_bytes(text: &str) -> usize {
+    text.chars().map(escaped).sum()
+}
+
+/// As much of the beginning of a text as takes so many bytes ([`escaped_bytes`]).
+#[must_use]
+pub fn fitting(text: &str, bytes_max: usize) -> &str {
+    let mut bytes = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        bytes += escaped(*c);
+        bytes > bytes_max
+    });
+    &text[..end.map_or(text.len(), |(at, _)| at)]
+}
+
+const fn escaped(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..'\u{20}' => 6,
+        _ => c.len_utf8(),
     }
 }
 

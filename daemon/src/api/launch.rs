@@ -60,10 +60,7 @@ pub(super) async fn launch(
         return Err(Failure::new(Code::Closed, "this server takes no new containers; choose another"));
     }
     if ctx.notices.ends_at().is_some() {
-        return Err(Failure::new(
-            Code::Draining,
-            "this server is about to be replaced by another version; try again in a few minutes",
-        ));
+        return Err(draining());
     }
     if ctx.wallet.tag().is_none() {
         return Err(wallet_failure());
@@ -77,6 +74,11 @@ pub(super) async fn launch(
     upgrade::check_launch(params.upgrade, image.spec())?;
     let new = plan(ctx, owner, key, params, &image)?;
     let container = reserve(ctx, new)?;
+    if ctx.notices.ends_at().is_some() {
+        // The end was announced meanwhile, perhaps before this owner could be told.
+        ctx.store.forget_launch(&container.pubkey()).map_err(|e| store_failure(&e))?;
+        return Err(draining());
+    }
     let subject = container.pubkey().to_hex();
     ctx.checkpoints.reach(Step::LaunchReserved, &subject).await;
     match invoice(ctx, &container).await {
@@ -96,6 +98,11 @@ pub(super) async fn launch(
             Err(failure)
         }
     }
+}
+
+fn draining() -> Failure {
+    let message = "this server is about to be replaced by another version; try again in a few minutes";
+    Failure::new(Code::Draining, message)
 }
 
 /// The image that is meant, and the right by which its registry was asked.

@@ -190,11 +190,11 @@ impl MessageServer {
     /// an invoice.
     async fn quote_in_public(&self, letter: &Letter, params: LaunchParams) -> Result<Answer, Failure> {
         methods::check_hold(&self.api, "quote")?;
-        let has_env = !params.env.is_empty();
+        let asked = params.clone();
         let by = caller(letter);
         let _in_flight = self.api.begin(&by.pubkey, "quote")?;
         let quote = self.api.quote(&by, params).await?;
-        let private = say::quote_in_private(&quote, has_env);
+        let private = say::quote_in_private(&quote, asked);
         Ok(Answer { text: say::quote_in_public(&quote), private: Some(private), weight: Weight::Talk })
     }
 }

@@ -1,41 +1,37 @@
 //! Where messages go: to the relays on which people write to us, and to those that the receiver names
 //! for messages (NIP-17, kind 10050).
 //!
-//! Nobody waits for a receiver's relays. What was not taken waits in memory, in order for each receiver, so that
-//! relays that stall delay what is for their user and nothing else; what is about money is tried again for hours.
+//! Nobody waits for a relay. What was not taken waits in memory, in order for each receiver and apart for each of
+//! the two ways, so that relays that stall delay what is for their user and nothing else; what is about money is
+//! tried again for hours.
 
-mod outside;
+mod lane;
+mod relays;
 mod waiting;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use guard::AddressGuard;
 use nostr::key::PublicKey;
 use protocol::event::CheckedEvent;
 use relay::Pool;
 use relay::dm::Channel;
-use tokio::sync::Semaphore;
 use units::Clock;
 
-use crate::sparing::Sparing;
-use outside::Relays;
-use waiting::{Item, Waiting};
+use crate::quota::Quota;
+use lane::{Carrier, Lane};
+use relays::{Ours, Theirs};
+use waiting::Item;
 
-/// Deliveries under way at once.
-const UNDER_WAY_MAX: usize = 16;
-/// How long one may take, so that its place is soon another's.
-const TRY_WAIT: Duration = Duration::from_secs(10);
-/// How long to wait before the next try of what is kept; after the last one it is given up: eight hours.
-const TRY_AGAIN: [Duration; 7] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(120),
-    Duration::from_secs(600),
-    Duration::from_secs(3_600),
-    Duration::from_secs(7_200),
-    Duration::from_secs(18_000),
-];
+/// Deliveries to our own relays under way at once, to customers; and as many to strangers. Each waits for the
+/// first OK and takes little else.
+const OURS_UNDER_WAY_MAX: usize = 64;
+/// The same to receivers' relays; each takes connections.
+const THEIRS_UNDER_WAY_MAX: usize = 16;
+/// Talk to strangers that goes to the relays that they name, for a key in a day and for all in an hour: they cost
+/// nothing to name, and us connections. More of it is on our own relays, where they wrote.
+const TALK_PER_STRANGER: u32 = 50;
+const TALK_PER_HOUR: u32 = 1_000;
 
 /// How much it matters that a message arrives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,112 +42,65 @@ pub(crate) enum Weight {
     Kept,
 }
 
-/// Carries events to relays.
-trait Carrier: Send + Sync + 'static {
-    /// To the relays on which people write to us; whether one took it.
-    fn to_ours(&self, event: &CheckedEvent) -> impl Future<Output = bool> + Send;
-    /// To those that the receiver names; whether one took it, or there are none.
-    fn to_theirs(&self, to: &PublicKey, event: &CheckedEvent) -> impl Future<Output = bool> + Send;
+/// A message that is ready.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) to: PublicKey,
+    /// The receiver has paid for something here: it waits for no stranger.
+    pub(crate) is_customer: bool,
+    pub(crate) channel: Channel,
+    pub(crate) event: CheckedEvent,
+    pub(crate) weight: Weight,
 }
 
 /// Publishes messages.
 #[derive(Debug)]
-pub(crate) struct Delivery(Arc<Post<Relays>>);
+pub(crate) struct Delivery(Post<Ours, Theirs>);
 
 #[derive(Debug)]
-struct Post<C> {
-    carrier: C,
-    waiting: Mutex<Waiting>,
-    places: Semaphore,
+struct Post<O, T> {
+    ours: Arc<Lane<O>>,
+    theirs: Arc<Lane<T>>,
     clock: Arc<dyn Clock>,
-    not_taken: Sparing,
+    strangers: Mutex<Quota>,
 }
 
 impl Delivery {
     pub(crate) fn new(pool: Pool, guard: AddressGuard, clock: Arc<dyn Clock>) -> Self {
-        Self(Post::new(Relays::new(pool, guard, Arc::clone(&clock)), clock))
+        let ours = Ours::new(pool.clone(), Arc::clone(&clock));
+        let theirs = Theirs::new(pool, guard, Arc::clone(&clock));
+        Self(Post::new(ours, theirs, clock))
     }
 
-    /// Publishes on our relays, and for wraps on the receiver's, for which nobody waits.
-    pub(crate) async fn deliver(
-        &self,
-        to: &PublicKey,
-        channel: Channel,
-        event: &CheckedEvent,
-        weight: Weight,
-    ) {
-        Post::deliver(&self.0, to, matches!(channel, Channel::Wrapped(_)), event, weight).await;
-    }
-}
-
-impl<C: Carrier> Post<C> {
-    fn new(carrier: C, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let places = Semaphore::new(UNDER_WAY_MAX);
-        Arc::new(Self { carrier, waiting: Mutex::default(), places, clock, not_taken: Sparing::default() })
+    /// Puts a message on its way to our relays, and a wrap to the receiver's. Does not wait.
+    pub(crate) fn deliver(&self, message: Outgoing) {
+        self.0.deliver(message);
     }
 
-    async fn deliver(self: &Arc<Self>, to: &PublicKey, outside: bool, event: &CheckedEvent, weight: Weight) {
-        // What is behind something that our relays have not taken yet does not overtake it.
-        let is_behind = self.lock().has_ours(to);
-        let is_taken = !is_behind && self.carrier.to_ours(event).await;
-        if !is_taken
-            && !is_behind
-            && let Some(times) = self.not_taken.due(self.clock.now_ms())
-        {
-            tracing::warn!(times, "no relay of ours took a message; the last one was to {to}");
-        }
-        let to_ours = !is_taken && (is_behind || weight == Weight::Kept);
-        if !to_ours && !outside {
-            return;
-        }
-        let item = Item { event: event.clone(), weight, to_ours, to_theirs: outside, tries: 0 };
-        let is_first = self.lock().put(to, item);
-        if is_first {
-            let (post, to) = (Arc::clone(self), *to);
-            tokio::spawn(async move { post.empty(&to).await });
-        }
-    }
-
-    /// Delivers what waits for one receiver, in its order, until nothing does.
-    async fn empty(&self, to: &PublicKey) {
-        loop {
-            let Some(mut item) = self.lock().first(to) else { return };
-            let Ok(place) = self.places.acquire().await else { return };
-            let tried = tokio::time::timeout(TRY_WAIT, self.try_once(to, &mut item)).await;
-            drop(place);
-            if tried.is_ok() && !item.to_ours && !item.to_theirs {
-                count("taken");
-                self.lock().remove(to, &item.event.id);
-                continue;
-            }
-            let again = TRY_AGAIN.get(item.tries).filter(|_| item.weight == Weight::Kept);
-            let Some(again) = again else {
-                count("not_taken");
-                self.lock().remove(to, &item.event.id);
-                continue;
-            };
-            item.tries += 1;
-            self.lock().put_back(to, item);
-            tokio::time::sleep(*again).await;
-        }
-    }
-
-    async fn try_once(&self, to: &PublicKey, item: &mut Item) {
-        if item.to_ours && self.carrier.to_ours(&item.event).await {
-            item.to_ours = false;
-        }
-        if item.to_theirs && self.carrier.to_theirs(to, &item.event).await {
-            item.to_theirs = false;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until our relays were sent everything once.
+    pub(crate) async fn all_sent(&self) {
+        self.0.ours.all_tried().await;
     }
 }
 
-fn count(outcome: &'static str) {
-    metrics::counter!("messages_outside_total", "outcome" => outcome).increment(1);
+impl<O: Carrier, T: Carrier> Post<O, T> {
+    fn new(ours: O, theirs: T, clock: Arc<dyn Clock>) -> Self {
+        let (ours, theirs) = (Lane::new(ours, OURS_UNDER_WAY_MAX), Lane::new(theirs, THEIRS_UNDER_WAY_MAX));
+        Self { ours, theirs, clock, strangers: Mutex::new(Quota::new(TALK_PER_STRANGER, TALK_PER_HOUR)) }
+    }
+
+    fn deliver(&self, message: Outgoing) {
+        let Outgoing { to, is_customer, channel, event, weight } = message;
+        let item = Item { event: Arc::new(event), weight, is_customer, is_tried: false };
+        let is_free = || {
+            let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            is_customer || weight == Weight::Kept || strangers.take(&to, self.clock.now())
+        };
+        if matches!(channel, Channel::Wrapped(_)) && is_free() {
+            self.theirs.put(&to, item.clone());
+        }
+        self.ours.put(&to, item);
+    }
 }
 
 #[cfg(test)]

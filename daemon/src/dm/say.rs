@@ -2,14 +2,18 @@
 
 use nostr::key::PublicKey;
 use nostr::nips::nip19::ToBech32;
-use protocol::dm::HELP;
+use protocol::dm::{HELP, deploy_text};
 use protocol::rpc::Failure;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Invoice, LaunchReply, Logs, Quote, Terms,
+    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Invoice, LaunchParams, LaunchReply, Logs,
+    Quote, Terms,
 };
+use relay::dm::{TEXT_BYTES_MAX, escaped_bytes};
 use units::{Msat, UnixSecs, calendar};
 
 const MEGABYTE: u64 = 1_000_000;
+/// Longest launch that is repeated; the rest of a message is for what stands around it.
+const DEPLOY_BYTES_MAX: usize = TEXT_BYTES_MAX - 4_000;
 
 pub(super) fn npub(key: &PublicKey) -> String {
     key.to_bech32().unwrap_or_else(|_| key.to_hex())
@@ -159,10 +163,12 @@ pub(super) fn logs(logs: &Logs, chars_max: usize) -> String {
         return "It has written nothing.".to_owned();
     }
     // The newest lines that fit.
-    let (mut chars, mut shown) = (0, Vec::new());
+    let (mut chars, mut bytes, mut shown) = (0, 0, Vec::new());
     for line in logs.lines.iter().rev() {
         chars += line.text.chars().count() + 1;
-        if chars > chars_max {
+        // Of control characters fewer fit.
+        bytes += escaped_bytes(&line.text) + escaped_bytes("\n");
+        if chars > chars_max || bytes > TEXT_BYTES_MAX {
             break;
         }
         shown.push(line.text.as_str());
@@ -211,16 +217,19 @@ pub(super) fn quote_in_public(quote: &Quote) -> String {
     format!("{} I wrote you how to go on in a private message.", price(quote))
 }
 
-pub(super) fn quote_in_private(quote: &Quote, has_env: bool) -> String {
-    let mut said = format!(
-        "You asked for a quote in public. {}\nThe image is\n{}\nTo launch it, answer here:\n\ndeploy {} units {}",
-        price(quote),
-        quote.image,
-        quote.image,
-        quote.units
-    );
+/// The quote, and the whole launch as it was asked for, of exactly this image.
+pub(super) fn quote_in_private(quote: &Quote, asked: LaunchParams) -> String {
+    let has_env = !asked.env.is_empty();
+    let deploy = deploy_text(&LaunchParams { docker: quote.image.clone(), ..asked });
+    let how = if escaped_bytes(&deploy) <= DEPLOY_BYTES_MAX {
+        format!("To launch it, answer here:\n\n{deploy}")
+    } else {
+        "To launch it, write here what stood in your note, from the word deploy on.".to_owned()
+    };
+    let mut said =
+        format!("You asked for a quote in public. {}\nThe image is\n{}\n{how}", price(quote), quote.image);
     if has_env {
-        said.push_str("\n\nThe env values in your note are public now: use others.");
+        said.push_str("\n\nThe env values in your note are public now: put others in place of what is secret.");
     }
     said
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::HeaderMap;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,6 +20,8 @@ use units::Clock;
 use crate::sparing::Sparing;
 use crate::stalls::Stalls;
 
+/// Where proxies name who asks.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// How long to wait before accepting again when no more files can be opened.
@@ -72,7 +75,7 @@ pub(super) struct Via {
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: Limits,
-    /// Who speaks for many, and is not limited as one.
+    /// Who speaks for many, is not limited as one, and is believed for whom it speaks.
     proxies: Vec<IpAddr>,
     places: Arc<Semaphore>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
@@ -112,6 +115,12 @@ pub(super) fn origin(address: IpAddr) -> IpAddr {
     }
 }
 
+/// An address as proxies write it: with a port or without.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|at| at.ip()))
+}
+
 impl Connections {
     pub(super) fn new(limits: Limits, proxies: Vec<IpAddr>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
@@ -128,6 +137,26 @@ impl Connections {
     /// What limits count a client by; nothing, if it speaks for many.
     pub(super) fn counted(&self, from: IpAddr) -> Option<IpAddr> {
         Some(from.to_canonical()).filter(|from| !self.proxies.contains(from)).map(origin)
+    }
+
+    /// What limits count whoever asks by: the other end of the connection or, if that speaks for many, whom it
+    /// names last. Each proxy writes behind what it was sent who sent it; what stands before that, anybody can
+    /// have written.
+    pub(super) fn counted_client(&self, from: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        if let Some(address) = self.counted(from) {
+            return Some(address);
+        }
+        let lines: Vec<_> =
+            headers.get_all(FORWARDED_FOR).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let named = lines.iter().flat_map(|line| line.split(','));
+        let named: Vec<_> = named.map(|one| address_in(one.trim())).collect();
+        // From the last one on, over proxies of ours, to who is none.
+        for address in named.into_iter().rev() {
+            if let Some(address) = self.counted(address?) {
+                return Some(address);
+            }
+        }
+        None
     }
 
     /// Accepts until the end. Never waits for a place: who finds none is closed at once, so that those who

@@ -1,8 +1,10 @@
 //! The ways in besides RPC, by clients of our own: what HTTP has, what a message may, and that each ends
 //! where RPC would.
 
+mod forged;
 pub(crate) mod http;
 pub(crate) mod letters;
+mod mention;
 
 use std::time::Duration;
 

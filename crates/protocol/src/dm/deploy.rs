@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::words::Words;
+use super::words::{Words, closing};
 use super::{ParseError, shown};
+use crate::manifest::{Egress, Upgrade};
 use crate::rpc::enclaved::LaunchParams;
 
 /// The words that begin a part, and the parts.
@@ -114,6 +115,49 @@ fn read_part(
         }
     }
     Ok(())
+}
+
+/// The message that asks for this launch. Its secrets and its salt, which no message carries, are left out.
+#[must_use]
+pub fn write(launch: &LaunchParams) -> String {
+    let mut words = vec!["deploy".to_owned(), quoted(&launch.docker)];
+    let mut part = |name: &str, values: &mut dyn Iterator<Item = String>| {
+        let mut values = values.peekable();
+        if values.peek().is_some() {
+            words.push(name.to_owned());
+            words.extend(values);
+        }
+    };
+    let one = |value: Option<&str>| value.map(quoted).into_iter();
+    part("units", &mut one(Some(&launch.units.get().to_string())));
+    part("name", &mut one(launch.name.as_deref()));
+    part("env", &mut launch.env.iter().map(|(name, value)| format!("{name}={}", quoted(value))));
+    part("port", &mut launch.ports.iter().map(u16::to_string));
+    part("volume", &mut launch.volumes.iter().map(|path| quoted(path)));
+    let egress = match launch.egress {
+        Egress::All => None,
+        Egress::None => Some("none"),
+    };
+    part("egress", &mut one(egress));
+    part("upgrade", &mut one(Some(launch.upgrade.as_str()).filter(|_| launch.upgrade != Upgrade::None)));
+    part("logs", &mut one((!launch.logs).then_some("off")));
+    part("exec", &mut one(launch.exec.then_some("on")));
+    if let Some(args) = &launch.args {
+        words.push("args".to_owned());
+        words.extend(args.iter().map(|arg| quoted(arg)));
+    }
+    words.join(" ")
+}
+
+/// A word so that it is read as one.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && closing(c).is_none();
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    // Each kind of quotes keeps all but itself together.
+    let parts: Vec<_> = word.split('"').map(|part| format!("\"{part}\"")).collect();
+    parts.join("'\"'")
 }
 
 fn next(name: &str, words: &mut Words) -> Result<String, ParseError> {

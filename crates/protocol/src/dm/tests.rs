@@ -188,7 +188,38 @@ fn mention_is_found_by_name_or_key() {
     }
 }
 
+#[test]
+fn launch_that_is_written_is_the_one_that_was_read() {
+    let text = "deploy app:1 units 3 name \"my \'blog\'\" env A=1 B=\"two  words\" C=\'=\"\' D= port 80 443 \
+                volume /data /more egress none upgrade owner logs off exec on args \"\" serve -- \"a\nb\"";
+    let written = deploy_text(&launch_of(text));
+    assert_eq!(deploy(&written), deploy(text), "{written}");
+    assert_eq!(deploy_text(&launch_of("deploy app")), "deploy app units 1");
+}
+
+fn launch_of(text: &str) -> LaunchParams {
+    match parse(text) {
+        Ok(Command::Deploy(launch)) => *launch,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
 proptest! {
+    /// Whatever arguments and values consist of.
+    #[test]
+    fn any_launch_is_written_so_that_it_is_read(
+        args in proptest::collection::vec("([a\"'“” \n=]|\\PC){0,8}", 0..4),
+        value in "([a\"'“” =]|\\PC){0,8}",
+        port in 1_u16..,
+    ) {
+        let mut launch = launch_of("deploy app units 2");
+        launch.args = Some(args);
+        launch.env.insert("A".to_owned(), value);
+        launch.ports.push(port);
+        let written = deploy_text(&launch);
+        prop_assert_eq!(deploy(&written), serde_json::to_value(&launch).unwrap(), "{}", written);
+    }
+
     /// Whatever is written, it is read or refused; and what is read as a launch passed a launch's checks.
     #[test]
     fn any_text_is_read_or_refused(text in "(deploy|logs|topup|status)?( |\\PC|\"|'|\n|=|[0-9]|env|units|name){0,60}") {

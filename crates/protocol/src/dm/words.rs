@@ -58,7 +58,7 @@ impl Words {
 }
 
 /// What ends a quote that begins so. Phones write the slanted ones.
-const fn closing(opening: char) -> Option<char> {
+pub(super) const fn closing(opening: char) -> Option<char> {
     match opening {
         '"' => Some('"'),
         '\'' => Some('\''),

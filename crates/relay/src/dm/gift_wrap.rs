@@ -14,6 +14,9 @@ use crate::rpc::envelope::{decrypt_with, encrypt_with};
 use crate::rpc::{Envelope, OpenError, SealError};
 use crate::work;
 
+/// Longest plain text whose length NIP-44 writes in two bytes, as all clients read it.
+const SEAL_BYTES_MAX: usize = 65_535;
+
 /// Opens a wrap.
 pub(super) fn open(envelope: &Envelope, wrap: &CheckedEvent) -> Result<Letter, LetterError> {
     addressed_to(wrap, &envelope.keys().public_key())?;
@@ -82,10 +85,14 @@ pub(super) fn write(
     let rumor = serde_json::to_string(&rumor).map_err(|e| SealError::Encrypt(e.to_string()))?;
     let sealed = envelope.encrypt(to, &rumor)?;
     let seal = sign(envelope.keys(), Kind::Seal, some_time_before(now)?, Vec::new(), sealed)?;
+    let seal = json(seal.event());
+    if seal.len() > SEAL_BYTES_MAX {
+        return Err(SealError::Encrypt(format!("it has {} bytes, more than {SEAL_BYTES_MAX}", seal.len())));
+    }
     let once = Keys::generate();
     let conversation =
         ConversationKey::derive(once.secret_key(), to).map_err(|e| SealError::Encrypt(e.to_string()))?;
-    let content = encrypt_with(&conversation, &json(seal.event()))?;
+    let content = encrypt_with(&conversation, &seal)?;
     // Relays hold on to what they keep; what they do not keep must look like now to be passed on.
     let at = if kind == EPHEMERAL_GIFT_WRAP { now } else { some_time_before(now)? };
     Ok(sign(&once, kind, at, vec![tag!["p", to.to_hex()]], content)?)

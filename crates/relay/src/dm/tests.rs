@@ -145,3 +145,24 @@ fn other_kinds_and_garbage_are_no_letters() {
     assert!(us.open(&event(Kind::EncryptedDirectMessage, to_us(), &nip04)).is_ok());
     assert!(us.open(&event(Kind::EncryptedDirectMessage, both, &nip04)).is_err());
 }
+
+#[test]
+fn longest_text_is_one_that_relays_take_and_clients_read() {
+    let (us, them) = boxes();
+    let write = |text: &str| {
+        let asked = EventId::from_byte_array([0; 32]);
+        us.write(&key(&them), text, Channel::Wrapped(Kind::GiftWrap), Some(&asked), NOW)
+    };
+    for one in ["x", "\u{1}", "\n", "\"", "\u{1f600}", "\u{7f}"] {
+        let text = one.repeat(TEXT_BYTES_MAX);
+        let fits = fitting(&text, TEXT_BYTES_MAX);
+        assert_eq!(serde_json::to_string(fits).unwrap().len(), escaped_bytes(fits) + 2, "{one:?}");
+        assert!(escaped_bytes(fits) > TEXT_BYTES_MAX - 6, "{one:?}");
+        let wrap = write(fits).unwrap();
+        assert!(wrap.as_json().len() < 64 * 1024, "{one:?}: {}", wrap.as_json().len());
+        assert_eq!(them.open(&wrap).unwrap().text, fits);
+    }
+    // As 8,000 characters of output may be.
+    let error = write(&"\u{1}".repeat(8_000)).unwrap_err().to_string();
+    assert!(error.contains("more than 65535"), "{error}");
+}

@@ -1,9 +1,13 @@
 //! Publishing, subscribing, reconnecting.
 
+use futures_util::StreamExt;
 use nostr::event::Kind;
 use nostr::filter::Filter;
 use nostr::key::Keys;
 use relay::{Pool, PoolError};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use units::Stopwatch;
 
 use crate::world::{SOON, TestRelay, connected, note, soon};
 
@@ -100,6 +104,46 @@ async fn relay_that_refuses_is_not_one_that_says_nothing() {
     let report = soon("an answer", pool.publish_first(&note(&Keys::generate(), "no", 1))).await;
     assert_eq!((report.accepted.len(), report.silent.len()), (0, 0));
     assert_eq!(report.refused[0].1, "blocked: no");
+}
+
+/// A relay that reads what it is sent and never says anything.
+async fn mute_relay() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (heard, hearing) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if let Ok(text) = message.into_text() {
+                heard.send(text.to_string()).await.unwrap();
+            }
+        }
+    });
+    (url, hearing)
+}
+
+#[tokio::test]
+async fn first_relay_that_takes_an_event_is_enough_and_all_are_sent_it() {
+    let (relay, (mute, mut heard)) = (TestRelay::start().await, mute_relay().await);
+    let pool = connected(&[relay.url(), mute]).await;
+    let all = async {
+        while !pool.status().await.iter().all(|relay| relay.connected) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("both relays", all).await;
+    let (event, took) = (note(&Keys::generate(), "hello", 10), Stopwatch::start());
+    let report = pool.publish_first(&event).await;
+    // A relay has ten seconds to say something.
+    assert!(took.elapsed() < std::time::Duration::from_secs(5), "{:?}", took.elapsed());
+    assert!(report.is_published() && report.refused.is_empty(), "{report:?}");
+    let sent = soon("the event", heard.recv()).await.unwrap();
+    assert!(sent.contains(&event.id.to_hex()), "{sent}");
+    let down = TestRelay::start().await.stop().await;
+    let pool = Pool::connect([format!("ws://{down}")]).await.unwrap();
+    let report = pool.publish_first(&event).await;
+    assert!(!report.is_published() && report.refused.len() == 1, "{report:?}");
 }
 
 #[tokio::test]

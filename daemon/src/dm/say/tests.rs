@@ -113,6 +113,10 @@ fn newest_lines_that_fit_are_shown() {
     assert_eq!(logs(&some, 100), "first\nsecond\nthird");
     assert_eq!(logs(&some, 13), "second\nthird");
     assert!(logs(&some, 3).contains("too long"));
+    // Fewer of those that take more room in a message.
+    let control = Logs { lines: vec![line(&"\u{1}".repeat(1_000)); 8], truncated: false };
+    let text = logs(&control, 8_100);
+    assert!(escaped_bytes(&text) <= TEXT_BYTES_MAX && text.lines().count() == 4, "{}", text.lines().count());
     assert!(logs(&Logs { lines: vec![], truncated: false }, 3).contains("nothing"));
 }
 
@@ -125,9 +129,19 @@ fn public_quote_names_no_image_and_no_invoice() {
     .unwrap();
     let public = quote_in_public(&quote);
     assert!(public.contains("10 sat an hour") && !public.contains("spam"), "{public}");
-    let private = quote_in_private(&quote, true);
-    assert!(private.contains("deploy spam.example/buy@sha256:ab units 2") && private.contains("use others"));
-    assert!(!quote_in_private(&quote, false).contains("use others"));
+    let asked = |more: &str| match protocol::dm::parse(&format!("deploy buy units 2{more}")) {
+        Ok(protocol::dm::Command::Deploy(asked)) => *asked,
+        other => panic!("{other:?}"),
+    };
+    let private = quote_in_private(&quote, asked(""));
+    assert!(private.ends_with("\n\ndeploy spam.example/buy@sha256:ab units 2"), "{private}");
+    // The launch that is answered with is the launch that was asked for.
+    let more = " name blog env A=1 port 80 volume /data egress none upgrade owner args serve";
+    let private = quote_in_private(&quote, asked(more));
+    assert!(private.contains(&format!("\n\ndeploy spam.example/buy@sha256:ab units 2{more}\n\n")), "{private}");
+    assert!(private.contains("put others in place"), "{private}");
+    let long = quote_in_private(&quote, asked(&format!(" args {}", "\u{1}".repeat(5_000))));
+    assert!(long.contains("what stood in your note") && escaped_bytes(&long) < TEXT_BYTES_MAX, "{long}");
 }
 
 #[test]

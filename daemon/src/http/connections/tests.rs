@@ -115,6 +115,36 @@ async fn proxy_is_not_counted_as_one_client() {
     assert!(first(&mut door.ask("/").await).await.ends_with("here"));
 }
 
+#[test]
+fn client_is_who_the_proxy_names_and_not_who_the_client_does() {
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let proxies = vec![address("127.0.0.1"), address("10.0.0.7")];
+    let connections = Connections::new(Limits::default(), proxies, Arc::new(SystemClock));
+    let counted = |from: &str, lines: &[&[u8]]| {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(FORWARDED_FOR, axum::http::HeaderValue::from_bytes(line).unwrap());
+        }
+        connections.counted_client(address(from), &headers).map(|client| client.to_string())
+    };
+    let cases: [(&str, &[&[u8]], Option<&str>); 10] = [
+        ("127.0.0.1", &[b"192.0.2.1"], Some("192.0.2.1")),
+        ("127.0.0.1", &[b"198.51.100.9, 192.0.2.1"], Some("192.0.2.1")),
+        ("127.0.0.1", &[b"198.51.100.9", b"192.0.2.1"], Some("192.0.2.1")),
+        ("127.0.0.1", &[b"\xff", b"192.0.2.1"], Some("192.0.2.1")),
+        ("127.0.0.1", &[b"\xff, 192.0.2.1:4711"], Some("192.0.2.1")),
+        ("127.0.0.1", &[b"192.0.2.1, 10.0.0.7"], Some("192.0.2.1")),
+        ("::ffff:127.0.0.1", &[b"[2001:db8:1:2:3::4]:80"], Some("2001:db8:1:2::")),
+        ("127.0.0.1", &[b"192.0.2.1, unknown"], None),
+        ("127.0.0.1", &[], None),
+        // Who is no proxy is believed nothing.
+        ("192.0.2.8", &[b"192.0.2.1"], Some("192.0.2.8")),
+    ];
+    for (from, lines, expected) in cases {
+        assert_eq!(counted(from, lines).as_deref(), expected, "{from} {lines:?}");
+    }
+}
+
 #[tokio::test]
 async fn reader_that_does_not_read_loses_its_place() {
     let door = Door::open(Limits { write_wait: Duration::from_millis(200), ..Limits::default() }, Vec::new());

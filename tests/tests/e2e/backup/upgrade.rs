@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devnet::world::{Build, SealingOptions, World};
+use nostr::event::Kind;
 use nostr::filter::Filter;
 use protocol::event::tags_named;
 use protocol::kinds::ANNOUNCEMENT;
+use relay::dm::Mailbox;
 use serde_json::json;
 use units::{Clock, Stopwatch, SystemClock};
 
@@ -40,6 +42,17 @@ async fn announced(world: &World, name: &str, count: usize) -> Result<Vec<Vec<St
         ensure!(took.elapsed() < SOON, "{count} `{name}` are wanted: {tags:?}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// An owner is told of the next build in a message.
+async fn told_of(world: &World, owner: &Stranger, next: &Build) -> Result<()> {
+    let wraps = Filter::new().kind(Kind::GiftWrap).pubkey(owner.keys.public_key());
+    let wrap = world.newest(wraps).await?;
+    let letter = Mailbox::new(owner.keys.clone()).open(&wrap)?;
+    ensure!(letter.from == world.service()?, "{letter:?}");
+    let (said, pcr0) = (&letter.text, next.pcrs[0].to_string());
+    ensure!(said.starts_with("Version 0.2.0 may take") && said.contains(&pcr0), "{said}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,6 +105,8 @@ async fn release_that_must_wait_is_announced_and_gets_nothing_before() -> Result
     in_world(calm()?.sealed(sealing), async |world| {
         let service = world.service()?;
         let next = Build::new("0.2.0");
+        let owner = Stranger::with(world, 100).await?;
+        owner.run(&world.push_echo().await?, json!({})).await?;
         let (own, signed) = (world.operator().build().clone(), world.operator().releases(&next)?);
         let both = [world.operator().releases(&own)?, signed.clone()].concat();
         world.operator().lay_releases(&both)?;
@@ -104,6 +119,7 @@ async fn release_that_must_wait_is_announced_and_gets_nothing_before() -> Result
             not_before >= laid.0 + DELAY_SECS && not_before <= SystemClock.now().0 + DELAY_SECS,
             "{told:?}"
         );
+        told_of(world, &owner, &next).await?;
         world.stop_daemon().await?;
         world.operator().lay_releases(&signed)?;
         world.install(next).await?;
