@@ -74,7 +74,7 @@ pub(super) fn check_room(view: View<'_>, incoming: Incoming<'_>, limits: &Limits
 /// for as long as it is not used.
 pub(super) fn check_rest(view: View<'_>, payer: &PublicKey, limits: &Limits) -> Result<(), Refusal> {
     let (rest, min) = (view.balance(Account::User(payer.to_bytes()))?, limits.first_min());
-    if rest.is_positive() && rest < min && account::size(view)?.dust >= dust_max(limits) {
+    if rest.is_positive() && rest < min && account::size(view)?.dust > dust_max(limits) {
         return Err(Refusal::LeavesDust { min: min.msat() });
     }
     Ok(())

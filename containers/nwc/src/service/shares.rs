@@ -114,7 +114,9 @@ pub(super) fn make_place_for_invoice(
             heap.payee == new.payee && heap.asked_by == new.asked_by && heap.unfunded == new.unfunded
         };
         let own = heaps.iter().find(|heap| is_own(heap)).map(load).ok_or(Refusal::TooManyInvoices)?;
-        let most = heaviest(&heaps, load).filter(|most| own.is_lighter(load(most))).ok_or(Refusal::TooManyInvoices)?;
+        let most = heaviest(&heaps, load)
+            .filter(|most| own.is_lighter(load(most)))
+            .ok_or(Refusal::TooManyInvoices)?;
         if !open_invoice::expire_oldest(tx, most)? {
             return Err(Refusal::TooManyInvoices);
         }
@@ -142,7 +144,9 @@ pub(super) fn make_place_for_connection(
     let owners = connection::owners(tx.view())?;
     let load = |(_, items, holds): &connection::Owner| Load::new(*items, *holds, limits.first_min());
     let own = owners.iter().find(|one| one.0 == *owner).map(load).ok_or(Refusal::TooManyConnections)?;
-    let most = heaviest(&owners, load).filter(|most| own.is_lighter(load(most))).ok_or(Refusal::TooManyConnections)?;
+    let most = heaviest(&owners, load)
+        .filter(|most| own.is_lighter(load(most)))
+        .ok_or(Refusal::TooManyConnections)?;
     connection::drop_newest(tx, &most.0)?;
     gave_way("connection");
     Ok(())

@@ -30,9 +30,9 @@ pub(crate) struct Emptied {
 }
 
 pub(crate) fn size(view: View<'_>) -> rusqlite::Result<Size> {
-    view.sql().prepare_cached("SELECT total, holding, dust FROM accounts_size")?.query_row([], |row| {
-        Ok(Size { total: row.get(0)?, holding: row.get(1)?, dust: row.get(2)? })
-    })
+    view.sql()
+        .prepare_cached("SELECT total, holding, dust FROM accounts_size")?
+        .query_row([], |row| Ok(Size { total: row.get(0)?, holding: row.get(1)?, dust: row.get(2)? }))
 }
 
 /// Says from which balance on a wallet counts as one that holds money.
@@ -84,7 +84,9 @@ pub(crate) fn close(tx: &LedgerTx<'_>, accounts: &[Account]) -> Result<u32, Stor
         }
         gone += 1;
         if let Account::User(key) = account {
-            tx.sql().prepare_cached("DELETE FROM history_of WHERE pubkey = ?1 AND items = 0")?.execute([key])?;
+            tx.sql()
+                .prepare_cached("DELETE FROM history_of WHERE pubkey = ?1 AND items = 0")?
+                .execute([key])?;
         }
     }
     compaction.end()?;

@@ -21,7 +21,9 @@ fn load_is_what_one_has_for_what_one_holds() {
         assert!(less.is_lighter(more) && !more.is_lighter(less), "{less:?} {more:?}");
     }
     // Equals do not give way: what one gains the other could take back at once.
-    for (one, other) in [(load(1, 0), load(1, 999)), (load(3, 1_000), load(3, 1_999)), (load(0, 0), load(0, 5_000))] {
+    for (one, other) in
+        [(load(1, 0), load(1, 999)), (load(3, 1_000), load(3, 1_999)), (load(0, 0), load(0, 5_000))]
+    {
         assert!(!one.is_lighter(other) && !other.is_lighter(one), "{one:?} {other:?}");
     }
     // Nothing held, no least configured: no fault.

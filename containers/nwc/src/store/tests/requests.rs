@@ -12,7 +12,9 @@ fn event(n: u64) -> RequestEvent {
 }
 
 fn answer(store: &Store, n: u64, now: UnixSecs) {
-    store.write(move |tx| record_answered(tx, &event(n), false, "{}", now).map_err(StoreError::from)).unwrap();
+    store
+        .write(move |tx| record_answered(tx, &event(n), false, "{}", now).map_err(StoreError::from))
+        .unwrap();
 }
 
 fn is_known(store: &Store, n: u64) -> bool {
@@ -66,7 +68,8 @@ fn attack_25_requests_without_end_take_a_bounded_place() {
     // One a minute for six hours; what waits for a payment is no part of it.
     store
         .write(|tx| {
-            record_waiting(tx, &event(u64::MAX), false, (&ALICE, preimage(1).1), NOW).map_err(StoreError::from)
+            record_waiting(tx, &event(u64::MAX), false, (&ALICE, preimage(1).1), NOW)
+                .map_err(StoreError::from)
         })
         .unwrap();
     let minutes = 6 * 60;
