@@ -10,7 +10,7 @@ mod node;
 mod pencil;
 mod walk;
 
-use walk::Walk;
+use walk::{Met, Walk};
 
 const OPERATIONS: usize = 100_000;
 /// Tests that they are divided among, so that they run side by side.
@@ -19,12 +19,16 @@ const PER_WALK: usize = 250;
 
 fn run(part: usize) {
     let walks = OPERATIONS / PER_WALK;
-    let (crashes, stale) = (0..walks)
-        .filter(|walk| walk % PARTS == part)
-        .map(|walk| Walk::new(u64::try_from(walk).unwrap() + 1).run(PER_WALK))
-        .fold((0, 0), |(crashes, stale), more| (crashes + more.0, stale + more.1));
-    // So that a walk without crashes, or without reports that come too late, does not pass for one with them.
-    assert!(crashes > 500 && stale > 20, "only {crashes} crashes and {stale} stale reports");
+    let mut met = Met::default();
+    for walk in (0..walks).filter(|walk| walk % PARTS == part) {
+        let more = Walk::new(u64::try_from(walk).unwrap() + 1).run(PER_WALK);
+        met.crashes += more.crashes;
+        met.stale += more.stale;
+        met.stopped += more.stopped;
+        met.through += more.through;
+    }
+    // So that a walk without crashes, or without what is rare, does not pass for one with them.
+    assert!(met.crashes > 500 && met.stale > 20 && met.stopped > 100 && met.through > 100, "only {met:?}");
 }
 
 #[test]

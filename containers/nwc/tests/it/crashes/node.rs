@@ -3,7 +3,7 @@
 //! program beside it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nwc::lightning::{
@@ -68,6 +68,8 @@ pub(super) struct Node {
     signer: InternalBackend,
     killer: Arc<Killer>,
     state: Mutex<State>,
+    height: AtomicU32,
+    spendable: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,19 @@ struct State {
 impl Node {
     pub(super) fn new(killer: Arc<Killer>) -> Self {
         let signer = InternalBackend::new(&Zeroizing::new([0x42; 32]), Network::Regtest).unwrap();
-        Self { signer, killer, state: Mutex::default() }
+        Self {
+            signer,
+            killer,
+            state: Mutex::default(),
+            height: AtomicU32::new(0),
+            spendable: AtomicI64::new(0),
+        }
+    }
+
+    /// Where the chain is, and what could be paid out now.
+    pub(super) fn is_at(&self, height: u32, spendable: i64) {
+        self.height.store(height, Ordering::SeqCst);
+        self.spendable.store(spendable, Ordering::SeqCst);
     }
 
     pub(super) fn answer_next(&self, answer: Dispatch) {
@@ -120,7 +134,7 @@ impl LightningBackend for Node {
     }
 
     fn assets(&self) -> Option<Assets> {
-        Some(Assets { spendable: Msat::new(1_000_000_000_000), in_flight: Msat::ZERO })
+        Some(Assets { spendable: Msat::new(self.spendable.load(Ordering::SeqCst)), in_flight: Msat::ZERO })
     }
 
     fn fate(&self, payment_hash: PaymentHash, attempt: AttemptId) -> Fate {
@@ -135,7 +149,7 @@ impl LightningBackend for Node {
     }
 
     fn block_height(&self) -> Option<u32> {
-        Some(1)
+        Some(self.height.load(Ordering::SeqCst))
     }
 
     fn claims(&self) -> Option<&dyn HtlcClaims> {

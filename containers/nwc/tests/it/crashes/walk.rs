@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nostr::event::EventId;
+use nostr::key::PublicKey;
 use nwc::config::{Faucet, Limits};
 use nwc::entropy::OsEntropy;
 use nwc::lightning::NodeEvent;
-use nwc::service::{Door, FeeReserve, Fees, Handled, Parts, PaymentFee, RequestEvent, Scheme, Wallet};
+use nwc::service::{
+    Door, FeeReserve, Fees, Handled, HoldingFee, Parts, PaymentFee, RequestEvent, Scheme, Wallet,
+};
 use nwc::store::Store;
 use protocol::nwc::*;
 use rusqlite::Connection;
@@ -18,7 +21,7 @@ use tempfile::TempDir;
 use units::{Msat, UnixSecs};
 
 use super::node::{Killer, Node};
-use super::pencil::{FEE, LOCKED_SECS, PEOPLE, Pencil, Says};
+use super::pencil::{FEE, FEE_PPM, HOLDING, HOLDING_SECS, LOCKED_SECS, PEOPLE, Pencil, Says};
 use crate::support::node::foreign_invoice;
 use crate::support::{NOW, person};
 
@@ -62,7 +65,7 @@ struct Made {
 /// An operation, as it is repeated after a crash.
 #[derive(Clone, Debug)]
 enum Step {
-    Ask { who: usize, request: Request },
+    Ask { client: PublicKey, service: PublicKey, request: Request },
     Report(NodeEvent),
     Upkeep,
 }
@@ -78,17 +81,34 @@ pub(super) struct Walk {
     pencil: Pencil,
     made: Vec<Made>,
     foreign: Vec<(String, PaymentHash, Preimage)>,
-    service: nostr::key::PublicKey,
-    people: Vec<nostr::key::PublicKey>,
+    service: PublicKey,
+    people: Vec<PublicKey>,
     /// Names of the people's accounts.
     keys: Vec<String>,
+    /// Clients and service keys, in the pencil's order.
+    connections: Vec<(PublicKey, PublicKey)>,
     now: UnixSecs,
     events: u64,
     /// What the node ever reported of payments.
     reported: Vec<NodeEvent>,
     /// How often the failure of an older attempt came while a newer one was on its way.
     stale: u32,
+    /// How often nothing was paid to the outside because the house could not have paid everybody.
+    stopped: u32,
     crashes: u32,
+}
+
+/// What a walk met.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Met {
+    /// Operations that were cut short.
+    pub(super) crashes: u32,
+    /// Reports that came too late.
+    pub(super) stale: u32,
+    /// Payments that were stopped while more was owed than there was.
+    pub(super) stopped: u32,
+    /// Payments through a connection.
+    pub(super) through: u32,
 }
 
 impl Walk {
@@ -116,28 +136,51 @@ impl Walk {
             keys: (0..PEOPLE)
                 .map(|n| format!("user:{}", person(u32::try_from(n).unwrap()).to_hex()))
                 .collect(),
-            now: NOW,
+            connections: Vec::new(),
+            // A day ends during the walk, and with it the period of budgets.
+            now: NOW.plus_secs(5_000),
             events: seed << 32,
             reported: Vec::new(),
             stale: 0,
+            stopped: 0,
             crashes: 0,
         };
         walk.reopen();
         walk
     }
 
-    /// So many operations; returns how many of them were cut short, and how many reports came too late.
-    pub(super) fn run(mut self, operations: usize) -> (u32, u32) {
+    /// So many operations.
+    pub(super) fn run(mut self, operations: usize) -> Met {
         for n in 0..operations {
             self.now = self.now.plus_secs(1);
             self.operation();
             self.check();
+            self.check_budgets();
             if n % AUDIT_EVERY == 0 {
                 self.wallet().store().audit().unwrap();
             }
         }
         self.wallet().store().audit().unwrap();
-        (self.crashes, self.stale)
+        let through = self.pencil.paid_through();
+        Met { crashes: self.crashes, stale: self.stale, stopped: self.stopped, through }
+    }
+
+    /// Every connection is told what the pencil says.
+    fn check_budgets(&self) {
+        for (index, (client, service)) in self.connections.iter().enumerate() {
+            let event = RequestEvent {
+                event: EventId::from_byte_array([0xff; 32]),
+                client: *client,
+                service: *service,
+                scheme: Scheme::Nip44,
+            };
+            let request = Request::GetBudget(GetBudget {});
+            let told = self.wallet().handle_event(&event, Door::Public, request, self.now);
+            let told = GetBudget::parse_reply(&told.text().unwrap()).unwrap();
+            let spent = Msat::new(self.pencil.spent(index, self.now.0));
+            let budget = Msat::new(self.pencil.connections[index].budget);
+            assert_eq!((told.used_budget, told.total_budget), (Some(spent), Some(budget)));
+        }
     }
 
     fn wallet(&self) -> &Wallet {
@@ -171,8 +214,11 @@ impl Walk {
             },
             fees: Fees {
                 reserve: FeeReserve::default(),
-                payment: PaymentFee { base: Msat::new(FEE), share_ppm: 0 },
-                holding: None,
+                payment: PaymentFee { base: Msat::new(FEE), share_ppm: u32::try_from(FEE_PPM).unwrap() },
+                holding: Some(HoldingFee {
+                    amount: Msat::new(HOLDING),
+                    period_secs: u32::try_from(HOLDING_SECS).unwrap(),
+                }),
             },
         };
         self.wallet = Some(Wallet::start(parts, self.now).unwrap());
@@ -180,17 +226,20 @@ impl Walk {
     }
 
     fn ask(&mut self, who: usize, request: Request, model: impl FnOnce(&mut Pencil) -> Says) -> Handled {
-        self.step(Step::Ask { who, request }, model).unwrap()
+        let (client, service) = (self.people[who], self.service);
+        self.step(Step::Ask { client, service, request }, model).unwrap()
     }
 
     /// Does one operation, perhaps cut short, and sees that it happened once.
     fn step(&mut self, step: Step, model: impl FnOnce(&mut Pencil) -> Says) -> Option<Handled> {
         let before = self.pencil.clone();
         let expected = model(&mut self.pencil);
+        self.node.is_at(self.pencil.height, self.pencil.spendable);
         self.events += 1;
         let crash = self.dice.below(CRASH_ONE_IN) == 0;
         let moments = MOMENTS[self.dice.index(2)];
         self.killer.arm(if crash { u32::try_from(self.dice.below(moments)).unwrap() + 1 } else { 0 });
+        let crashes = self.crashes;
         let mut handled = self.perform(&step);
         if self.killer.is_dead() {
             self.crashes += 1;
@@ -200,31 +249,34 @@ impl Walk {
             handled = self.perform(&step);
         }
         self.killer.arm(0);
-        if let Some(handled) = &handled
-            && !self.is_foreign(&step)
-        {
+        if let Some(handled) = &handled {
             let said = says(handled);
             let is_known = expected == Says::Known && matches!(said, Says::Done | Says::No);
-            assert!(is_known || said == expected, "{step:?} {handled:?} {expected:?}");
+            // A crash kept the node from hearing of it: at the next start it said so.
+            let is_given_up = said == Says::No
+                && before.hold != self.pencil.hold
+                && self.crashes > crashes
+                && self.foreign_hash(&step).is_some_and(|hash| !self.is_on_hold(hash));
+            assert!(is_known || is_given_up || said == expected, "{step:?} {handled:?} {expected:?}");
         }
         handled
     }
 
-    fn is_foreign(&self, step: &Step) -> bool {
-        matches!(step, Step::Ask { request: Request::PayInvoice(pay), .. }
-            if self.foreign.iter().any(|(text, ..)| *text == pay.invoice))
+    /// The hash of somebody else's invoice that is to be paid.
+    fn foreign_hash(&self, step: &Step) -> Option<PaymentHash> {
+        let Step::Ask { request: Request::PayInvoice(pay), .. } = step else { return None };
+        self.foreign.iter().find(|(text, ..)| *text == pay.invoice).map(|(_, hash, _)| *hash)
     }
 
     fn perform(&self, step: &Step) -> Option<Handled> {
         match step {
-            Step::Ask { who, request } => {
+            Step::Ask { client, service, request } => {
                 let mut id = [0; 32];
                 id[..8].copy_from_slice(&self.events.to_be_bytes());
-                let client = self.people[*who];
                 let event = RequestEvent {
                     event: EventId::from_byte_array(id),
-                    client,
-                    service: self.service,
+                    client: *client,
+                    service: *service,
                     scheme: Scheme::Nip44,
                     signed_at: self.now,
                 };
@@ -246,7 +298,12 @@ impl Walk {
     /// After a crash the file says that the operation happened or that it did not, and nothing else.
     fn check_one_of(&self, before: &Pencil, step: &Step) {
         let found = self.found();
-        let allowed = [sums(before), sums(&self.pencil)];
+        // Upkeep is several changes: what is overdue goes back before anything is charged.
+        let mut between = before.clone();
+        if matches!(step, Step::Upkeep) {
+            between.end_holds(self.now.0);
+        }
+        let allowed = [sums(before), sums(&between), sums(&self.pencil)];
         assert!(allowed.contains(&found), "{step:?}\nfound {found:?}\nallowed {allowed:?}");
     }
 

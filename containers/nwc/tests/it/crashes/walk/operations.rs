@@ -5,45 +5,97 @@ use protocol::nwc::*;
 use units::Msat;
 
 use super::super::node::{Knows, ROUTING};
-use super::super::pencil::{PEOPLE, Says};
-use super::{Made, Step, Walk};
+use super::super::pencil::{Asks, PEOPLE, Says};
+use super::{Made, Pencil, Step, Walk};
 use crate::support::node::hash_of;
+use crate::support::person;
+
+/// What the node can pay out: plenty, nothing, or less than nothing.
+const SPENDABLE: [i64; 4] = [1_000_000_000_000, 1_000_000_000_000, 0, -50_000_000];
 
 impl Walk {
     pub(super) fn operation(&mut self) {
         let who = self.dice.index(PEOPLE);
-        let now = self.now.0;
-        match self.dice.below(20) {
-            0..=3 => self.make(who, false),
-            4..=5 => self.make(who, true),
-            6..=10 if !self.made.is_empty() => {
+        match self.dice.below(24) {
+            0..=2 => self.make(who, who, false),
+            3 => {
+                let payee = self.dice.index(PEOPLE);
+                self.make(who, payee, false);
+            }
+            4..=5 => self.make(who, who, true),
+            6..=11 if !self.made.is_empty() => {
                 let index = self.dice.index(self.made.len());
                 let request = Request::PayInvoice(PayInvoice::of(self.made[index].text.clone()));
-                self.ask(who, request, move |pencil| pencil.pay(who, index, now));
+                self.ask_to_pay(who, request, move |pencil, asks| pencil.pay(asks, index));
             }
-            11..=12 => self.pay_foreign(who),
-            13 => self.node_decides(),
-            14 => self.report_again(),
-            15 if !self.made.is_empty() => self.paid_from_outside(),
-            16..=17 if !self.made.is_empty() => self.decide_hold(),
-            18 => {
+            12..=13 => self.pay_foreign(who),
+            14 => self.node_decides(),
+            15 => self.report_again(),
+            16 if !self.made.is_empty() => self.paid_from_outside(),
+            17..=18 if !self.made.is_empty() => self.decide_hold(),
+            19 => self.connect(who),
+            20 => {
+                self.pencil.spendable = SPENDABLE[self.dice.index(SPENDABLE.len())];
+                self.upkeep();
+            }
+            21 => {
                 self.now = self.now.plus_secs(self.dice.below(400));
-                let now = self.now.0;
-                self.step(Step::Upkeep, move |pencil| {
-                    pencil.upkeep(now);
-                    Says::Done
-                });
+                self.pencil.height += u32::try_from(self.dice.below(4)).unwrap();
+                self.upkeep();
             }
-            _ => {
-                self.step(Step::Upkeep, move |pencil| {
-                    pencil.upkeep(now);
-                    Says::Done
-                });
-            }
+            _ => self.upkeep(),
         }
     }
 
-    fn make(&mut self, payee: usize, hold: bool) {
+    fn upkeep(&mut self) {
+        let now = self.now.0;
+        self.step(Step::Upkeep, move |pencil| {
+            pencil.upkeep(now);
+            Says::Done
+        });
+    }
+
+    /// Lets another key spend somebody's money, within a budget for each day.
+    fn connect(&mut self, owner: usize) {
+        if self.connections.len() == 6 {
+            return;
+        }
+        let (client, budget) =
+            (person(50 + u32::try_from(self.dice.below(3)).unwrap()), self.dice.msat(12_000_000));
+        let request = Request::CreateConnection(CreateConnection {
+            pubkey: client,
+            name: "app".to_owned(),
+            request_methods: vec![Method::PayInvoice],
+            notification_types: Vec::new(),
+            max_amount: Some(Msat::new(budget)),
+            budget_renewal: Some(BudgetRenewal::Daily),
+            expires_at: None,
+        });
+        let handled = self.ask(owner, request, move |pencil| pencil.connect(owner, budget));
+        if let Ok(made) = CreateConnection::parse_reply(&handled.text().unwrap()) {
+            self.connections.push((client, made.wallet_pubkey));
+        }
+    }
+
+    /// Asks for a payment from somebody's wallet, with its own key or through a connection to it.
+    fn ask_to_pay(
+        &mut self,
+        who: usize,
+        request: Request,
+        model: impl FnOnce(&mut Pencil, Asks) -> Says,
+    ) -> Asks {
+        let mut asks = Asks { payer: who, through: None, now: self.now.0 };
+        let (mut client, mut service) = (self.people[who], self.service);
+        if !self.connections.is_empty() && self.dice.below(3) == 0 {
+            let through = self.dice.index(self.connections.len());
+            asks = Asks { payer: self.pencil.connections[through].owner, through: Some(through), ..asks };
+            (client, service) = self.connections[through];
+        }
+        self.step(Step::Ask { client, service, request }, move |pencil| model(pencil, asks));
+        asks
+    }
+
+    fn make(&mut self, maker: usize, payee: usize, hold: bool) {
         let msat = self.dice.msat(3_000_000);
         let expiry = 60 + u32::try_from(self.dice.below(900)).unwrap();
         let terms = MakeInvoice { expiry_secs: Some(expiry), ..MakeInvoice::of(Msat::new(msat)) };
@@ -51,6 +103,11 @@ impl Walk {
         secret[..8].copy_from_slice(&self.events.to_be_bytes());
         let preimage = hold.then(|| Preimage::from_bytes(secret));
         let request = match &preimage {
+            None if maker != payee => Request::MakeInvoiceFor(MakeInvoiceFor {
+                pubkey: self.people[payee],
+                invoice: terms,
+                zap_request: None,
+            }),
             None => Request::MakeInvoice(terms),
             Some(preimage) => Request::MakeHoldInvoice(MakeHoldInvoice {
                 payment_hash: hash_of(preimage),
@@ -59,9 +116,13 @@ impl Walk {
             }),
         };
         let until = self.now.0 + u64::from(expiry);
-        let handled = self.ask(payee, request, move |pencil| pencil.make(payee, msat, until, hold));
+        let handled = self.ask(maker, request, move |pencil| pencil.make(payee, msat, until, hold));
         let text = handled.text().unwrap();
-        let made = if hold { MakeHoldInvoice::parse_reply(&text) } else { MakeInvoice::parse_reply(&text) };
+        let made = match (hold, maker == payee) {
+            (true, _) => MakeHoldInvoice::parse_reply(&text),
+            (false, true) => MakeInvoice::parse_reply(&text),
+            (false, false) => MakeInvoiceFor::parse_reply(&text),
+        };
         let made = made.unwrap();
         self.made.push(Made { text: made.invoice.unwrap(), hash: made.payment_hash, preimage });
     }
@@ -79,18 +140,20 @@ impl Walk {
         });
         let crashes = self.crashes;
         let before = self.pencil.clone();
+        self.stopped += u32::from(!before.is_solvent());
         let request = Request::PayInvoice(PayInvoice::of(text));
-        self.ask(who, request, move |pencil| pencil.pay_foreign(who, index, refused));
+        let asks =
+            self.ask_to_pay(who, request, move |pencil, asks| pencil.pay_foreign(asks, index, refused));
         // A crash kept the node from hearing of it, or the wallet from hearing that it was refused. The node says
         // at the next start that nothing left: the payment is given up, and nobody has to decide about it.
         let began = before != self.pencil;
         if began && self.crashes > crashes && !self.is_on_hold(hash) {
             self.pencil = before;
-            self.pencil.pay_foreign(who, index, true);
+            self.pencil.pay_foreign(asks, index, true);
         }
     }
 
-    fn is_on_hold(&self, hash: PaymentHash) -> bool {
+    pub(super) fn is_on_hold(&self, hash: PaymentHash) -> bool {
         let query = "SELECT count(*) FROM payment WHERE payment_hash = ?1 AND state = 'dispatched'";
         self.raw.as_ref().unwrap().query_row(query, [hash.as_bytes()], |row| row.get::<_, i64>(0)).unwrap()
             == 1
@@ -159,9 +222,10 @@ impl Walk {
                 Says::Done
             });
         } else {
-            let event = NodeEvent::Claimable { payment_hash, amount, deadline: Some(1_000_000) };
+            let deadline = self.pencil.height + 3 + u32::try_from(self.dice.below(20)).unwrap();
+            let event = NodeEvent::Claimable { payment_hash, amount, deadline: Some(deadline) };
             self.step(Step::Report(event), move |pencil| {
-                pencil.claimable(index, now);
+                pencil.claimable(index, deadline, now);
                 Says::Done
             });
         }
