@@ -38,7 +38,7 @@ impl Fixture {
     }
 }
 
-pub(super) fn key() -> PublicKey {
+pub(crate) fn key() -> PublicKey {
     Keys::generate().public_key()
 }
 
