@@ -95,7 +95,8 @@ impl MessageServer {
         let wraps = Wanted { kinds: [Kind::GiftWrap, EPHEMERAL_GIFT_WRAP], to, age_secs };
         let others =
             Wanted { kinds: [Kind::EncryptedDirectMessage, Kind::TextNote], to, age_secs: AGE_SECS_MAX };
-        let open = async |wanted| Incoming::open(self.pool.clone(), Arc::clone(&self.ctx().clock), wanted).await;
+        let open =
+            async |wanted| Incoming::open(self.pool.clone(), Arc::clone(&self.ctx().clock), wanted).await;
         Ok([open(wraps).await?, open(others).await?])
     }
 

@@ -143,10 +143,7 @@ struct Pace {
 
 impl Pace {
     fn new() -> Self {
-        Self {
-            containers: Quota::new(PER_CONTAINER, PER_HOUR),
-            owners: Quota::new(PER_OWNER, PER_HOUR),
-        }
+        Self { containers: Quota::new(PER_CONTAINER, PER_HOUR), owners: Quota::new(PER_OWNER, PER_HOUR) }
     }
 
     fn takes(&mut self, notice: &Notice, now: UnixSecs) -> bool {

@@ -177,3 +177,31 @@ async fn ask(
     times.sort_unstable();
     times.get(succession.writes.checked_sub(1)?).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use lifecycle::State;
+
+    use super::*;
+    use crate::store::tests::{Fixture, ROOM, key, launch};
+
+    #[test]
+    fn whoever_has_something_here_is_told_of_a_release_and_nobody_else() {
+        let (fixture, owner) = (Fixture::new(), key());
+        let made = fixture.store.reserve(launch(owner, 1), &ROOM).unwrap();
+        for (phase, is_told) in [
+            (Phase::Launching, true),
+            (Phase::Deployed, true),
+            (Phase::Paused { since: UnixSecs(5) }, true),
+            (State::waiting(UnixSecs(5)).phase, false),
+            (Phase::Expired, false),
+            (Phase::Failed, false),
+            (Phase::Terminated, false),
+        ] {
+            let state = State { phase, ..made.state };
+            let container = Container { state, ..made.clone() };
+            let told: Vec<_> = owners(&[container]).collect();
+            assert_eq!(told, if is_told { vec![owner] } else { vec![] }, "{phase:?}");
+        }
+    }
+}

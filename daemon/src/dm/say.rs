@@ -5,8 +5,8 @@ use nostr::nips::nip19::ToBech32;
 use protocol::dm::{HELP, deploy_text};
 use protocol::rpc::Failure;
 use protocol::rpc::enclaved::{
-    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Invoice, LaunchParams, LaunchReply, Logs,
-    Quote, Terms,
+    ContainerInfo, ContainerList, ContainerStatus, ContainerSummary, Invoice, LaunchParams, LaunchReply,
+    Logs, Quote, Terms,
 };
 use relay::dm::{TEXT_BYTES_MAX, escaped_bytes};
 use units::{Msat, UnixSecs, calendar};
@@ -229,7 +229,9 @@ pub(super) fn quote_in_private(quote: &Quote, asked: LaunchParams) -> String {
     let mut said =
         format!("You asked for a quote in public. {}\nThe image is\n{}\n{how}", price(quote), quote.image);
     if has_env {
-        said.push_str("\n\nThe env values in your note are public now: put others in place of what is secret.");
+        said.push_str(
+            "\n\nThe env values in your note are public now: put others in place of what is secret.",
+        );
     }
     said
 }

@@ -146,8 +146,11 @@ impl Connections {
         if let Some(address) = self.counted(from) {
             return Some(address);
         }
-        let lines: Vec<_> =
-            headers.get_all(FORWARDED_FOR).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let lines: Vec<_> = headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .map(|line| String::from_utf8_lossy(line.as_bytes()))
+            .collect();
         let named = lines.iter().flat_map(|line| line.split(','));
         let named: Vec<_> = named.map(|one| address_in(one.trim())).collect();
         // From the last one on, over proxies of ours, to who is none.

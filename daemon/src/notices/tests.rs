@@ -79,7 +79,10 @@ fn end_is_told_once_of_all_that_somebody_has() {
     let one = fixture.store.reserve(launch(owner, 1), &ROOM).unwrap();
     let deployed = Container { state: state(Phase::Deployed), ..one };
     let mut all = vec![deployed; 25];
-    all.push(Container { state: state(Phase::Deployed), ..fixture.store.reserve(launch(other, 1), &ROOM).unwrap() });
+    all.push(Container {
+        state: state(Phase::Deployed),
+        ..fixture.store.reserve(launch(other, 1), &ROOM).unwrap()
+    });
     let (notices, mut queue) = Notices::new(Policy::default());
     notices.ends(NOW, &all);
     let mut pace = Pace::new();

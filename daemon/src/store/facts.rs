@@ -136,7 +136,8 @@ mod tests {
     fn owner_is_told_of_a_release_once_and_a_restart_does_not_tell_again() {
         let (fixture, owner, later, now) = (Fixture::new(), key(), key(), UnixSecs(1_800_000_000));
         fixture.store.beat(UnixSecs(1)).unwrap();
-        let told = |fixture: &Fixture, owner, release, now| fixture.store.tell_release(owner, release, now).unwrap();
+        let told =
+            |fixture: &Fixture, owner, release, now| fixture.store.tell_release(owner, release, now).unwrap();
         assert!(told(&fixture, &owner, "aa", now) && told(&fixture, &owner, "bb", now));
         let fixture = fixture.reopen();
         assert!(!told(&fixture, &owner, "aa", now.plus_secs(60)));

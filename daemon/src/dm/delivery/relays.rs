@@ -220,7 +220,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let server = LocalRelayServer::new(LocalRelayLimits::default());
-    tokio::spawn(async move { server.listen(listener).await });
+        tokio::spawn(async move { server.listen(listener).await });
         url
     }
 

@@ -130,7 +130,8 @@ impl Waiting {
 
     /// Forgets a message, if it is still there.
     pub(super) fn remove(&mut self, to: &PublicKey, id: &EventId) {
-        let at = self.queues.get(to).and_then(|queue| queue.items.iter().position(|item| item.event.id == *id));
+        let at =
+            self.queues.get(to).and_then(|queue| queue.items.iter().position(|item| item.event.id == *id));
         if let Some(at) = at {
             self.drop_at(to, at);
         }

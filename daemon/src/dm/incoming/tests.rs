@@ -27,8 +27,7 @@ async fn subscription_moves_on_with_the_time() {
     };
     let clock = Arc::new(ManualClock::at(START));
     let wanted = Wanted { kinds: [Kind::TextNote, Kind::GiftWrap], to: us, age_secs: 60 };
-    let mut incoming =
-        Incoming::open(pool.clone(), Arc::<ManualClock>::clone(&clock), wanted).await.unwrap();
+    let mut incoming = Incoming::open(pool.clone(), Arc::<ManualClock>::clone(&clock), wanted).await.unwrap();
     publish("one", START).await;
     let next = async |incoming: &mut Incoming| {
         tokio::time::timeout(SOON, incoming.next()).await.expect("no event").unwrap().content.clone()

@@ -138,7 +138,10 @@ fn public_quote_names_no_image_and_no_invoice() {
     // The launch that is answered with is the launch that was asked for.
     let more = " name blog env A=1 port 80 volume /data egress none upgrade owner args serve";
     let private = quote_in_private(&quote, asked(more));
-    assert!(private.contains(&format!("\n\ndeploy spam.example/buy@sha256:ab units 2{more}\n\n")), "{private}");
+    assert!(
+        private.contains(&format!("\n\ndeploy spam.example/buy@sha256:ab units 2{more}\n\n")),
+        "{private}"
+    );
     assert!(private.contains("put others in place"), "{private}");
     let long = quote_in_private(&quote, asked(&format!(" args {}", "\u{1}".repeat(5_000))));
     assert!(long.contains("what stood in your note") && escaped_bytes(&long) < TEXT_BYTES_MAX, "{long}");

@@ -1,7 +1,6 @@
 //! A public note that asks for a launch.
 
 use anyhow::{Context, Result, ensure};
-use devnet::world::World;
 use nostr::event::Kind;
 use nostr::filter::Filter;
 use protocol::event::{CheckedEvent, tag_value};
@@ -49,7 +48,10 @@ async fn mention_by_name_is_answered_with_a_quote_only_and_goes_on_in_private() 
 
         let quote = next(&mut notes, "the quote").await?;
         ensure!(tag_value(&quote, "e") == Some(&asked.id.to_hex()), "{quote:?}");
-        ensure!(quote.content.starts_with("2 units cost ") && quote.content.contains("private message"), "{quote:?}");
+        ensure!(
+            quote.content.starts_with("2 units cost ") && quote.content.contains("private message"),
+            "{quote:?}"
+        );
         let hash = image.rsplit(':').next().context("a digest")?;
         for secret in ["lnbc", "lnbcrt", "lightning", hash, "blog"] {
             ensure!(!quote.content.contains(secret), "{secret} in public: {}", quote.content);
@@ -68,7 +70,10 @@ async fn mention_by_name_is_answered_with_a_quote_only_and_goes_on_in_private() 
         let [one] = launched.containers.as_slice() else { anyhow::bail!("{launched:?}") };
         let status = asker.status(&one.info.pubkey).await?;
         let manifest = serde_json::to_value(&status.manifest)?;
-        ensure!(one.info.name.as_deref() == Some("my blog") && manifest["image"] == json!(image), "{status:?}");
+        ensure!(
+            one.info.name.as_deref() == Some("my blog") && manifest["image"] == json!(image),
+            "{status:?}"
+        );
         for (field, wanted) in [
             ("units", json!(2)),
             ("ports", json!([8080])),
@@ -86,5 +91,8 @@ async fn mention_by_name_is_answered_with_a_quote_only_and_goes_on_in_private() 
 }
 
 async fn next(events: &mut Subscription, what: &str) -> Result<CheckedEvent> {
-    tokio::time::timeout(SOON, events.next()).await.with_context(|| format!("no {what}"))?.context("the relay is gone")
+    tokio::time::timeout(SOON, events.next())
+        .await
+        .with_context(|| format!("no {what}"))?
+        .context("the relay is gone")
 }
