@@ -134,9 +134,11 @@ async fn without_units(
     if !is_paid {
         return Ok(Event::NoUnits);
     }
-    Ok(match record_paid(ctx, container, period, "settled").await? {
-        Event::ChargePaid { period } => Event::PaidWithoutUnits { period },
-        unknown => unknown,
+    let recorded = record_paid(ctx, container, period, "settled").await?;
+    Ok(if let Event::ChargePaid { period } = recorded {
+        Event::PaidWithoutUnits { period }
+    } else {
+        recorded
     })
 }
 

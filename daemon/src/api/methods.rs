@@ -148,7 +148,10 @@ pub(crate) async fn answer_again(
 }
 
 fn unknown() -> Failure {
-    Failure::new(Code::MethodUnknown, format!("no such method; there are {}", names().collect::<Vec<_>>().join(", ")))
+    Failure::new(
+        Code::MethodUnknown,
+        format!("no such method; there are {}", names().collect::<Vec<_>>().join(", ")),
+    )
 }
 
 /// Parameters have names. A list is refused, because serde would take it for the fields in their order.

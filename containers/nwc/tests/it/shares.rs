@@ -57,10 +57,9 @@ impl Busy {
 
     fn make(&self, who: u32, door: Door, msat: i64, now: UnixSecs) -> Result<String, WalletError> {
         let request = Request::MakeInvoice(MakeInvoice::of(Msat::new(msat)));
-        match outcome(self.handle(who, door, request, now))? {
-            ResultBody::MakeInvoice(made) => Ok(made.invoice.unwrap()),
-            other => panic!("{other:?}"),
-        }
+        let made = outcome(self.handle(who, door, request, now))?;
+        let ResultBody::MakeInvoice(made) = made else { panic!("{made:?}") };
+        Ok(made.invoice.unwrap())
     }
 
     fn pay(&self, who: u32, invoice: &str, now: UnixSecs) -> Result<ResultBody, WalletError> {

@@ -79,7 +79,7 @@ impl<C: Carrier> Lane<C> {
             let Some(first) = self.lock().first(to) else { return };
             let tried = match self.attempt(to, first).await {
                 Tried::NotTaken if first.weight == Weight::Kept => self.insist(to, first).await,
-                tried => tried,
+                tried @ (Tried::Taken | Tried::NotTaken | Tried::Dropped) => tried,
             };
             self.settle(to, first, tried);
         }
@@ -98,7 +98,7 @@ impl<C: Carrier> Lane<C> {
                 match self.attempt(to, kept).await {
                     Tried::NotTaken if is_due => break,
                     Tried::NotTaken => {}
-                    tried => return tried,
+                    tried @ (Tried::Taken | Tried::Dropped) => return tried,
                 }
             }
         }
@@ -110,7 +110,7 @@ impl<C: Carrier> Lane<C> {
             let Some(next) = self.lock().first_untried(to) else { return };
             match self.attempt(to, next).await {
                 Tried::NotTaken if next.weight == Weight::Kept => {}
-                tried => self.settle(to, next, tried),
+                tried @ (Tried::Taken | Tried::NotTaken | Tried::Dropped) => self.settle(to, next, tried),
             }
         }
     }

@@ -173,6 +173,7 @@ impl Walk {
                 client: *client,
                 service: *service,
                 scheme: Scheme::Nip44,
+                signed_at: self.now,
             };
             let request = Request::GetBudget(GetBudget {});
             let told = self.wallet().handle_event(&event, Door::Public, request, self.now);
