@@ -125,12 +125,6 @@ mod tests {
         assert_eq!(fixture.store.last_beat().unwrap(), Some(UnixSecs(22_310)));
         assert_eq!(fixture.store.units_free(ROOM.units).unwrap(), ROOM.units - 1);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::tests::{Fixture, key};
 
     #[test]
     fn owner_is_told_of_a_release_once_and_a_restart_does_not_tell_again() {

@@ -127,7 +127,8 @@ fn client_is_who_the_proxy_names_and_not_who_the_client_does() {
         }
         connections.counted_client(address(from), &headers).map(|client| client.to_string())
     };
-    let cases: [(&str, &[&[u8]], Option<&str>); 10] = [
+    type Case = (&'static str, &'static [&'static [u8]], Option<&'static str>);
+    let cases: [Case; 10] = [
         ("127.0.0.1", &[b"192.0.2.1"], Some("192.0.2.1")),
         ("127.0.0.1", &[b"198.51.100.9, 192.0.2.1"], Some("192.0.2.1")),
         ("127.0.0.1", &[b"198.51.100.9", b"192.0.2.1"], Some("192.0.2.1")),
