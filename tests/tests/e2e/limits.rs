@@ -218,10 +218,15 @@ async fn streams_end_with_their_container() -> Result<()> {
 /// The rest of a stream. The connection may be used for more.
 async fn until_end(stream: &mut TcpStream) -> Result<String> {
     let mut read = Vec::new();
-    while !read.ends_with(b"0\r\n\r\n") {
-        let byte = tokio::time::timeout(SOON, stream.read_u8()).await;
-        read.push(byte.with_context(|| format!("it goes on: {}", String::from_utf8_lossy(&read)))??);
-    }
+    let all = async {
+        while !read.ends_with(b"0\r\n\r\n") {
+            read.push(stream.read_u8().await?);
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    // What keeps it alive is written as long as it goes on.
+    let outcome = tokio::time::timeout(SOON, all).await;
+    outcome.with_context(|| format!("it goes on: {}", String::from_utf8_lossy(&read)))??;
     Ok(String::from_utf8(read)?)
 }
 

@@ -172,8 +172,10 @@ impl World {
     fn charge(&mut self, period: u64) -> Event {
         if matches!(self.state.phase, Phase::Paused { .. }) && !self.units_free {
             // What was asked for before may have been paid.
+            if self.invoiced != Some(period) {
+                return Event::NoUnits;
+            }
             return match self.mood {
-                _ if self.invoiced != Some(period) => Event::NoUnits,
                 WalletMood::Silent | WalletMood::PaysButLosesTheAnswer => Event::ChargeUnknown,
                 WalletMood::Answers if self.periods_charged.contains(&period) => {
                     Event::PaidWithoutUnits { period }
