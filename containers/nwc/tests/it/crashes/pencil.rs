@@ -270,7 +270,7 @@ impl Pencil {
             match self.invoices[index].is {
                 Is::Locked(_, since) if now > since + LOCKED_SECS => self.give_back(index),
                 Is::Accepted(until) if self.height >= until => self.invoices[index].is = Is::Dead,
-                _ => {}
+                Is::Open | Is::Locked(..) | Is::Accepted(_) | Is::Claiming | Is::Paid | Is::Dead => {}
             }
         }
     }
