@@ -29,6 +29,10 @@ impl Fixture {
         self.store.intend_charge(&pubkey, 0, Msat::new(5), now).unwrap();
         let receipt = receipt(&self.store, &pubkey, 0);
         self.store.save_charge_paid(&pubkey, 0, "bb", now, &receipt).unwrap();
+        // There is room for more such.
+        let over = State { phase: Phase::Terminated, ..State::waiting(now) };
+        self.store.save_state(&pubkey, &over, None).unwrap();
+        self.store.release(&pubkey).unwrap();
         owner
     }
 

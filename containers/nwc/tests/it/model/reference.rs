@@ -213,9 +213,10 @@ impl Reference {
     }
 
     pub(crate) fn claimable(&mut self, index: usize, msat: i64, now: u64) -> bool {
+        let was_received = self.nobodys.contains(&index);
         let invoice = &mut self.invoices[index];
         let take = invoice.is == InvoiceIs::Claimed
-            || invoice.is == InvoiceIs::Open && now <= invoice.until && msat >= invoice.msat;
+            || invoice.is == InvoiceIs::Open && now <= invoice.until && msat >= invoice.msat && !was_received;
         if take {
             invoice.is = InvoiceIs::Claimed;
         }
