@@ -84,7 +84,7 @@ impl Notices {
             && let Some(text) =
                 about_state(&named(container), lacks_room(container), from, state, &self.policy)
         {
-            self.tell(*owner, Some(container.pubkey()), text);
+            let _queued = self.tell(*owner, Some(container.pubkey()), text);
         }
     }
 
@@ -105,14 +105,14 @@ impl Notices {
         }
         for (owner, texts) in by_owner {
             for texts in texts.chunks(CONTAINERS_MAX) {
-                self.tell(owner, None, texts::end(at, texts));
+                let _queued = self.tell(owner, None, texts::end(at, texts));
             }
         }
     }
 
-    /// A release will follow this build.
-    pub(crate) fn release(&self, owner: PublicKey, release: &Upgrade) {
-        self.tell(owner, None, about_release(release));
+    /// A release will follow this build. False if there is no room for the notice now.
+    pub(crate) fn release(&self, owner: PublicKey, release: &Upgrade) -> bool {
+        self.tell(owner, None, about_release(release))
     }
 
     /// When the server ends, once that is known.
@@ -121,11 +121,13 @@ impl Notices {
         Some(self.ends_at.load(Ordering::SeqCst)).filter(|at| *at != NEVER).map(UnixSecs)
     }
 
-    fn tell(&self, to: PublicKey, about: Option<PublicKey>, text: String) {
+    fn tell(&self, to: PublicKey, about: Option<PublicKey>, text: String) -> bool {
         let notice = Notice { to, about, text, _untold: Untold::new(&self.untold) };
-        if self.queue.try_send(notice).is_err() {
+        let is_queued = self.queue.try_send(notice).is_ok();
+        if !is_queued {
             metrics::counter!("notices_dropped_total").increment(1);
         }
+        is_queued
     }
 
     /// True once every notice was handed on by who sends them.

@@ -125,10 +125,17 @@ fn tell_owners(ctx: &Context, upgrades: &[Upgrade]) {
     };
     let owners: BTreeSet<_> = owners(&containers).collect();
     for (owner, release) in owners.iter().flat_map(|owner| upgrades.iter().map(move |one| (owner, one))) {
-        match ctx.store.tell_release(owner, &release.pcr0.to_string(), ctx.clock.now()) {
-            Ok(true) => ctx.notices.release(*owner, release),
-            Ok(false) => {}
-            Err(e) => return tracing::error!("owners are not told of a release: {e}"),
+        let name = release.pcr0.to_string();
+        // Told first: twice is better than never.
+        let told = match ctx.store.knows_release(owner, &name) {
+            Ok(false) if ctx.hold.may_act() && ctx.notices.release(*owner, release) => {
+                ctx.store.tell_release(owner, &name, ctx.clock.now()).map(drop)
+            }
+            Ok(_) => Ok(()),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = told {
+            return tracing::error!("owners are not told of a release: {e}");
         }
     }
 }

@@ -94,8 +94,8 @@ pub(crate) mod held {
 /// Requests that were acted on.
 pub(crate) mod request {
     pub(crate) use super::requests::{
-        Known, answer_newest_joined, answer_waiting, bytes, forget, forget_most, forget_of, is_forgotten,
-        known, record_answered, record_waiting, rows_of, waiting,
+        Known, answer_newest_joined, answer_waiting, bytes, bytes_of_strangers, forget, forget_most,
+        forget_of, holds_money, is_forgotten, known, record_answered, record_waiting, rows_of, waiting,
     };
 }
 

@@ -17,8 +17,6 @@ pub use code::Code;
 pub const MESSAGE_BYTES_MAX: usize = 65_535;
 /// Longest request id. The reference uses 12 hex digits.
 pub const ID_BYTES_MAX: usize = 128;
-/// Longest name of a method; ours have at most 15 letters.
-pub const METHOD_BYTES_MAX: usize = 64;
 
 /// What a text takes as a JSON string, in bytes, without its quotes: a control character takes up to six.
 #[must_use]
@@ -76,12 +74,6 @@ impl Request {
             return Err(Failure::new(
                 Code::BadRequest,
                 format!("id must have 1 to {ID_BYTES_MAX} bytes; choose a random one per command"),
-            ));
-        }
-        if request.method.is_empty() || request.method.len() > METHOD_BYTES_MAX {
-            return Err(Failure::new(
-                Code::BadRequest,
-                format!("method must have 1 to {METHOD_BYTES_MAX} bytes"),
             ));
         }
         Ok(request)
@@ -188,7 +180,6 @@ mod tests {
     #[test]
     fn bad_requests_name_their_fault() {
         let long_id = format!(r#"{{"id":"{}","method":"ping"}}"#, "a".repeat(ID_BYTES_MAX + 1));
-        let long_method = format!(r#"{{"id":"1","method":"{}"}}"#, "a".repeat(METHOD_BYTES_MAX + 1));
         let huge = " ".repeat(MESSAGE_BYTES_MAX + 1);
         for (text, code) in [
             ("", Code::BadRequest),
@@ -196,8 +187,6 @@ mod tests {
             (r#"{"id":7,"method":"ping"}"#, Code::BadRequest),
             (r#"{"id":"","method":"ping"}"#, Code::BadRequest),
             (long_id.as_str(), Code::BadRequest),
-            (long_method.as_str(), Code::BadRequest),
-            (r#"{"id":"1","method":""}"#, Code::BadRequest),
             (huge.as_str(), Code::RequestTooLarge),
         ] {
             assert_eq!(Request::parse(text).unwrap_err().code, code);

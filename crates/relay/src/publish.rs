@@ -79,11 +79,13 @@ impl Pool {
         if !sending.is_empty()
             && let Ok(place) = Arc::clone(&self.connections.late).try_acquire_owned()
         {
+            // With the connections, which end with the last of them: the pool may be dropped meanwhile.
+            let connections = Arc::clone(&self.connections);
             tokio::spawn(async move {
                 while let Some((relay, outcome)) = sending.next().await {
                     tracing::debug!(relay, "said after another: {outcome:?}");
                 }
-                drop(place);
+                drop((place, connections));
             });
         }
         report

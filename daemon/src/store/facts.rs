@@ -45,6 +45,15 @@ impl Store {
         Ok(down_secs)
     }
 
+    /// True if it is on record that an owner is told of a release.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn knows_release(&self, owner: &PublicKey, release: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM facts WHERE name = ?1)";
+        Ok(self.lock().query_row(sql, [format!("{TOLD}{release}:{owner}")], |row| row.get(0))?)
+    }
+
     /// Records that an owner is told of a release; false if that is on record.
     ///
     /// # Errors
@@ -132,7 +141,9 @@ mod tests {
         fixture.store.beat(UnixSecs(1)).unwrap();
         let told =
             |fixture: &Fixture, owner, release, now| fixture.store.tell_release(owner, release, now).unwrap();
+        assert!(!fixture.store.knows_release(&owner, "aa").unwrap());
         assert!(told(&fixture, &owner, "aa", now) && told(&fixture, &owner, "bb", now));
+        assert!(fixture.store.knows_release(&owner, "aa").unwrap());
         let fixture = fixture.reopen();
         assert!(!told(&fixture, &owner, "aa", now.plus_secs(60)));
         assert!(told(&fixture, &later, "aa", now), "who came later");

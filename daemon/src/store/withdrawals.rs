@@ -38,7 +38,6 @@ impl Store {
         if !tx.query_row(sql, [pubkey.to_bytes(), by.to_bytes()], |row| row.get::<_, bool>(0))? {
             return Ok(None);
         }
-        tx.execute("DELETE FROM offers WHERE pubkey = ?1", [pubkey.to_bytes()])?;
         let sql = "SELECT invoice, amount_msat, preimage, fees_msat FROM withdrawals WHERE request_key = ?1";
         let known = tx
             .query_row(sql, [request_key], |row| {
@@ -51,6 +50,10 @@ impl Store {
                 })
             })
             .optional()?;
+        // One that was paid takes nothing any more, however often it is asked for.
+        if known.as_ref().is_none_or(|known| known.paid.is_none()) {
+            tx.execute("DELETE FROM offers WHERE pubkey = ?1", [pubkey.to_bytes()])?;
+        }
         if known.is_none() {
             tx.execute(
                 "INSERT INTO withdrawals (request_key, pubkey, invoice, amount_msat, created_at)

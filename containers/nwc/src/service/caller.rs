@@ -133,8 +133,9 @@ impl Wallet {
             };
             let full = room::check(tx, part, (&wallet, event.as_ref()), &limits, now)?;
             let is_short = full.is_some();
+            // What may have been done before is not done again, however urgent.
             if let Some(refusal) = full
-                && !room::is_urgent(&method)
+                && (refusal.is_forgotten() || !room::is_urgent(&method))
             {
                 return Ok(Err(refusal));
             }
@@ -161,6 +162,9 @@ impl Wallet {
                     let text = handled.text().unwrap_or_default();
                     request::record_answered(tx, &event, is_house, &text, now)?;
                 }
+            }
+            if part == Part::Holder {
+                request::holds_money(tx, &event.client)?;
             }
             Ok(Ok((handled, more)))
         })?

@@ -14,10 +14,10 @@ const DAY_SECS: u64 = 86_400;
 const STEPS_MAX: u32 = 64;
 /// What a step of [`press`] takes: more than one request adds.
 const PRESSED_BYTES: u64 = 65_536;
-/// Accounts that one round looks through, and those of one transaction that go.
-const ACCOUNTS: u32 = 1_024;
+/// Accounts that one round looks through, and those of one transaction that go: others wait for it.
+const ACCOUNTS: u32 = 128;
 /// Rounds of them, so that keys do not come faster than they go.
-const ACCOUNTS_ROUNDS: u32 = 16;
+const ACCOUNTS_ROUNDS: u32 = 128;
 /// Hashes of payments that went are not forgotten so soon after a start: a node first repeats what it said last.
 const SETTLING_SECS: u64 = 3_600;
 

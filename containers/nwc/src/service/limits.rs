@@ -63,6 +63,10 @@ pub(super) fn check_room(view: View<'_>, incoming: Incoming<'_>, limits: &Limits
     }
     let there = view.balance(account)?.plus(total::coming_in(view, payee)?);
     let after = there.and_then(|there| there.plus(amount)).ok();
+    let (min, is_dust) = (limits.first_min(), after.is_some_and(|after| after < limits.first_min()));
+    if !by_house && is_dust && account::size(view)?.dust >= dust_max(limits) {
+        return Err(Refusal::FirstPaymentSmall { min: min.msat() });
+    }
     if after.is_some_and(|after| after <= limits.balance_max) {
         Ok(())
     } else {
@@ -72,9 +76,17 @@ pub(super) fn check_room(view: View<'_>, incoming: Incoming<'_>, limits: &Limits
 
 /// Refuses a payment that would leave dust where there is much of it: an account with less than opens a wallet stays
 /// for as long as it is not used.
-pub(super) fn check_rest(view: View<'_>, payer: &PublicKey, limits: &Limits) -> Result<(), Refusal> {
-    let (rest, min) = (view.balance(Account::User(payer.to_bytes()))?, limits.first_min());
-    if rest.is_positive() && rest < min && account::size(view)?.dust > dust_max(limits) {
+pub(super) fn check_rest(
+    view: View<'_>,
+    payer: &PublicKey,
+    reserve: Msat,
+    limits: &Limits,
+) -> Result<(), Refusal> {
+    // What is set aside for routing comes back, all or most of it.
+    let rest = view.balance(Account::User(payer.to_bytes()))?.plus(reserve).ok();
+    let min = limits.first_min();
+    let is_dust = rest.is_some_and(|rest| rest.is_positive() && rest < min);
+    if is_dust && account::size(view)?.dust > dust_max(limits) {
         return Err(Refusal::LeavesDust { min: min.msat() });
     }
     Ok(())

@@ -257,7 +257,7 @@ fn hold(
         HoldError::Store(error) => error.into(),
     })?;
     if !policy.by_house {
-        limits::check_rest(tx.view(), &held.payer, &policy.limits)?;
+        limits::check_rest(tx.view(), &held.payer, held.reserve, &policy.limits)?;
     }
     Ok(held)
 }

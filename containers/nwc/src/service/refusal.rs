@@ -212,6 +212,11 @@ impl Refusal {
             || matches!(self, Self::Full | Self::TooManyRequests | Self::TooManyWaiting | Self::Forgotten)
     }
 
+    /// True for an event that may have been acted on, whose answer was forgotten.
+    pub(crate) const fn is_forgotten(&self) -> bool {
+        matches!(self, Self::Forgotten)
+    }
+
     /// The store's fault, if it is one.
     pub(crate) fn into_fault(self) -> Option<StoreError> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "one variant of many is looked for")]

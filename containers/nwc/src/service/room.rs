@@ -126,20 +126,27 @@ fn check_answers(
         }
     }
     let bytes_max = u64::from(limits.books_bytes_max) / 16 * part.sixteenths_of_answers();
-    if request::bytes(tx.view())? < bytes_max {
+    // Strangers are counted by themselves, and make room among themselves.
+    let of_strangers = part == Part::Stranger;
+    let has_room = || {
+        let view = tx.view();
+        let bytes = if of_strangers { request::bytes_of_strangers(view) } else { request::bytes(view) };
+        bytes.map(|bytes| bytes < bytes_max)
+    };
+    if has_room()? {
         return Ok(None);
     }
     request::forget(tx, now)?;
     for _ in 0..ANSWERS_GIVE_WAY_MAX {
-        if request::bytes(tx.view())? < bytes_max {
+        if has_room()? {
             return Ok(None);
         }
-        if !request::forget_most(tx)? {
+        if !request::forget_most(tx, of_strangers)? {
             break;
         }
         gave_way("answers");
     }
-    Ok(if request::bytes(tx.view())? < bytes_max { None } else { Some(Refusal::Full) })
+    Ok(if has_room()? { None } else { Some(Refusal::Full) })
 }
 
 /// What must go on is never refused. So that it does not use up the reserve, it makes room from where others would

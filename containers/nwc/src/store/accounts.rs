@@ -100,7 +100,8 @@ fn is_needed(view: View<'_>, account: Account) -> rusqlite::Result<bool> {
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM history_of WHERE pubkey = ?1 AND items > 0)
                  OR EXISTS (SELECT 1 FROM payment WHERE payer = ?1 AND state IN ('held', 'dispatched'))
-                 OR EXISTS (SELECT 1 FROM invoice WHERE payee = ?1 AND state IN ('accepted', 'claiming'))",
+                 OR EXISTS (SELECT 1 FROM invoice WHERE payee = ?1 AND state IN ('open', 'accepted', 'claiming'))
+                 OR EXISTS (SELECT 1 FROM connection WHERE owner = ?1)",
         )?
         .query_row([key], |row| row.get(0))
 }

@@ -171,7 +171,9 @@ pub(crate) fn owners(view: View<'_>) -> rusqlite::Result<Vec<Owner>> {
     view.sql()
         .prepare_cached(
             "SELECT owner, count(*) AS items, coalesce(
-                 (SELECT balance_msat FROM ledger_account WHERE key = 'user:' || lower(hex(owner))), 0) AS balance_msat
+                 (SELECT balance_msat FROM ledger_account WHERE key = 'user:' || lower(hex(owner))), 0) +
+                 (SELECT coalesce(sum(amount_msat + reserve_msat + service_fee_msat), 0) FROM payment
+                     WHERE payer = connection.owner AND state IN ('held', 'dispatched')) AS balance_msat
              FROM connection WHERE house = 0 GROUP BY owner",
         )?
         .query_map([], |row| Ok((row.pubkey("owner")?, row.get("items")?, row.msat("balance_msat")?)))?

@@ -61,10 +61,13 @@ pub(crate) fn counts(
 }
 
 /// All heaps but the house's, or those of payees that held no money. There are no more of them than open invoices.
+/// What is on hold for a payment is its payer's until it is gone.
 pub(crate) fn heaps(view: View<'_>, unfunded_only: bool) -> rusqlite::Result<Vec<Heap>> {
     view.sql()
         .prepare_cached(
-            "SELECT o.payee, o.asked_by, o.unfunded, o.bytes, coalesce(a.balance_msat, 0) AS balance_msat
+            "SELECT o.payee, o.asked_by, o.unfunded, o.bytes, coalesce(a.balance_msat, 0) +
+                 (SELECT coalesce(sum(amount_msat + reserve_msat + service_fee_msat), 0) FROM payment
+                     WHERE payer = o.payee AND state IN ('held', 'dispatched')) AS balance_msat
              FROM open_of o LEFT JOIN ledger_account a ON a.key = 'user:' || lower(hex(o.payee))
              WHERE o.unfunded OR NOT ?1",
         )?

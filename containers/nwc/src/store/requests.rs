@@ -215,6 +215,19 @@ pub(crate) fn bytes(view: View<'_>) -> rusqlite::Result<u64> {
     view.sql().prepare_cached("SELECT bytes FROM request_bytes")?.query_row([], |row| row.get(0))
 }
 
+/// The part of it that is of clients who held no money at any of their requests.
+pub(crate) fn bytes_of_strangers(view: View<'_>) -> rusqlite::Result<u64> {
+    view.sql().prepare_cached("SELECT strangers FROM request_bytes")?.query_row([], |row| row.get(0))
+}
+
+/// Notes that a client holds money: what is remembered of it gives way to nobody who does not.
+pub(crate) fn holds_money(tx: &LedgerTx<'_>, client: &PublicKey) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached("UPDATE answers_of SET stranger = 0 WHERE client = ?1 AND stranger = 1")?
+        .execute([client.as_bytes()])
+        .map(drop)
+}
+
 /// Removes answers whose events are refused by their age, the oldest first.
 pub(crate) fn forget(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
     tx.sql()
@@ -245,12 +258,16 @@ pub(crate) fn forget_of(tx: &LedgerTx<'_>, client: &PublicKey, now: UnixSecs) ->
         .map(drop)
 }
 
-/// Forgets the oldest answers of whichever client has most, and takes no event of it any more that was signed as
-/// early. False if there are none.
-pub(crate) fn forget_most(tx: &LedgerTx<'_>) -> rusqlite::Result<bool> {
+/// Forgets the oldest answers of whichever client, or stranger, has most, and takes no event of it any more that was
+/// signed as early. False if there are none.
+pub(crate) fn forget_most(tx: &LedgerTx<'_>, of_strangers: bool) -> rusqlite::Result<bool> {
     let sql = tx.sql();
     let most: Option<[u8; 32]> = sql
-        .prepare_cached("SELECT client FROM answers_of WHERE bytes > 0 ORDER BY bytes DESC LIMIT 1")?
+        .prepare_cached(if of_strangers {
+            "SELECT client FROM answers_of WHERE stranger = 1 AND bytes > 0 ORDER BY bytes DESC LIMIT 1"
+        } else {
+            "SELECT client FROM answers_of WHERE bytes > 0 ORDER BY bytes DESC LIMIT 1"
+        })?
         .query_row([], |row| row.get(0))
         .optional()?;
     let Some(client) = most else { return Ok(false) };

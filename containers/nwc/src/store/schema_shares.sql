@@ -73,16 +73,29 @@ UPDATE request SET signed_at = at + 600;
 CREATE TABLE answers_of (
     client          BLOB    PRIMARY KEY CHECK (length(client) = 32),
     bytes           INTEGER NOT NULL CHECK (bytes >= 0),
-    forgotten_until INTEGER
+    forgotten_until INTEGER,
+    -- It held no money at any of its requests. Strangers give way to each other, and not who holds money to them.
+    stranger        INTEGER NOT NULL DEFAULT 1 CHECK (stranger IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_by_bytes ON answers_of (bytes, forgotten_until);
-INSERT INTO answers_of (client, bytes)
-    SELECT client, sum(400 + octet_length(reply)) FROM request WHERE reply IS NOT NULL GROUP BY client;
+CREATE INDEX answers_of_strangers ON answers_of (bytes) WHERE stranger = 1;
+INSERT INTO answers_of (client, bytes, stranger)
+    SELECT client, sum(400 + octet_length(reply)), 0 FROM request WHERE reply IS NOT NULL GROUP BY client;
 UPDATE request_bytes SET bytes = bytes + 200 * (SELECT count(*) FROM answers_of);
+ALTER TABLE request_bytes ADD COLUMN strangers INTEGER NOT NULL DEFAULT 0 CHECK (strangers >= 0);
 CREATE TRIGGER answers_begin AFTER INSERT ON answers_of
-BEGIN UPDATE request_bytes SET bytes = bytes + 200; END;
+BEGIN
+    UPDATE request_bytes SET bytes = bytes + 200, strangers = strangers + NEW.stranger * (200 + NEW.bytes);
+END;
+CREATE TRIGGER answers_change AFTER UPDATE OF bytes, stranger ON answers_of
+BEGIN
+    UPDATE request_bytes SET strangers =
+        strangers + NEW.stranger * (200 + NEW.bytes) - OLD.stranger * (200 + OLD.bytes);
+END;
 CREATE TRIGGER answers_end AFTER DELETE ON answers_of
-BEGIN UPDATE request_bytes SET bytes = bytes - 200; END;
+BEGIN
+    UPDATE request_bytes SET bytes = bytes - 200, strangers = strangers - OLD.stranger * (200 + OLD.bytes);
+END;
 
 DROP TRIGGER request_comes;
 CREATE TRIGGER request_comes AFTER INSERT ON request WHEN NEW.house = 0
@@ -96,7 +109,8 @@ DROP TRIGGER request_is_answered;
 CREATE TRIGGER request_is_answered AFTER UPDATE OF reply ON request WHEN OLD.house = 0 AND OLD.reply IS NULL
 BEGIN
     UPDATE request_bytes SET bytes = bytes + octet_length(NEW.reply);
-    INSERT INTO answers_of (client, bytes) VALUES (NEW.client, 400 + octet_length(NEW.reply))
+    -- Whoever waited for a payment had the money for it.
+    INSERT INTO answers_of (client, bytes, stranger) VALUES (NEW.client, 400 + octet_length(NEW.reply), 0)
         ON CONFLICT (client) DO UPDATE SET bytes = bytes + excluded.bytes;
 END;
 CREATE TRIGGER request_keeps_its_answer BEFORE UPDATE OF reply ON request

@@ -1,5 +1,7 @@
 //! Whoever has most gives way: what a few keys with dust can take is never what somebody with little asks for.
 
+mod free;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -238,6 +240,10 @@ fn attack_25_dust_in_very_many_keys_is_bounded_and_stops_nobody() {
     assert_eq!(left, 488);
     assert_refused(hop(left, 99_000), ErrorCode::PaymentFailed, "leave nothing");
     hop(left, 100_000 - i64::from(left)).unwrap();
+    // Nor is an account that was emptied given dust by somebody who keeps enough.
+    let to_emptied = busy.world.invoice_at(person(20_000 + left), 1, NOW).unwrap();
+    let given = busy.world.pay_at(person(CUSTOMER), &to_emptied, NOW);
+    assert_refused(given, ErrorCode::PaymentFailed, "at least");
     busy.assert_others_go_on(NOW);
 }
 

@@ -107,6 +107,10 @@ async fn budget(stage: &Stage) -> Result<()> {
         "max_amount": 10_000,
         "budget_renewal": "daily",
     });
+    // A wallet of its own is not what a connection is; that is said, not ignored.
+    let mut isolated = terms.clone();
+    isolated["isolated"] = true.into();
+    assert_eq!(sdk.refusal("owner", "createConnection", isolated).await?, "OTHER");
     let connected = sdk.ok("owner", "createConnection", terms).await?;
     let service = connected["wallet_pubkey"].as_str().context("no wallet_pubkey")?;
     let uri = ConnectionUri::new(

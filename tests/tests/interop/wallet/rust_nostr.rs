@@ -1,10 +1,12 @@
-//! rust-nostr's types (`nostr::nips::nip47`) write every request and read every reply and notification.
+//! rust-nostr's types (`nostr::nips::nip47`) write every request and read every reply and notification, with every
+//! state of a transaction and every code but INTERNAL: that is a fault of the wallet, and none is known.
 
 use anyhow::{Context, Result, bail, ensure};
 use nostr::event::{Event, Kind};
 use nostr::filter::Filter;
-use nostr::key::Keys;
+use nostr::key::{Keys, PublicKey};
 use nostr::nips::nip47::*;
+use nostr::nips::{nip04, nip44};
 use protocol::event::CheckedEvent;
 use relay::{Pool, Subscription};
 use serde_json::{Value, json};
@@ -32,6 +34,15 @@ impl Client {
         Ok(Self { uri, pool, replies, notifications, nip04 })
     }
 
+    /// At a service key of its own, which a connection has.
+    async fn at(stage: &Stage, service: PublicKey, keys: &Keys) -> Result<Self> {
+        let mut client = Self::new(stage, keys, false).await?;
+        client.uri.public_key = service;
+        let ours = Filter::new().author(service).pubkey(keys.public_key());
+        client.replies = client.pool.subscribe(ours.kind(Kind::WalletConnectResponse)).await?;
+        Ok(client)
+    }
+
     const fn cipher(&self) -> Nip47Ciphers {
         if self.nip04 { Nip47Ciphers::NIP04 } else { Nip47Ciphers::NIP44V2 }
     }
@@ -52,6 +63,22 @@ impl Client {
         }
     }
 
+    /// What the library has no type for.
+    async fn raw_reply(&mut self, to: &Event) -> Result<Value> {
+        loop {
+            let next = tokio::time::timeout(DEADLINE, self.replies.next()).await.context("no reply")?;
+            let event = next.context("no relay")?;
+            if event.tags.event_ids().any(|id| id == to.id) {
+                let (secret, service) = (&self.uri.secret, &self.uri.public_key);
+                let text = match self.nip04 {
+                    true => nip04::decrypt(secret, service, &event.content)?,
+                    false => nip44::decrypt(secret, service, &event.content)?,
+                };
+                return Ok(serde_json::from_str(&text)?);
+            }
+        }
+    }
+
     async fn ask(&mut self, request: Request) -> Result<Response> {
         let event = self.send(request).await?;
         self.reply(&event).await
@@ -61,6 +88,18 @@ impl Client {
         let reply = self.ask(request).await?;
         ensure!(reply.error.is_none(), "{reply:?}");
         reply.result.context("neither result nor error")
+    }
+
+    /// The code of what is refused.
+    async fn code(&mut self, request: Request) -> Result<ErrorCode> {
+        let reply = self.ask(request).await?;
+        ensure!(reply.result.is_none(), "{reply:?}");
+        Ok(reply.error.context("neither result nor error")?.code)
+    }
+
+    async fn state(&mut self, hash: &str) -> Result<Option<TransactionState>> {
+        let looking = request("lookup_invoice", json!({"payment_hash": hash}))?;
+        Ok(self.ask(looking).await?.to_lookup_invoice()?.state)
     }
 
     async fn heard(&mut self) -> Result<Notification> {
@@ -118,7 +157,79 @@ async fn flows(stage: &Stage, nip04: bool) -> Result<()> {
     assert_eq!(listed.len(), 2);
     assert_eq!(listed[0].transaction_type, Some(TransactionType::Outgoing));
     errors(&mut alice).await?;
-    hold(&mut alice, &mut bob).await
+    hold(&mut alice, &mut bob).await?;
+    states(&mut alice, &mut bob).await?;
+    connection(stage, &mut alice, &mut bob).await?;
+    flood(&mut bob).await
+}
+
+fn pay(invoice: &str) -> Request {
+    Request::pay_invoice(PayInvoiceRequest::new(invoice))
+}
+
+/// Settled and accepted were seen before.
+async fn states(alice: &mut Client, bob: &mut Client) -> Result<()> {
+    let short = request("make_invoice", json!({"amount": 5_000, "expiry": 2}))?;
+    let short = bob.ask(short).await?.to_make_invoice()?.payment_hash.context("no hash")?;
+    assert_eq!(bob.state(&short).await?, Some(TransactionState::Pending));
+    let hash = "dc".repeat(32);
+    let making = request("make_hold_invoice", json!({"amount": 9_000, "payment_hash": hash}))?;
+    let ResponseResult::MakeHoldInvoice(made) = bob.result(making).await? else { bail!("another reply") };
+    let paying = alice.send(pay(&made.invoice.context("no invoice")?)).await?;
+    bob.heard().await?.to_holdinvoice_accepted_notification()?;
+    assert_eq!(bob.state(&hash).await?, Some(TransactionState::Accepted));
+    bob.result(request("cancel_hold_invoice", json!({"payment_hash": hash}))?).await?;
+    let refused = alice.reply(&paying).await?;
+    assert_eq!(refused.error.map(|error| error.code), Some(ErrorCode::PaymentFailed));
+    assert_eq!(alice.state(&hash).await?, Some(TransactionState::Failed));
+    let expired = async {
+        while bob.state(&short).await? != Some(TransactionState::Expired) {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(DEADLINE, expired).await.context("it does not expire")?
+}
+
+/// A connection with a budget, whose other codes are those of what it may not.
+async fn connection(stage: &Stage, alice: &mut Client, bob: &mut Client) -> Result<()> {
+    let mut invoices = Vec::new();
+    for msat in [900_000, 9_000] {
+        let made = bob.ask(request("make_invoice", json!({"amount": msat}))?).await?.to_make_invoice()?;
+        invoices.push(made.invoice);
+    }
+    assert_eq!(alice.code(pay(&invoices[0])).await?, ErrorCode::InsufficientBalance);
+    let (app, thief) = (Keys::generate(), Keys::generate());
+    let terms = json!({
+        "pubkey": app.public_key().to_hex(), "name": "an app", "request_methods": ["pay_invoice"],
+        "max_amount": 5_000, "budget_renewal": "daily",
+    });
+    // The library has no type for the reply.
+    let event = alice.send(request("create_connection", terms)?).await?;
+    let service = alice.raw_reply(&event).await?["result"]["wallet_pubkey"].take();
+    let service = PublicKey::from_hex(service.as_str().context("no wallet_pubkey")?)?;
+    let mut app = Client::at(stage, service, &app).await?;
+    assert_eq!(app.code(pay(&invoices[1])).await?, ErrorCode::QuotaExceeded);
+    assert_eq!(app.code(Request::get_balance()).await?, ErrorCode::Restricted);
+    let mut thief = Client::at(stage, service, &thief).await?;
+    assert_eq!(thief.code(pay(&invoices[1])).await?, ErrorCode::Unauthorized);
+    Ok(())
+}
+
+/// Last: this key is not answered for a while.
+async fn flood(bob: &mut Client) -> Result<()> {
+    for _ in 0..300 {
+        bob.send(Request::get_balance()).await?;
+    }
+    loop {
+        let next = tokio::time::timeout(DEADLINE, bob.replies.next()).await.context("no refusal")?;
+        let event = next.context("no relay")?;
+        let reply = Response::from_event(&bob.uri, &event, bob.cipher())?;
+        if let Some(error) = reply.error {
+            assert_eq!(error.code, ErrorCode::RateLimited);
+            return Ok(());
+        }
+    }
 }
 
 async fn errors(alice: &mut Client) -> Result<()> {

@@ -5,7 +5,7 @@
 //!              └─ one did not take it ── a while, longer each time ──┘
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::time::Duration;
@@ -41,8 +41,9 @@ struct Schedule<K> {
     failed: HashSet<K>,
     /// On its way.
     under_way: HashSet<K>,
-    /// It was begun at least once, whatever came of it.
-    tried: HashSet<K>,
+    /// When it was begun last, whatever came of it, counted in announcements.
+    tried: HashMap<K, u64>,
+    begun: u64,
     /// Counts what makes all of it worthless; what was begun before counts no more.
     round: u64,
 }
@@ -132,22 +133,23 @@ async fn changed(all: &mut [watch::Receiver<u64>]) {
 
 impl<K> Default for Schedule<K> {
     fn default() -> Self {
-        let (told, failed, under_way, tried) = Default::default();
-        Self { told, failed, under_way, tried, round: 0 }
+        let (told, failed, under_way) = Default::default();
+        Self { told, failed, under_way, tried: HashMap::new(), begun: 0, round: 0 }
     }
 }
 
 impl<K: Copy + Eq + Hash> Schedule<K> {
-    /// The next key to be announced: first what never was.
+    /// The next key to be announced: first what never was, then what was longest ago. So everything has its turn,
+    /// however many fail again and again.
     fn next(&mut self, current: &[K]) -> Option<K> {
         let is_due = |key: &&K| {
             !self.told.contains(key) && !self.failed.contains(key) && !self.under_way.contains(key)
         };
-        let mut due = current.iter().filter(is_due);
-        let first = due.next()?;
-        let key = *std::iter::once(first).chain(due).find(|key| !self.tried.contains(key)).unwrap_or(first);
+        let longest_ago = |key: &&K| self.tried.get(key).copied();
+        let key = *current.iter().filter(is_due).min_by_key(longest_ago)?;
         self.under_way.insert(key);
-        self.tried.insert(key);
+        self.begun += 1;
+        self.tried.insert(key, self.begun);
         Some(key)
     }
 
@@ -174,7 +176,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         let current: HashSet<_> = current.iter().collect();
         self.told.retain(|key| current.contains(key));
         self.failed.retain(|key| current.contains(key));
-        self.tried.retain(|key| current.contains(key));
+        self.tried.retain(|key, _| current.contains(key));
     }
 }
 

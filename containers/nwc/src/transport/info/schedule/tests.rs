@@ -101,3 +101,23 @@ async fn real_time_does_not_pass() {
     sleep(Duration::from_secs(86_400)).await;
     assert!(took.elapsed() < Duration::from_secs(60), "the clock of these tests is not theirs");
 }
+
+#[test]
+fn key_that_was_announced_longest_ago_is_next_however_many_fail() {
+    let keys: Vec<u32> = (0..200).collect();
+    let mut schedule = Schedule::default();
+    let announce_all = |schedule: &mut Schedule<u32>| {
+        let mut begun = HashSet::new();
+        for _ in 0..keys.len() {
+            let key = schedule.next(&keys).unwrap();
+            begun.insert(key);
+            schedule.note(schedule.round, key, false);
+            // A relay stays silent, and what failed is due again before the others had their turn.
+            schedule.failed.clear();
+        }
+        begun.len()
+    };
+    assert_eq!(announce_all(&mut schedule), keys.len());
+    schedule.begin_anew();
+    assert_eq!(announce_all(&mut schedule), keys.len(), "an hour later");
+}
