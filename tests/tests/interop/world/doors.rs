@@ -238,7 +238,8 @@ async fn in_public(world: &World, image: &str, talker: &mut Talker) -> Result<()
     ensure!(public.contains("10 sat an hour"), "{public}");
     ensure!(!public.contains("lnbc") && !public.contains("hunter2") && !public.contains(image), "{public}");
     ensure!(
-        private.contains(&format!("deploy {image} units 2")) && private.contains("use others"),
+        private.lines().any(|line| line.starts_with(&format!("deploy {image} ")) && line.contains("units 2"))
+            && private.contains("put others in place of what is secret"),
         "{private}"
     );
     ensure!(answers.len() == 2, "{came}");
