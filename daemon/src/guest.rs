@@ -94,7 +94,7 @@ impl GuestServer {
     }
 
     /// Takes guests at their gateways until the future is dropped. There are as many connections as containers
-    /// may have of their own ([`Limits::connection`]): a bound of all together would let some shut out others,
+    /// may have of their own (`Limits::connection`): a bound of all together would let some shut out others,
     /// and the wallet with them.
     pub async fn listen(self: Arc<Self>, listener: TcpListener) {
         let mut acceptor = Acceptor::new(listener, "guest API");
