@@ -156,6 +156,10 @@ impl MessageServer {
         if age_secs > ANSWERED_SECS {
             return None;
         }
+        // Relays tell of two days again, now and then: that uses up nobody's rate.
+        if self.log.has_taken(&event.id) {
+            return None;
+        }
         let command = match letter.channel {
             Channel::Public => self.read_mention(letter)?,
             Channel::Wrapped(_) | Channel::Nip04 => protocol::dm::parse(&letter.text),
@@ -180,6 +184,10 @@ impl MessageServer {
             }
         }
         let outcome = if age_secs > AGE_SECS_MAX {
+            // It may have been answered and forgotten: nobody is told that what was done was not.
+            if letter.written_at < self.log.forgot_before() {
+                return None;
+            }
             let message =
                 format!("your message was written {age_secs} s off this server's clock; write it again");
             Err(Failure::new(Code::StaleRequest, message))

@@ -89,15 +89,7 @@ pub(crate) async fn connection(
     if !ctx.attestor.trust_root().is_aws() {
         request_methods.push(Method::PayInvoice);
     }
-    let wanted = CreateConnection {
-        pubkey: keys.public_key(),
-        name: NAME.to_owned(),
-        request_methods,
-        notification_types: Vec::new(),
-        max_amount: None,
-        budget_renewal: None,
-        expires_at: None,
-    };
+    let wanted = CreateConnection::of(keys.public_key(), NAME, &request_methods);
     let service = ctx.wallet.connect(&container.keys, &wanted).await?;
     metrics::counter!("guest_wallets_total", "what" => "made").increment(1);
     tracing::info!(container = %pubkey, "its app has a connection to its account");

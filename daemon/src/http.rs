@@ -84,7 +84,7 @@ impl HttpServer {
     /// A server whose clients sign addresses that begin with `url`.
     #[must_use]
     pub fn new(api: Api, log: Arc<RequestLog>, url: String, settings: &Http) -> Arc<Self> {
-        let (rate, clock) = (api.context().config.rate, Arc::clone(&api.context().clock));
+        let rate = api.context().config.rate;
         let document = document::document(&url).to_json().unwrap_or_default();
         Arc::new(Self {
             api,
@@ -99,7 +99,7 @@ impl HttpServer {
             under_way: Mutex::default(),
             streams: Streams::new(),
             places: Arc::new(Semaphore::new(CONCURRENT_MAX)),
-            connections: Connections::new(Limits::default(), settings.proxies.clone(), clock),
+            connections: Connections::new(Limits::default(), settings.proxies.clone()),
         })
     }
 

@@ -25,7 +25,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, ContainerUpdateBody};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     StartContainerOptions,
@@ -328,10 +328,21 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`] if the engine does not say.
     pub async fn is_running(&self, container: &Container) -> Result<bool, RuntimeError> {
-        let name = plan::container_name(&container.pubkey());
-        let inspected = self.docker.inspect_container(&name, None::<InspectContainerOptions>).await;
-        let state = missing(inspected)?.and_then(|found| found.state);
+        let state = self.inspect(container).await?.and_then(|found| found.state);
         Ok(state.and_then(|state| state.running).unwrap_or(false))
+    }
+
+    /// True if the engine has the container, running or not, and so its image.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the engine does not say.
+    pub async fn is_there(&self, container: &Container) -> Result<bool, RuntimeError> {
+        Ok(self.inspect(container).await?.is_some())
+    }
+
+    async fn inspect(&self, container: &Container) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
+        let name = plan::container_name(&container.pubkey());
+        missing(self.docker.inspect_container(&name, None::<InspectContainerOptions>).await)
     }
 
     /// Removes the container, its network and its data.

@@ -30,7 +30,7 @@ use crate::capacity;
 use crate::checkpoint::Checkpoints;
 use crate::config::{self, Config, Development};
 use crate::context::Context;
-use crate::deploy::Fleet;
+use crate::deploy::{Fleet, launch};
 use crate::doors::Doors;
 use crate::guest::{Fetcher, GuestServer, NAMES_AT_ONCE};
 use crate::guest_wallets;
@@ -313,6 +313,7 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
         }
         // The firewall forgot everything when it was set up; running containers must be known at once.
         ctx.runtime.readmit(&container).await?;
+        launch::recall_image(ctx, &container).await?;
         all.push(container);
     }
     // Behind all that can fail: what a start that failed took is given back as well.

@@ -19,7 +19,7 @@ pub mod rpc;
 mod subscription;
 pub mod work;
 
-pub use accept::Acceptor;
+pub use accept::{Acceptor, Listens};
 pub use local::{LocalRelayLimits, LocalRelayServer};
 pub use pool::{Pool, PoolBuilder, PoolError, RelayStatus};
 pub use publish::{PublishReport, next_announcement_secs};

@@ -126,6 +126,8 @@ struct Writer {
     kept_bytes_max: u64,
     /// When the log last said that it is full.
     told_at: Option<UnixSecs>,
+    /// Of before then, what is young enough to be kept may have gone for want of room.
+    forgot_before: UnixSecs,
 }
 
 /// Whose commands are taken.
@@ -145,7 +147,11 @@ impl RequestLog {
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        let steps = [include_str!("request_log/schema.sql"), include_str!("request_log/kept.sql")];
+        let steps = [
+            include_str!("request_log/schema.sql"),
+            include_str!("request_log/kept.sql"),
+            include_str!("request_log/forgotten.sql"),
+        ];
         Migrations::new(steps.map(M::up).to_vec()).to_latest(&mut connection)?;
         let mut writer = Writer {
             connection,
@@ -155,8 +161,12 @@ impl RequestLog {
             kept_bytes: 0,
             kept_bytes_max: KEPT_BYTES_MAX,
             told_at: None,
+            forgot_before: UnixSecs(0),
         };
         writer.kept_bytes = writer.kept_in_all()?;
+        let forgot: i64 =
+            writer.connection.query_row("SELECT before FROM forgotten", [], |row| row.get(0))?;
+        writer.forgot_before = UnixSecs(u64::try_from(forgot).unwrap_or_default());
         Ok(Self { writer: Mutex::new(writer) })
     }
 
@@ -189,6 +199,19 @@ impl RequestLog {
         let seen = look_up_or_record(&tx, caller, id, body_sha256, at)?;
         tx.commit()?;
         Ok(seen)
+    }
+
+    /// Whether this very event was taken before, for who need not count it again.
+    #[must_use]
+    pub fn has_taken(&self, event: &EventId) -> bool {
+        let taken = "SELECT EXISTS (SELECT 1 FROM events WHERE id = ?1)";
+        lock(&self.writer).connection.query_row(taken, [event.as_bytes()], |row| row.get(0)).unwrap_or(false)
+    }
+
+    /// Events of before may have been taken and forgotten for want of room, although they are not old.
+    #[must_use]
+    pub fn forgot_before(&self) -> UnixSecs {
+        lock(&self.writer).forgot_before
     }
 
     /// Records the answer to a command that was begun: whole if it is short or there is room for it, otherwise
@@ -246,6 +269,9 @@ impl Writer {
         self.prune(now, KEPT_SECS)?;
         if self.rows()? >= strangers_max {
             self.prune(now, REPLAYED_SECS)?;
+            self.forgot_before = now.minus_secs(REPLAYED_SECS);
+            let sql = "UPDATE forgotten SET before = ?1";
+            self.connection.execute(sql, [i64::try_from(self.forgot_before.0).unwrap_or(i64::MAX)])?;
         }
         self.kept_bytes = self.kept_in_all()?;
         self.room = match self.rows()? {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use relay::Acceptor;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
@@ -32,19 +33,11 @@ impl GuestServer {
 
 async fn serve_door(guests: Arc<Guests>, door: Door) {
     let Door { pubkey, listener, closed } = door;
+    let mut acceptor = Acceptor::new(listener, "guest socket");
     loop {
-        let accepted = tokio::select! {
+        let stream = tokio::select! {
             () = closed.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                // Out of files, for a moment.
-                tracing::error!(container = %pubkey, "guest socket: {e}");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
-            }
+            stream = acceptor.next() => stream,
         };
         let now_ms = guests.fleet.context().clock.now_ms();
         let Some(place) = guests.limits.opens(pubkey, now_ms) else {

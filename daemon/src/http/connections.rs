@@ -13,19 +13,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use relay::Acceptor;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use units::Clock;
 
-use crate::sparing::Sparing;
 use crate::stalls::Stalls;
 
 /// Where proxies name who asks.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
-/// How long to wait before accepting again when no more files can be opened.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// What the kernel keeps of an answer that is not read: who does not read is noticed behind it.
 const SEND_BUFFER_BYTES: u32 = 64 * 1024;
 /// Connections that the kernel keeps until they are accepted.
@@ -80,8 +77,6 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     ending: watch::Sender<bool>,
-    clock: Arc<dyn Clock>,
-    faults: Sparing,
 }
 
 /// The place of one connection.
@@ -122,15 +117,13 @@ fn address_in(text: &str) -> Option<IpAddr> {
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits, proxies: Vec<IpAddr>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(limits: Limits, proxies: Vec<IpAddr>) -> Arc<Self> {
         Arc::new(Self {
             limits,
             proxies,
             places: Arc::new(Semaphore::new(limits.all)),
             by_address: Mutex::default(),
             ending: watch::Sender::new(false),
-            clock,
-            faults: Sparing::default(),
         })
     }
 
@@ -165,21 +158,11 @@ impl Connections {
     /// Accepts until the end. Never waits for a place: who finds none is closed at once, so that those who
     /// have all places keep nobody else from being counted.
     pub(super) async fn serve(self: Arc<Self>, listener: TcpListener, router: Router) {
-        let mut ending = self.ending.subscribe();
+        let (mut ending, mut acceptor) = (self.ending.subscribe(), Acceptor::new(listener, "HTTP"));
         loop {
-            let accepted = tokio::select! {
+            let (stream, from) = tokio::select! {
                 _ = ending.wait_for(|ends| *ends) => return,
-                accepted = listener.accept() => accepted,
-            };
-            let (stream, from) = match accepted {
-                Ok(accepted) => accepted,
-                Err(e) => {
-                    if let Some(times) = self.faults.due(self.clock.now_ms()) {
-                        tracing::warn!(times, "HTTP: {e}");
-                    }
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
-                    continue;
-                }
+                accepted = acceptor.next() => accepted,
             };
             let Some(place) = self.place(from.ip()) else {
                 metrics::counter!("http_connections_refused_total").increment(1);

@@ -46,7 +46,7 @@ pub struct ImageStore {
     temp_dir: PathBuf,
     resolves: Semaphore,
     fetches: Semaphore,
-    /// Which repositories have served which images whole, since the server started.
+    /// Which repositories have served which images whole, since the server started or to a container that it has.
     served: Mutex<BTreeSet<(Digest, String)>>,
 }
 
@@ -106,12 +106,18 @@ impl ImageStore {
         }
         let archive = fetch(&self.registry, image, limits, &self.temp_dir).await?;
         let loaded = load(&self.docker, archive).await?;
+        self.was_served(image.reference(), image.config_digest());
+        Ok(loaded)
+    }
+
+    /// Takes it that the repository of `reference` has served an image whole: a container that got it from there
+    /// says so after a restart.
+    pub fn was_served(&self, reference: &Reference, config_digest: Digest) {
         let mut served = self.served();
         if served.len() >= SERVED_MAX {
             served.clear();
         }
-        served.insert((image.config_digest(), place(image.reference())));
-        Ok(loaded)
+        served.insert((config_digest, place(reference)));
     }
 
     /// Asks the engine for an image that it has from the repository of `reference`.

@@ -203,6 +203,12 @@ async fn image_of_anothers_registry_is_not_given_to_who_only_names_it() {
     // Who launched it has it still.
     let found = store.find_served(ours.reference(), ours.config_digest()).await.unwrap();
     assert_eq!(found, Some(loaded));
+    // After a restart only what a container says that it got is known.
+    let store = engine.store(crate::fixture::client(&[&theirs.authority()]));
+    assert_eq!(store.find_served(ours.reference(), ours.config_digest()).await.unwrap(), None);
+    store.was_served(ours.reference(), ours.config_digest());
+    assert_eq!(store.find_served(ours.reference(), ours.config_digest()).await.unwrap(), Some(loaded));
+    assert_eq!(store.find_served(named.reference(), named.config_digest()).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -73,15 +73,7 @@ fn connected(dir: &TempDir) -> (Wallet, PublicKey, PublicKey, PublicKey) {
 }
 
 fn connect(wallet: &Wallet, owner: PublicKey, client: PublicKey) -> PublicKey {
-    let wanted = protocol::nwc::CreateConnection {
-        pubkey: client,
-        name: "app".to_owned(),
-        request_methods: vec![Method::GetBalance],
-        notification_types: Vec::new(),
-        max_amount: None,
-        budget_renewal: None,
-        expires_at: None,
-    };
+    let wanted = protocol::nwc::CreateConnection::of(client, "app", &[Method::GetBalance]);
     let handled = wallet.handle(&owner, Request::CreateConnection(wanted), NOW);
     let Answer::Now(response) = handled.answer else { panic!() };
     let Ok(ResultBody::CreateConnection(made)) = response.outcome() else { panic!("{response:?}") };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use relay::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,11 +23,9 @@ const IPV6_NETWORK: u128 = !0 << 64;
 /// How long a connection lasts: a payment is two requests. Also the end of whoever sends a byte now
 /// and then.
 const CONNECTION_LASTS: Duration = Duration::from_secs(30);
-/// After a failed accept, which is for want of file handles.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) struct Bounded {
-    listener: TcpListener,
+    acceptor: Acceptor<TcpListener>,
     places: Arc<Semaphore>,
     clients: Clients,
 }
@@ -38,7 +37,11 @@ impl Bounded {
     /// At most so many connections at once; more wait in the kernel's queue.
     pub(super) fn new(listener: TcpListener, connections_max: u32) -> Self {
         let places = usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS);
-        Self { listener, places: Arc::new(Semaphore::new(places)), clients: Clients::default() }
+        Self {
+            acceptor: Acceptor::new(listener, "Lightning addresses"),
+            places: Arc::new(Semaphore::new(places)),
+            clients: Clients::default(),
+        }
     }
 }
 
@@ -50,27 +53,18 @@ impl Listener for Bounded {
         loop {
             // The semaphore is never closed.
             let place = Arc::clone(&self.places).acquire_owned().await.ok();
-            match self.listener.accept().await {
-                Ok((stream, from)) => {
-                    let Some(client) = ClientPlace::take(&self.clients, client_of(from.ip())) else {
-                        tracing::debug!(%from, "a connection was refused: its client has as many as one may");
-                        continue;
-                    };
-                    // What is sent is one small answer.
-                    drop(stream.set_nodelay(true));
-                    let ends = Box::pin(tokio::time::sleep(CONNECTION_LASTS));
-                    return (Connection { stream, ends, _place: place, _client: client }, from);
-                }
-                Err(e) => {
-                    tracing::debug!("a connection was not accepted: {e}");
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
-                }
-            }
+            let (stream, from) = self.acceptor.next().await;
+            let Some(client) = ClientPlace::take(&self.clients, client_of(from.ip())) else {
+                tracing::debug!(%from, "a connection was refused: its client has as many as one may");
+                continue;
+            };
+            let ends = Box::pin(tokio::time::sleep(CONNECTION_LASTS));
+            return (Connection { stream, ends, _place: place, _client: client }, from);
         }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.acceptor.listener().local_addr()
     }
 }
 

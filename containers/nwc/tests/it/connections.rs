@@ -25,13 +25,10 @@ struct Linked {
 
 fn wanted(client: PublicKey, methods: &[Method]) -> CreateConnection {
     CreateConnection {
-        pubkey: client,
-        name: "app".to_owned(),
-        request_methods: methods.to_vec(),
         notification_types: vec!["payment_sent".to_owned()],
         max_amount: Some(Msat::new(10_000)),
         budget_renewal: Some(BudgetRenewal::Daily),
-        expires_at: None,
+        ..CreateConnection::of(client, "app", methods)
     }
 }
 

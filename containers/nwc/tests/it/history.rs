@@ -200,13 +200,9 @@ fn attack_02_a_budget_is_not_renewed_by_forgetting() {
     let (world, _) = forgetful(2);
     world.give(person(1), 100_000);
     let wanted = CreateConnection {
-        pubkey: person(5),
-        name: "app".to_owned(),
-        request_methods: vec![Method::PayInvoice],
-        notification_types: Vec::new(),
         max_amount: Some(Msat::new(10_000)),
         budget_renewal: Some(BudgetRenewal::Daily),
-        expires_at: None,
+        ..CreateConnection::of(person(5), "app", &[Method::PayInvoice])
     };
     let service = world.call(person(1), &wanted, NOW).unwrap().wallet_pubkey;
     let pay = |event: u8, msat, now| {

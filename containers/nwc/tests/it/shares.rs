@@ -95,15 +95,7 @@ impl Busy {
 }
 
 fn connect() -> Request {
-    Request::CreateConnection(CreateConnection {
-        pubkey: person(5_000),
-        name: "app".to_owned(),
-        request_methods: vec![Method::GetBalance],
-        notification_types: Vec::new(),
-        max_amount: None,
-        budget_renewal: None,
-        expires_at: None,
-    })
+    Request::CreateConnection(CreateConnection::of(person(5_000), "app", &[Method::GetBalance]))
 }
 
 /// The longest answer that one may ask for: characters of four bytes each.

@@ -146,6 +146,20 @@ pub struct RevokeConnection {
 }
 
 impl CreateConnection {
+    /// For these methods, without notifications, a budget or an end.
+    #[must_use]
+    pub fn of(pubkey: PublicKey, name: &str, request_methods: &[Method]) -> Self {
+        Self {
+            pubkey,
+            name: name.to_owned(),
+            request_methods: request_methods.to_vec(),
+            notification_types: Vec::new(),
+            max_amount: None,
+            budget_renewal: None,
+            expires_at: None,
+        }
+    }
+
     pub(super) fn parse(params: &Object) -> Result<Self, WalletError> {
         let names =
             required("request_methods", params.texts("request_methods", METHODS_MAX, NAME_BYTES_MAX)?)?;

@@ -6,6 +6,12 @@ fn event(n: u8) -> EventId {
     EventId::from_byte_array([n; 32])
 }
 
+fn numbered(n: u64) -> EventId {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    EventId::from_byte_array(id)
+}
+
 struct Log {
     dir: tempfile::TempDir,
     log: RequestLog,
@@ -58,10 +64,7 @@ fn old_rows_are_removed_and_no_younger_ones() {
     let caller = Keys::generate().public_key();
     let log = Log::new();
     let begin = |n: u64, at| {
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&n.to_be_bytes());
-        let event = EventId::from_byte_array(id);
-        log.log.begin(&event, &caller, &n.to_string(), &[1; 32], UnixSecs(at), || false).unwrap()
+        log.log.begin(&numbered(n), &caller, &n.to_string(), &[1; 32], UnixSecs(at), || false).unwrap()
     };
     begin(0, 100_000);
     begin(1, 100_000 + KEPT_SECS);
@@ -78,10 +81,8 @@ fn old_rows_are_removed_and_no_younger_ones() {
 
 /// Takes the `n`th command, of a key of its own.
 fn take(log: &Log, n: u64, now: u64, is_known: bool) -> Result<Seen, RequestLogError> {
-    let mut id = [0; 32];
-    id[..8].copy_from_slice(&n.to_be_bytes());
     let caller = Keys::generate().public_key();
-    log.log.begin(&EventId::from_byte_array(id), &caller, "a", &[1; 32], UnixSecs(now), || is_known)
+    log.log.begin(&numbered(n), &caller, "a", &[1; 32], UnixSecs(now), || is_known)
 }
 
 #[test]
@@ -101,12 +102,27 @@ fn log_that_strangers_filled_takes_nothing_of_them_until_it_may_forget() {
     }
     log = log.reopen();
     assert_eq!(take(&log, 0, 10_000 + REPLAYED_SECS - 1, false).unwrap(), Seen::SameEvent);
+    assert!(log.log.has_taken(&numbered(0)) && !log.log.has_taken(&numbered(100_000)));
     // What could not, goes.
     lock(&log.log.writer).rows_max = 2 * PRUNE_EVERY;
     for n in 0..PRUNE_EVERY {
         take(&log, 100_000 + n, 10_001 + REPLAYED_SECS, false).unwrap();
     }
+    assert!(!log.log.has_taken(&numbered(0)));
+    // Until when that may be, is known: also after a restart.
+    assert_eq!(log.log.forgot_before(), UnixSecs(10_001));
+    log = log.reopen();
+    assert_eq!(log.log.forgot_before(), UnixSecs(10_001));
     assert_eq!(take(&log, 0, 10_001 + REPLAYED_SECS, false).unwrap(), Seen::Never);
+}
+
+#[test]
+fn log_that_is_not_crowded_forgets_nothing_early() {
+    let log = Log::new();
+    for n in 0..2 * PRUNE_EVERY {
+        take(&log, n, 10_000 + REPLAYED_SECS * n, false).unwrap();
+    }
+    assert_eq!(log.log.forgot_before(), UnixSecs(0));
 }
 
 #[test]

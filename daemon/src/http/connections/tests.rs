@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::Extension;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use units::{Stopwatch, SystemClock};
+use units::Stopwatch;
 
 use super::*;
 
@@ -17,7 +17,7 @@ struct Door {
 
 impl Door {
     fn open(limits: Limits, proxies: Vec<IpAddr>) -> Self {
-        let connections = Connections::new(limits, proxies, Arc::new(SystemClock));
+        let connections = Connections::new(limits, proxies);
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let slow = async || {
@@ -119,7 +119,7 @@ async fn proxy_is_not_counted_as_one_client() {
 fn client_is_who_the_proxy_names_and_not_who_the_client_does() {
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     let proxies = vec![address("127.0.0.1"), address("10.0.0.7")];
-    let connections = Connections::new(Limits::default(), proxies, Arc::new(SystemClock));
+    let connections = Connections::new(Limits::default(), proxies);
     let counted = |from: &str, lines: &[&[u8]]| {
         let mut headers = HeaderMap::new();
         for line in lines {

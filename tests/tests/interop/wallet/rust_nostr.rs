@@ -187,13 +187,9 @@ async fn connection(stage: &Stage, owner: &Keys, alice: &mut Client, bob: &mut C
     let (app, thief) = (Keys::generate(), Keys::generate());
     // The library refuses to write a method that it does not know; our own client does.
     let terms = CreateConnection {
-        pubkey: app.public_key(),
-        name: "an app".to_owned(),
-        request_methods: vec![protocol::nwc::Method::PayInvoice],
-        notification_types: Vec::new(),
         max_amount: Some(units::Msat::new(5_000)),
         budget_renewal: Some(BudgetRenewal::Daily),
-        expires_at: None,
+        ..CreateConnection::of(app.public_key(), "an app", &[protocol::nwc::Method::PayInvoice])
     };
     let service = stage.client(owner).await?.call(owner, &terms, DEADLINE).await?.wallet_pubkey;
     let mut app = Client::at(stage, service, &app).await?;

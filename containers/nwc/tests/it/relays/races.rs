@@ -55,13 +55,9 @@ fn paid(results: &[Result<Paid, WalletError>], otherwise: &ErrorCode) -> usize {
 async fn connect(owner: &mut Client, budget: Option<i64>) -> (Keys, PublicKey) {
     let keys = Keys::generate();
     let wanted = CreateConnection {
-        pubkey: keys.public_key(),
-        name: "app".to_owned(),
-        request_methods: vec![Method::PayInvoice, Method::MakeInvoice],
-        notification_types: Vec::new(),
         max_amount: budget.map(Msat::new),
         budget_renewal: Some(BudgetRenewal::Never),
-        expires_at: None,
+        ..CreateConnection::of(keys.public_key(), "app", &[Method::PayInvoice, Method::MakeInvoice])
     };
     let service = owner.call(&wanted).await.unwrap().wallet_pubkey;
     (keys, service)

@@ -165,13 +165,9 @@ async fn a_connection_has_its_own_service_key_info_event_and_notifications() {
     let (mut owner, app) = (served.client().await, Keys::generate());
     served.give(&owner, 50_000).await;
     let wanted = CreateConnection {
-        pubkey: app.public_key(),
-        name: "app".to_owned(),
-        request_methods: vec![Method::PayInvoice, Method::GetBalance],
         notification_types: vec!["payment_sent".to_owned()],
         max_amount: Some(Msat::new(1_000)),
-        budget_renewal: None,
-        expires_at: None,
+        ..CreateConnection::of(app.public_key(), "app", &[Method::PayInvoice, Method::GetBalance])
     };
     let service = owner.call(&wanted).await.unwrap().wallet_pubkey;
     let info = stored(&relay.url(), NWC_INFO, service).await;

@@ -63,13 +63,9 @@ impl Walk {
         let (client, budget) =
             (person(50 + u32::try_from(self.dice.below(3)).unwrap()), self.dice.msat(12_000_000));
         let request = Request::CreateConnection(CreateConnection {
-            pubkey: client,
-            name: "app".to_owned(),
-            request_methods: vec![Method::PayInvoice],
-            notification_types: Vec::new(),
             max_amount: Some(Msat::new(budget)),
             budget_renewal: Some(BudgetRenewal::Daily),
-            expires_at: None,
+            ..CreateConnection::of(client, "app", &[Method::PayInvoice])
         });
         let handled = self.ask(owner, request, move |pencil| pencil.connect(owner, budget));
         if let Ok(made) = CreateConnection::parse_reply(&handled.text().unwrap()) {
