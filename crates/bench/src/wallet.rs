@@ -1,7 +1,8 @@
 //! The wallet over a relay: payments between its own accounts, against nothing but the commits that they
-//! need; and balances, against a bare echo over the same relay.
+//! need, and the same payments without a relay; and balances, against a bare echo over the same relay.
 
 mod bare;
+mod books;
 mod cpu;
 mod least;
 mod stage;
@@ -30,6 +31,7 @@ const PAYMENTS: usize = 40;
 /// Questions for the balance, likewise.
 const READS: usize = 100;
 const AMOUNT: Msat = Msat::new(10);
+const COMMITS: &str = "bare commits of the same rows, synchronous=FULL";
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, Figure)>> {
@@ -41,6 +43,8 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     let cost = stage.used()?.since(before, paid.len() + paid.len() / 10);
     let payments = Load { samples: paid, per_sec, cost };
     let commits_per_sec = bare::commits_per_sec(dir.path())?;
+    let (booked, per_sec) = books::payments(dir.path()).await?;
+    let books = Booked { samples: booked, per_sec };
 
     let (reads, _) = run(readers(&stage, stage.wallet()).await?, READS).await?;
     let echo_keys = Keys::generate();
@@ -57,7 +61,29 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     let least = Load { samples: asked, per_sec, cost };
     serving.abort();
     stage.stop().await?;
-    Ok(figures(&payments, commits_per_sec, &reads, &echoes, &least))
+    let mut all = figures(&payments, commits_per_sec, &reads, &echoes, &least);
+    all.extend(of_books(&books, commits_per_sec));
+    Ok(all)
+}
+
+/// What many paid without a relay.
+struct Booked {
+    samples: Samples,
+    per_sec: f64,
+}
+
+fn of_books(books: &Booked, commits_per_sec: f64) -> [(&'static str, Figure); 2] {
+    let runs = books.samples.len();
+    let ratio = Figure::ratio("payments/s", books.per_sec, commits_per_sec, COMMITS, runs);
+    let p99 = Figure {
+        value: books.samples.percentile_ms(99),
+        unit: "ms, p99 at 64, no relay".to_owned(),
+        ours: books.per_sec,
+        peer: commits_per_sec,
+        peer_name: format!("{COMMITS}, 1/s"),
+        runs,
+    };
+    [("wallet.books_vs_bare_commits", ratio), ("wallet.books_p99_ms", p99)]
 }
 
 /// What many did at once.
@@ -75,14 +101,13 @@ fn figures(
     echoes: &Samples,
     least: &Load,
 ) -> Vec<(&'static str, Figure)> {
-    let commits = "bare commits of the same rows, synchronous=FULL";
     let (paid, runs) = (&payments.samples, payments.samples.len());
     let beside_commits = |value: f64, unit: &str| Figure {
         value,
         unit: unit.to_owned(),
         ours: value,
         peer: commits_per_sec,
-        peer_name: format!("{commits}, 1/s"),
+        peer_name: format!("{COMMITS}, 1/s"),
         runs,
     };
     let cpu = |ours: f64, peer: f64| Figure {
@@ -96,7 +121,7 @@ fn figures(
     vec![
         (
             "wallet.vs_bare_commits",
-            Figure::ratio("payments/s", payments.per_sec, commits_per_sec, commits, runs),
+            Figure::ratio("payments/s", payments.per_sec, commits_per_sec, COMMITS, runs),
         ),
         (
             "wallet.vs_six_events",

@@ -52,7 +52,7 @@ pub(super) fn commits_per_sec(dir: &Path) -> Result<f64> {
 }
 
 /// Thirty-two bytes that lie all over an index, as hashes do.
-fn hash(n: u32) -> [u8; 32] {
+pub(super) fn hash(n: u32) -> [u8; 32] {
     let mut hash = [0; 32];
     hash[..4].copy_from_slice(&n.wrapping_mul(2_654_435_761).to_be_bytes());
     hash

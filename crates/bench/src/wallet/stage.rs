@@ -13,8 +13,23 @@ use tokio::process::{Child, Command};
 use super::cpu::Used;
 use crate::echo;
 
-/// What the faucet holds: enough for everybody.
-const FAUCET_MSAT: &str = "10000000000";
+/// What the wallet is configured with, wherever it runs. What a bench does within minutes people do within weeks, and
+/// is what the limits are against.
+pub(super) const TERMS: [(&str, &str); 12] = [
+    ("NWC_NETWORK", "regtest"),
+    ("NWC_BACKEND", "internal"),
+    // What the faucet holds: enough for everybody.
+    ("NWC_FAUCET_MSAT", "10000000000"),
+    ("NWC_RATE_PER_SEC", "100000"),
+    ("NWC_RATE_BURST", "100000"),
+    ("NWC_BOOKS_BYTES_MAX", "4000000000"),
+    ("NWC_MAX_ANSWERS_PER_KEY", "10000000"),
+    ("NWC_MAX_OPEN_INVOICES_PER_KEY", "1000000"),
+    ("NWC_MAX_OPEN_INVOICES_UNFUNDED", "1000000"),
+    ("NWC_MAX_OPEN_INVOICES", "1000000"),
+    ("NWC_RELAY_RATE_PER_SEC", "100000"),
+    ("NWC_RELAY_RATE_BURST", "100000"),
+];
 
 pub(super) struct Stage {
     relay: Child,
@@ -39,23 +54,9 @@ impl Stage {
             .env_clear()
             .envs([
                 ("NWC_RELAYS", ready.as_str()),
-                ("NWC_NETWORK", "regtest"),
-                ("NWC_BACKEND", "internal"),
                 ("NWC_FAUCET_PUBKEY", rich.public_key().to_hex().as_str()),
-                ("NWC_FAUCET_MSAT", FAUCET_MSAT),
-                // What a bench does is what the limits are against.
-                ("NWC_RATE_PER_SEC", "100000"),
-                ("NWC_RATE_BURST", "100000"),
-                // The bench asks within minutes what people ask within weeks.
-                ("NWC_BOOKS_BYTES_MAX", "4000000000"),
-                ("NWC_MAX_ANSWERS_PER_KEY", "10000000"),
-                ("NWC_MAX_OPEN_INVOICES_PER_KEY", "1000000"),
-                ("NWC_MAX_OPEN_INVOICES_UNFUNDED", "1000000"),
-                ("NWC_MAX_OPEN_INVOICES", "1000000"),
-                ("NWC_RELAY_RATE_PER_SEC", "100000"),
-                ("NWC_RELAY_RATE_BURST", "100000"),
-                ("NWC_DEFAULT_EXPIRY_SECS", "3600"),
             ])
+            .envs(TERMS)
             .env("NWC_DATA_DIR", dir)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
