@@ -35,7 +35,8 @@ pub(super) async fn accepting(ctx: &Context, container: &Container) -> Vec<u16> 
 /// Waits until a container that was just started is healthy.
 ///
 /// # Errors
-/// Why it is not: `process_exits` or `unhealthy`.
+/// Why it is not: `process_exits` or `unhealthy`; `engine_failed` if the engine did not answer meanwhile, with which
+/// processes end, and which says nothing of the image.
 pub(super) async fn wait_healthy(
     ctx: &Context,
     container: &Container,
@@ -44,7 +45,15 @@ pub(super) async fn wait_healthy(
     let rules = ctx.config.upgrade;
     let (settle, deadline) = (Duration::from_secs(rules.settle_secs), Duration::from_secs(rules.health_secs));
     let running = Stopwatch::start();
-    let mut answered = false;
+    let (mut answered, mut engine_failed) = (false, false);
+    let blame = |engine_failed: bool, code: &str, message: String| {
+        if engine_failed {
+            let message =
+                "the server's container engine failed during the trial; the release is tried again later";
+            return Err(because("engine_failed", message));
+        }
+        Err(because(code, message))
+    };
     loop {
         answered = answered || answers(ctx, container, probe).await;
         match ctx.runtime.is_running(container).await {
@@ -52,10 +61,12 @@ pub(super) async fn wait_healthy(
             Ok(true) => {}
             Ok(false) => {
                 let message = "the new image's process ended by itself; look at its output";
-                return Err(because("process_exits", message));
+                return blame(engine_failed, "process_exits", message.to_owned());
             }
-            // An engine that restarts says nothing of the image.
-            Err(e) => tracing::warn!(container = %container.pubkey(), "look: {e}"),
+            Err(e) => {
+                tracing::warn!(container = %container.pubkey(), "look: {e}");
+                engine_failed = true;
+            }
         }
         if running.elapsed() >= deadline {
             let message = format!(
@@ -63,7 +74,7 @@ pub(super) async fn wait_healthy(
                 rules.health_secs,
                 wanted(probe)
             );
-            return Err(because("unhealthy", message));
+            return blame(engine_failed, "unhealthy", message);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
