@@ -21,7 +21,7 @@ use crate::output::safe;
 /// Longest code of a server that is passed on.
 const CODE_BYTES_MAX: usize = 64;
 
-/// Why evidence is refused is seldom for who looks at it to mend.
+/// What to do about evidence that is refused.
 const DO_NOT_RELY: &str = "do not rely on what it is to show; get it anew, or ask whoever runs it";
 
 /// How a command ended that came to nothing.
@@ -56,8 +56,18 @@ pub(crate) struct Failure {
     exit: Exit,
     help: Option<String>,
     detail: Option<Value>,
-    /// What to do next, where the message does not say it.
-    remedy: Option<&'static str>,
+    advice: Advice,
+}
+
+/// Where it is said what to do next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Advice {
+    /// In the message.
+    Own,
+    /// It goes with the code.
+    OfCode,
+    /// Why evidence is refused is seldom for who looks at it to mend.
+    OfEvidence,
 }
 
 impl Failure {
@@ -77,20 +87,19 @@ impl Failure {
     }
 
     fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>, exit: Exit) -> Self {
-        let (code, message) = (code.into(), safe::without_secrets(&message.into()));
-        let remedy = remedy::of(&code);
-        Self { code, message, exit, help: None, detail: None, remedy }
+        let message = safe::without_secrets(&message.into());
+        Self { code: code.into(), message, exit, help: None, detail: None, advice: Advice::OfCode }
     }
 
     /// Of evidence that is refused.
     fn of_evidence(code: &'static str, message: String) -> Self {
-        Self { remedy: Some(DO_NOT_RELY), ..Self::refused(code, message) }
+        Self { advice: Advice::OfEvidence, ..Self::refused(code, message) }
     }
 
     /// The same with a sentence after it: what to do next.
     pub(crate) fn with_hint(mut self, hint: impl AsRef<str>) -> Self {
         self.message = safe::without_secrets(&format!("{}; {}", self.message, hint.as_ref()));
-        self.remedy = None;
+        self.advice = Advice::Own;
         self
     }
 
@@ -136,7 +145,12 @@ impl Failure {
 
     /// For people, with what to do next: behind a semicolon the message says so itself.
     pub(crate) fn advice(&self) -> Cow<'_, str> {
-        match self.remedy {
+        let remedy = match self.advice {
+            Advice::Own => None,
+            Advice::OfCode => remedy::of(&self.code),
+            Advice::OfEvidence => Some(DO_NOT_RELY),
+        };
+        match remedy {
             Some(remedy) if !self.message.contains("; ") => Cow::Owned(format!("{}; {remedy}", self.message)),
             Some(_) | None => Cow::Borrowed(&self.message),
         }
@@ -152,7 +166,7 @@ impl Failure {
         let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
         let is_code = (1..=CODE_BYTES_MAX).contains(&code.len()) && code.bytes().all(plain);
         let code = if is_code { Cow::Owned(code.to_owned()) } else { Cow::Borrowed("refused") };
-        Self { remedy: None, ..Self::new(code, message, Exit::Refused) }
+        Self { advice: Advice::Own, ..Self::new(code, message, Exit::Refused) }
     }
 }
 
