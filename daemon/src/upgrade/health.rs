@@ -48,14 +48,24 @@ pub(super) async fn wait_healthy(
     let (mut answered, mut engine_failed) = (false, false);
     let blame = |engine_failed: bool, code: &str, message: String| {
         if engine_failed {
-            let message =
-                "the server's container engine failed during the trial; the release is tried again later";
+            let message = "the server's container engine failed during the trial, which says nothing of the image; \
+                           a release is tried again later, another image may be asked for again";
             return Err(because("engine_failed", message));
         }
         Err(because(code, message))
     };
+    // Beside the looks: an app that lets a question wait must not hide what becomes of its process, or the engine.
+    let asking = async {
+        while !answers(ctx, container, probe).await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::pin!(asking);
     loop {
-        answered = answered || answers(ctx, container, probe).await;
+        tokio::select! {
+            () = &mut asking, if !answered => answered = true,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
         match ctx.runtime.is_running(container).await {
             Ok(true) if answered && running.elapsed() >= settle => return Ok(()),
             Ok(true) => {}
@@ -76,7 +86,6 @@ pub(super) async fn wait_healthy(
             );
             return blame(engine_failed, "unhealthy", message);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
