@@ -140,8 +140,8 @@ pub(crate) enum Command {
 pub(crate) enum Parsed {
     /// A command to carry out.
     Run(Box<Cli>, Box<Options>),
-    /// Help or version, which was asked for.
-    Show(String),
+    /// Help or version, which was asked for: what it is, and the text.
+    Show(&'static str, String),
 }
 
 /// The whole command line as clap knows it: every noun and verb takes the shared options.
@@ -159,9 +159,8 @@ pub(crate) fn command() -> clap::Command {
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Parsed, Failure> {
     let mut matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Ok(Parsed::Show(e.to_string()));
-        }
+        Err(e) if e.kind() == ErrorKind::DisplayHelp => return Ok(Parsed::Show("help", e.to_string())),
+        Err(e) if e.kind() == ErrorKind::DisplayVersion => return Ok(Parsed::Show("version", e.to_string())),
         Err(e) => return Err(usage(&e)),
     };
     let options = Options::gather(&matches)?;

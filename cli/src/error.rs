@@ -1,6 +1,8 @@
 //! Why a command came to nothing: a stable code for programs, a sentence for people that says what to
 //! do next, and an exit code.
 
+mod remedy;
+
 use std::borrow::Cow;
 use std::error::Error;
 
@@ -18,6 +20,9 @@ use crate::output::safe;
 
 /// Longest code of a server that is passed on.
 const CODE_BYTES_MAX: usize = 64;
+
+/// What to do about evidence that is refused.
+const DO_NOT_RELY: &str = "do not rely on what it is to show; get it anew, or ask whoever runs it";
 
 /// How a command ended that came to nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,6 +56,18 @@ pub(crate) struct Failure {
     exit: Exit,
     help: Option<String>,
     detail: Option<Value>,
+    advice: Advice,
+}
+
+/// Where it is said what to do next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Advice {
+    /// In the message.
+    Own,
+    /// It goes with the code.
+    OfCode,
+    /// Why evidence is refused is seldom for who looks at it to mend.
+    OfEvidence,
 }
 
 impl Failure {
@@ -70,18 +87,19 @@ impl Failure {
     }
 
     fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>, exit: Exit) -> Self {
-        Self {
-            code: code.into(),
-            message: safe::without_secrets(&message.into()),
-            exit,
-            help: None,
-            detail: None,
-        }
+        let message = safe::without_secrets(&message.into());
+        Self { code: code.into(), message, exit, help: None, detail: None, advice: Advice::OfCode }
+    }
+
+    /// Of evidence that is refused.
+    fn of_evidence(code: &'static str, message: String) -> Self {
+        Self { advice: Advice::OfEvidence, ..Self::refused(code, message) }
     }
 
     /// The same with a sentence after it: what to do next.
     pub(crate) fn with_hint(mut self, hint: impl AsRef<str>) -> Self {
         self.message = safe::without_secrets(&format!("{}; {}", self.message, hint.as_ref()));
+        self.advice = Advice::Own;
         self
     }
 
@@ -125,6 +143,19 @@ impl Failure {
         &self.message
     }
 
+    /// For people, with what to do next: behind a semicolon the message says so itself.
+    pub(crate) fn advice(&self) -> Cow<'_, str> {
+        let remedy = match self.advice {
+            Advice::Own => None,
+            Advice::OfCode => remedy::of(&self.code),
+            Advice::OfEvidence => Some(DO_NOT_RELY),
+        };
+        match remedy {
+            Some(remedy) if !self.message.contains("; ") => Cow::Owned(format!("{}; {remedy}", self.message)),
+            Some(_) | None => Cow::Borrowed(&self.message),
+        }
+    }
+
     /// For the shell.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit
@@ -135,7 +166,7 @@ impl Failure {
         let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
         let is_code = (1..=CODE_BYTES_MAX).contains(&code.len()) && code.bytes().all(plain);
         let code = if is_code { Cow::Owned(code.to_owned()) } else { Cow::Borrowed("refused") };
-        Self::new(code, message, Exit::Refused)
+        Self { advice: Advice::Own, ..Self::new(code, message, Exit::Refused) }
     }
 }
 
@@ -153,16 +184,17 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
-        Self::refused(error.code(), with_causes(&error))
+        Self::of_evidence(error.code(), with_causes(&error))
     }
 }
 
 impl From<NecError> for Failure {
     fn from(error: NecError) -> Self {
         match error {
-            NecError::Attestation(error) => {
-                Self::refused(error.code(), format!("the attestation is refused: {}", with_causes(&error)))
-            }
+            NecError::Attestation(error) => Self::of_evidence(
+                error.code(),
+                format!("the attestation is refused: {}", with_causes(&error)),
+            ),
             other @ (NecError::Event(_)
             | NecError::Expired { .. }
             | NecError::Ref { .. }
@@ -172,7 +204,7 @@ impl From<NecError> for Failure {
             | NecError::ReleaseMissing { .. }
             | NecError::Statement(_)
             | NecError::Receipt(_)
-            | NecError::Key(_)) => Self::refused(other.code(), other.to_string()),
+            | NecError::Key(_)) => Self::of_evidence(other.code(), other.to_string()),
         }
     }
 }

@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 /// Carries out the command and returns what to print. `json` is set once it is known how to print.
 fn run(arguments: &[OsString], json: &mut bool) -> Result<String, Failure> {
     match args::parse(arguments)? {
-        Parsed::Show(text) => Ok(text),
+        Parsed::Show(what, text) if *json => Ok(output::named(what, &text)),
+        Parsed::Show(_, text) => Ok(text),
         Parsed::Run(cli, options) => carry_out(cli.command, *options, json),
     }
 }

@@ -58,6 +58,13 @@ impl Format {
     }
 }
 
+/// A text for people as a JSON value with a name, for programs.
+pub(crate) fn named(name: &str, text: &str) -> String {
+    let mut value = serde_json::Map::new();
+    value.insert(name.to_owned(), Value::from(text.trim_end()));
+    format!("{}\n", Value::Object(value))
+}
+
 /// Writes a result and ends with 0.
 pub(crate) fn succeed(text: &str) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
@@ -72,14 +79,14 @@ pub(crate) fn succeed(text: &str) -> ExitCode {
 /// exit code.
 pub(crate) fn fail(failure: &Failure, as_json: bool) -> ExitCode {
     let written = if as_json {
-        let mut error = json!({"error": {"code": failure.code(), "message": failure.message()}});
+        let mut error = json!({"error": {"code": failure.code(), "message": failure.advice()}});
         if let (Some(error), Some(Value::Object(detail))) = (error.as_object_mut(), failure.detail()) {
             error.extend(detail.clone());
         }
         writeln!(std::io::stdout(), "{}", safe::json(&error.to_string()))
     } else {
         let help = failure.help().map(|help| format!("{}\n\n", help.trim_end())).unwrap_or_default();
-        writeln!(std::io::stderr(), "{help}encli: {} [{}]", safe::line(failure.message()), failure.code())
+        writeln!(std::io::stderr(), "{help}encli: {} [{}]", safe::line(&failure.advice()), failure.code())
     };
     // The exit code says it too.
     drop(written);

@@ -35,19 +35,23 @@ impl Progress {
                 spinner.set_style(style);
             }
             spinner.enable_steady_tick(TURN);
-            return Doing { spinner: Some(spinner), late: None };
+            return Doing { spinner: Some(spinner), late: None, what: String::new() };
         }
-        let late = tokio::spawn(async move {
-            tokio::time::sleep(SLOW).await;
-            say(&format!("{what} …"));
-        });
-        Doing { spinner: None, late: Some(late) }
+        Doing { spinner: None, late: Some(later(what.clone())), what }
     }
 
     /// Says something that is to stay.
     pub(crate) fn note(self, text: &str) {
         say(&safe::line(text));
     }
+}
+
+/// Says what is going on, if it still is by then.
+fn later(what: String) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::time::sleep(SLOW).await;
+        say(&format!("{what} …"));
+    })
 }
 
 fn say(line: &str) {
@@ -60,6 +64,21 @@ fn say(line: &str) {
 pub(crate) struct Doing {
     spinner: Option<ProgressBar>,
     late: Option<JoinHandle<()>>,
+    /// What the line says, where there is no terminal.
+    what: String,
+}
+
+impl Doing {
+    /// It has come so far.
+    pub(crate) fn now(&mut self, what: &str) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(safe::line(what).into_owned());
+        } else if self.what != what {
+            what.clone_into(&mut self.what);
+            let before = self.late.replace(later(self.what.clone()));
+            before.iter().for_each(JoinHandle::abort);
+        }
+    }
 }
 
 impl Drop for Doing {
@@ -70,5 +89,30 @@ impl Drop for Doing {
         if let Some(late) = &self.late {
             late.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spinner_of_a_terminal_says_how_far_it_is() {
+        let mut doing = Progress { terminal: true }.begin("waiting");
+        doing.now("paid");
+        assert_eq!(doing.spinner.as_ref().unwrap().message(), "paid");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn line_is_said_for_each_stage_that_takes_long() {
+        let mut doing = Progress { terminal: false }.begin("waiting");
+        let first = doing.late.as_ref().unwrap().abort_handle();
+        doing.now("waiting");
+        tokio::time::sleep(SLOW * 2).await;
+        assert!(first.is_finished(), "it was said");
+        doing.now("paid");
+        assert!(!doing.late.as_ref().unwrap().is_finished(), "the next is to be said");
+        tokio::time::sleep(SLOW * 2).await;
+        assert!(doing.late.as_ref().unwrap().is_finished());
     }
 }

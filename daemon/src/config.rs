@@ -245,8 +245,11 @@ impl Configuration for Config {
         if wallets != 1 {
             return refuse("wallet", "exactly one built-in must have this name");
         }
-        if self.price.period_secs == 0 || self.price.unit_hour_msat.is_negative() {
-            return refuse("price", "the period must be at least a second, and the price not negative");
+        // A launch begins with its payment, and no wallet makes an invoice over nothing; and who never paid is
+        // a stranger wherever customers go first.
+        if self.price.period_secs == 0 || !self.price.unit_hour_msat.is_positive() {
+            let wanted = "the period must be at least 1 s, and a unit cost at least 1 msat an hour";
+            return refuse("price", wanted);
         }
         if self.life.retry_secs == 0 || self.life.poll_secs == 0 || self.life.restart_secs_max == 0 {
             return refuse("life", "retry_secs, poll_secs and restart_secs_max must be at least 1");

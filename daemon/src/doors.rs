@@ -58,7 +58,7 @@ impl Doors {
         let log = Arc::new(log);
         let development = ctx.config.development.clone().unwrap_or_default();
         let guard = AddressGuard::with_exceptions(development.addresses);
-        let delivery = Delivery::new(pool.clone(), guard, Arc::clone(&ctx.clock));
+        let delivery = Delivery::new(pool.clone(), guard, Arc::clone(&ctx));
         let speaker = Speaker::new(Arc::clone(&ctx), delivery);
         let mut doors =
             Self { ctx: Arc::clone(&ctx), messages: None, speaker: None, http: None, tasks: Vec::new() };

@@ -156,7 +156,8 @@ impl Pace {
     }
 }
 
-/// Sends notices until the queue ends or the future is dropped.
+/// Sends what was not taken before the server was last started, then notices until the queue ends or the future is
+/// dropped.
 pub(crate) async fn send(
     mut queue: mpsc::Receiver<Notice>,
     speaker: Arc<Speaker>,
@@ -164,6 +165,8 @@ pub(crate) async fn send(
     hold: Hold,
 ) {
     let mut pace = Pace::new();
+    hold.held().await;
+    speaker.resume();
     while let Some(notice) = queue.recv().await {
         // Another may have this server's state, and speak for it.
         hold.held().await;

@@ -13,6 +13,7 @@ mod freeze;
 mod groups;
 mod guest_dir;
 mod leftovers;
+mod log_files;
 mod network;
 mod output;
 mod plan;
@@ -32,7 +33,7 @@ use bollard::query_parameters::{
 };
 use nostr::key::Keys;
 use protocol::secrets::Secrets;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::mpsc;
 use units::UnitSize;
 
 pub use engine::EngineFacts;
@@ -45,6 +46,7 @@ pub use freeze::Why;
 pub use groups::{Groups, Pressure};
 pub use guest_dir::Door;
 pub use leftovers::Leftovers;
+pub use log_files::LogFiles;
 pub use network::{Addresses, NetworkPlan};
 pub use volume::{VOLUMES_DIR, VolumeError, Volumes};
 pub(crate) use volume::{file_name as volume_file_name, saved_name as saved_file_name};
@@ -80,8 +82,6 @@ pub struct Runtime {
     guest_port: u16,
     freezer: Freezer,
     hold: Hold,
-    /// Who starts, stops or wipes something reads, mounting included; who must have it still writes.
-    comings_and_goings: RwLock<()>,
     execs: exec::UnderWay,
 }
 
@@ -124,7 +124,6 @@ impl Runtime {
             guest_port: config.network.guest_port,
             freezer: Freezer::default(),
             hold,
-            comings_and_goings: RwLock::default(),
             execs: exec::UnderWay::default(),
         })
     }
@@ -182,7 +181,7 @@ impl Runtime {
     /// [`RuntimeError`].
     pub async fn prepare(&self, container: &Container) -> Result<(), RuntimeError> {
         let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
-        let not_copied = self.comings_and_goings.read().await;
+        let not_copied = self.freezer.turn(&container.pubkey()).await;
         let mounts = self.attach(container).await?;
         drop(not_copied);
         let secrets = self.open_door(container).await?;
@@ -280,7 +279,7 @@ impl Runtime {
     /// [`RuntimeError::NotPrepared`] if the container is not there, [`RuntimeError::NotHolding`] if this
     /// server may not act, others if it cannot be started.
     pub async fn start(&self, container: &Container) -> Result<(), RuntimeError> {
-        let _no_copy = self.comings_and_goings.read().await;
+        let _no_copy = self.freezer.turn(&container.pubkey()).await;
         let mounts = self.attach(container).await?;
         let secrets = self.open_door(container).await?;
         let addresses = self.addresses(container).ok_or(RuntimeError::NoNetwork)?;
@@ -350,7 +349,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]; what was removed stays removed.
     pub async fn wipe(&self, container: &Container) -> Result<(), RuntimeError> {
-        let _no_copy = self.comings_and_goings.read().await;
+        let _no_copy = self.freezer.turn(&container.pubkey()).await;
         self.remove_container(&plan::container_name(&container.pubkey())).await?;
         if let Some(addresses) = self.addresses(container) {
             network::remove(&self.docker, &container.pubkey()).await?;
@@ -367,7 +366,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`].
     pub async fn detach(&self, container: &Container) -> Result<(), RuntimeError> {
-        let _no_copy = self.comings_and_goings.read().await;
+        let _no_copy = self.freezer.turn(&container.pubkey()).await;
         Ok(self.volumes.detach(&container.pubkey()).await?)
     }
 

@@ -11,6 +11,7 @@ mod facts;
 mod guest_wallets;
 mod history;
 mod image_part;
+mod outbox;
 mod owners;
 mod progress;
 mod quotas;
@@ -32,6 +33,7 @@ pub use containers::{NewLaunch, ReserveError, Room};
 pub use env_part::EnvPart;
 pub use guest_wallets::GuestWallet;
 pub use image_part::ImagePart;
+pub use outbox::Unsent;
 pub use quotas::FreeQuota;
 pub use receipts::{NewReceipt, NextReceipt};
 pub use record::{Container, Origin, PortMapping, Spec, Token};
@@ -93,6 +95,7 @@ impl Store {
             M::up(include_str!("store/guest_wallets.sql")),
             M::up(include_str!("store/releases.sql")),
             M::up(include_str!("store/offers.sql")),
+            M::up(include_str!("store/outbox.sql")),
         ];
         Migrations::new(steps).to_latest(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection) })

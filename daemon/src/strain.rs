@@ -1,5 +1,6 @@
-//! Containers that press against their limits are named in the log, and those that try to reach what they may
-//! not: what keeps them from their neighbours is the kernel's, but the operator should know who it was.
+//! Containers that press against their limits are named in the log, those that try to reach what they may not, and
+//! those whose output is lost: what keeps them from their neighbours is the kernel's, but the operator should know
+//! who it was. Of a system call that a process has no right to, the kernel tells the process and nobody else.
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use nostr::key::PublicKey;
 
 use crate::context::Context;
-use crate::runtime::{Groups, Pressure};
+use crate::runtime::{Groups, LogFiles, Pressure};
 use crate::store::Container;
 
 /// How often it is looked.
@@ -35,6 +36,7 @@ enum Limit {
     Processor,
     Volume,
     Network,
+    Log,
 }
 
 impl Limit {
@@ -45,6 +47,7 @@ impl Limit {
             Self::Processor => "processor",
             Self::Volume => "volume",
             Self::Network => "network",
+            Self::Log => "log",
         }
     }
 
@@ -52,6 +55,7 @@ impl Limit {
         match self {
             Self::Memory | Self::Processes | Self::Processor | Self::Volume => "it presses against its limit",
             Self::Network => "it tries again and again to reach what it may not",
+            Self::Log => "it writes more output than is kept for a few seconds, and the rest is lost",
         }
     }
 }
@@ -63,16 +67,34 @@ struct Known {
     last: Pressure,
     /// Packets that the firewall had refused when it was asked last.
     refused: Option<u64>,
+    /// The files of its output at the last look.
+    log: Option<LogFiles>,
     told_ms: HashMap<Limit, u64>,
 }
 
+/// What one look shows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    pressure: Pressure,
+    volume_percent: u64,
+    refused: Option<u64>,
+    log: Option<LogFiles>,
+}
+
 impl Known {
+    fn new(groups: Groups) -> Self {
+        Self { groups, last: Pressure::default(), refused: None, log: None, told_ms: HashMap::new() }
+    }
+
     /// The limits that are to be told of, given how it is now, and what the firewall said if it was asked.
-    fn news(&mut self, now: Pressure, volume_percent: u64, refused: Option<u64>, now_ms: u64) -> Vec<Limit> {
+    fn news(&mut self, seen: &Seen, now_ms: u64) -> Vec<Limit> {
+        let Seen { pressure: now, volume_percent, refused, log } = *seen;
         let rose = |now: u64, last: u64| now.saturating_sub(if now < last { 0 } else { last });
         // What was refused before the first look may be of another life.
         let tried = refused.map_or(0, |now| rose(now, self.refused.replace(now).unwrap_or(now)));
         let last = std::mem::replace(&mut self.last, now);
+        let read = std::mem::replace(&mut self.log, log);
+        let has_lost = log.zip(read).is_some_and(|(now, before)| now.have_lost_since(&before));
         let (slices, held) = (rose(now.slices, last.slices), rose(now.held_back, last.held_back));
         let pressed = [
             (Limit::Memory, rose(now.oom_kills, last.oom_kills) > 0),
@@ -80,6 +102,7 @@ impl Known {
             (Limit::Processor, slices > 0 && held * 100 >= slices * HELD_BACK_PERCENT),
             (Limit::Volume, volume_percent >= FULL_PERCENT),
             (Limit::Network, tried >= REFUSED_PACKETS),
+            (Limit::Log, has_lost),
         ];
         let mut news = Vec::new();
         for (limit, _) in pressed.into_iter().filter(|(_, is_pressed)| *is_pressed) {
@@ -133,16 +156,16 @@ async fn look(
         Entry::Vacant(place) => {
             // One that is only about to run is looked at the next time.
             let Ok(Some(groups)) = ctx.runtime.groups(container).await else { return };
-            place.insert(Known { groups, last: Pressure::default(), refused: None, told_ms: HashMap::new() })
+            place.insert(Known::new(groups))
         }
     };
-    let Some(now) = one.groups.pressure() else {
+    let Some(pressure) = one.groups.pressure() else {
         // Its process ended, or was started anew.
         known.remove(&pubkey);
         return;
     };
-    let volume_percent = ctx.runtime.volume_percent(container);
-    for limit in one.news(now, volume_percent, refused, ctx.clock.now_ms()) {
+    let (volume_percent, log) = (ctx.runtime.volume_percent(container), one.groups.log_files());
+    for limit in one.news(&Seen { pressure, volume_percent, refused, log }, ctx.clock.now_ms()) {
         metrics::counter!("limits_reached_total", "limit" => limit.name()).increment(1);
         tracing::warn!(container = %pubkey, limit = limit.name(), "{}", limit.message());
     }
@@ -154,26 +177,26 @@ mod tests {
 
     #[test]
     fn each_limit_is_told_once_in_a_while_when_it_is_pressed() {
-        let mut known = known();
+        let mut known = Known::new(Groups::default());
+        let mut news = |pressure, volume_percent, now_ms| {
+            known.news(&Seen { pressure, volume_percent, ..Seen::default() }, now_ms)
+        };
         let calm = Pressure { oom_kills: 0, forks_refused: 0, slices: 100, held_back: 79 };
-        assert_eq!(known.news(calm, 94, None, 0), []);
+        assert_eq!(news(calm, 94, 0), []);
         let hog = Pressure { oom_kills: 1, forks_refused: 7, slices: 200, held_back: 159 };
-        assert_eq!(
-            known.news(hog, 95, None, 1),
-            [Limit::Memory, Limit::Processes, Limit::Processor, Limit::Volume]
-        );
+        assert_eq!(news(hog, 95, 1), [Limit::Memory, Limit::Processes, Limit::Processor, Limit::Volume]);
         let more = Pressure { oom_kills: 2, forks_refused: 8, slices: 300, held_back: 259 };
-        assert_eq!(known.news(more, 100, None, TELL_EVERY_MS), []);
-        assert_eq!(known.news(more, 0, None, TELL_EVERY_MS + 1), [], "nothing rose");
+        assert_eq!(news(more, 100, TELL_EVERY_MS), []);
+        assert_eq!(news(more, 0, TELL_EVERY_MS + 1), [], "nothing rose");
         // Started anew, its counters begin anew.
         let anew = Pressure { oom_kills: 1, forks_refused: 0, slices: 10, held_back: 0 };
-        assert_eq!(known.news(anew, 0, None, TELL_EVERY_MS + 2), [Limit::Memory]);
+        assert_eq!(news(anew, 0, TELL_EVERY_MS + 2), [Limit::Memory]);
     }
 
     #[test]
     fn who_is_refused_again_and_again_is_told_of() {
-        let mut known = known();
-        let mut news = |refused, now_ms| known.news(Pressure::default(), 0, refused, now_ms);
+        let mut known = Known::new(Groups::default());
+        let mut news = |refused, now_ms| known.news(&Seen { refused, ..Seen::default() }, now_ms);
         assert_eq!(news(Some(1_000), 0), [], "it may have been another before");
         assert_eq!(news(None, 1), []);
         assert_eq!(news(Some(1_000 + REFUSED_PACKETS - 1), 2), []);
@@ -182,7 +205,16 @@ mod tests {
         assert_eq!(news(Some(REFUSED_PACKETS), 3 + TELL_EVERY_MS), [Limit::Network]);
     }
 
-    fn known() -> Known {
-        Known { groups: Groups::default(), last: Pressure::default(), refused: None, told_ms: HashMap::new() }
+    #[test]
+    fn whose_output_is_lost_is_told_of() {
+        let mut known = Known::new(Groups::default());
+        let mut news = |log, now_ms| known.news(&Seen { log, ..Seen::default() }, now_ms);
+        let files = |current, full| Some(LogFiles::made(current, Some(full)));
+        assert_eq!(news(files(20, 15), 0), [], "what was before is not known");
+        assert_eq!(news(files(25, 20), 1), []);
+        assert_eq!(news(files(29, 27), 2), [Limit::Log]);
+        assert_eq!(news(None, 3), [], "the files cannot be seen");
+        assert_eq!(news(files(40, 38), 4 + TELL_EVERY_MS), []);
+        assert_eq!(news(files(44, 42), 5 + TELL_EVERY_MS), [Limit::Log]);
     }
 }

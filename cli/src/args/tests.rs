@@ -149,7 +149,7 @@ fn secrets_on_the_command_line_are_not_repeated() {
 #[test]
 fn help_and_version_are_shown_not_refused() {
     for line in ["encli --help", "encli -V", "encli instance ls --help", "encli help deploy"] {
-        let Ok(Parsed::Show(text)) = parse(&words(line)) else { panic!("{line}") };
+        let Ok(Parsed::Show(_, text)) = parse(&words(line)) else { panic!("{line}") };
         assert!(text.contains("encli"), "{text}");
     }
 }

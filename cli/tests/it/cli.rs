@@ -50,6 +50,31 @@ fn help_and_version_are_no_errors() {
     }
     let version = home.run(&["--version"]);
     assert!(version.code == 0 && version.stdout.starts_with("encli 0."), "{version:?}");
+    // One JSON value for programs, and nothing else.
+    let version_of = |line: &[&str]| home.run(line).done()["version"].as_str().unwrap().to_owned();
+    assert_eq!(version_of(&["--json", "--version"]), version.stdout.trim_end());
+    for line in [&["--json", "--help"][..], &["deploy", "--json", "--help"], &["deploy", "--help", "--json"]]
+    {
+        let help = home.run(line).done()["help"].as_str().unwrap().to_owned();
+        assert!(help.contains("Example") && help.contains("encli deploy"), "{help}");
+    }
+}
+
+#[test]
+fn error_says_what_to_do_in_both_languages() {
+    let home = Home::new();
+    home.write("bad", "hunter2");
+    for (line, code, exit, advice) in [
+        (&["instance", "verify", "missing.json"][..], "file_unreadable", 1, "check the path"),
+        (&["instance", "verify", "bad"], "event_invalid", 1, "get the event anew"),
+        (&["container", "ls", "--key", "file:missing"], "secret_unreadable", 64, "check the place"),
+        (&["instance", "ls", "--trust-root", "bad"], "trust_root_invalid", 64, "root certificate in DER"),
+    ] {
+        let message = home.run(&[&["--json"], line].concat()).refused(code, exit);
+        assert!(message.contains(&format!("; {advice}")) || message.contains(advice), "{message}");
+        let plain = home.run(line);
+        assert!(plain.stderr.contains(advice) && plain.stderr.ends_with(&format!("[{code}]\n")), "{plain:?}");
+    }
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn faults_name_their_field() {
     refused(|v| v["relays"] = json!(["http://x"]), "relays");
     refused(|v| v["wallet"] = json!("other"), "wallet");
     refused(|v| v["price"] = json!({"unit_hour_msat": 1, "period_secs": 0}), "price");
+    refused(|v| v["price"] = json!({"unit_hour_msat": 0, "period_secs": 3_600}), "price");
     refused(|v| v["network"] = json!({"guest_port": 6_000}), "network.published_ports");
     refused(|v| v["network"] = json!({"containers": "10.0.0.0/27"}), "network.containers");
     refused(|v| v["builtin"][0]["docker"] = json!("nwc:latest"), "builtin.docker");

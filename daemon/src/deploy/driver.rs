@@ -47,6 +47,8 @@ pub(super) struct Driver {
     paid: Option<oneshot::Sender<()>>,
     /// The upgrade under way: its image is being fetched, or it has the process.
     upgrading: Option<JoinHandle<()>>,
+    /// Why the last start came to nothing, for who asked for it.
+    not_started: Option<LaunchFailure>,
     owed: Owed,
 }
 
@@ -61,6 +63,7 @@ impl Driver {
             launching: None,
             paid: None,
             upgrading: None,
+            not_started: None,
             owed: Owed::default(),
         }
     }
@@ -308,10 +311,7 @@ impl Driver {
                 self.owed.owe(Effect::Start);
                 None
             }
-            Err(failure) => {
-                tracing::warn!(container = %self.container.pubkey(), "start: {failure}");
-                Some(Event::Exited)
-            }
+            Err(failure) => Some(self.start_failed(failure)),
         }
     }
 

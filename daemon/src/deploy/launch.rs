@@ -55,9 +55,17 @@ impl From<RuntimeError> for LaunchFailure {
     fn from(error: RuntimeError) -> Self {
         match &error {
             // What the image names as its program cannot be run: no use in trying again.
-            RuntimeError::Start(_) => Self {
+            RuntimeError::Start(_) if !error.is_engines_fault() => Self {
                 code: "start_failed",
                 message: format!("{error}; check the image's entrypoint and the arguments"),
+                passing: false,
+            },
+            // It may be the image all the same, of which the engine says too little: nobody waits for minutes.
+            RuntimeError::Start(_) => Self {
+                code: "engine_failed",
+                message: format!(
+                    "{error}; check the image's entrypoint, user and arguments, or try again later"
+                ),
                 passing: false,
             },
             RuntimeError::NotHolding => Self { code: NOT_HOLDING, message: error.to_string(), passing: true },

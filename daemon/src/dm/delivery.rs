@@ -3,7 +3,8 @@
 //!
 //! Nobody waits for a relay. What was not taken waits in memory, in order for each receiver and apart for each of
 //! the two ways, so that relays that stall delay what is for their user and nothing else; what is about money is
-//! tried again for hours.
+//! tried again for hours, and is on record until it is taken or given up: after a restart the very same events go
+//! out, which whoever has them knows by their ids.
 
 mod lane;
 mod relays;
@@ -18,7 +19,9 @@ use relay::Pool;
 use relay::dm::Channel;
 use units::Clock;
 
+use crate::context::Context;
 use crate::quota::Quota;
+use crate::store::{Store, Unsent};
 use lane::{Carrier, Lane};
 use relays::{Ours, Theirs};
 use waiting::Item;
@@ -53,6 +56,17 @@ pub(crate) struct Outgoing {
     pub(crate) weight: Weight,
 }
 
+/// Has the store in which messages wait.
+trait Records: std::fmt::Debug + Send + Sync {
+    fn store(&self) -> &Store;
+}
+
+impl Records for Context {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
 /// Publishes messages.
 #[derive(Debug)]
 pub(crate) struct Delivery(Post<Ours, Theirs>);
@@ -61,15 +75,22 @@ pub(crate) struct Delivery(Post<Ours, Theirs>);
 struct Post<O, T> {
     ours: Arc<Lane<O>>,
     theirs: Arc<Lane<T>>,
+    records: Arc<dyn Records>,
     clock: Arc<dyn Clock>,
     strangers: Mutex<Quota>,
 }
 
 impl Delivery {
-    pub(crate) fn new(pool: Pool, guard: AddressGuard, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(pool: Pool, guard: AddressGuard, ctx: Arc<Context>) -> Self {
+        let clock = Arc::clone(&ctx.clock);
         let ours = Ours::new(pool.clone(), Arc::clone(&clock));
         let theirs = Theirs::new(pool, guard, Arc::clone(&clock));
-        Self(Post::new(ours, theirs, clock))
+        Self(Post::new(ours, theirs, ctx, clock))
+    }
+
+    /// Puts on its way again what the process before this one had to leave.
+    pub(crate) fn resume(&self) {
+        self.0.resume();
     }
 
     /// Puts a message on its way to our relays, and a wrap to the receiver's. Does not wait.
@@ -84,23 +105,42 @@ impl Delivery {
 }
 
 impl<O: Carrier, T: Carrier> Post<O, T> {
-    fn new(ours: O, theirs: T, clock: Arc<dyn Clock>) -> Self {
-        let (ours, theirs) = (Lane::new(ours, OURS_UNDER_WAY_MAX), Lane::new(theirs, THEIRS_UNDER_WAY_MAX));
-        Self { ours, theirs, clock, strangers: Mutex::new(Quota::new(TALK_PER_STRANGER, TALK_PER_HOUR)) }
+    fn new(ours: O, theirs: T, records: Arc<dyn Records>, clock: Arc<dyn Clock>) -> Self {
+        let ours = Lane::new(ours, OURS_UNDER_WAY_MAX, Arc::clone(&records));
+        let theirs = Lane::new(theirs, THEIRS_UNDER_WAY_MAX, Arc::clone(&records));
+        let strangers = Mutex::new(Quota::new(TALK_PER_STRANGER, TALK_PER_HOUR));
+        Self { ours, theirs, records, clock, strangers }
+    }
+
+    fn resume(&self) {
+        self.ours.resume(self.clock.now());
+        self.theirs.resume(self.clock.now());
     }
 
     fn deliver(&self, message: Outgoing) {
         let Outgoing { to, is_customer, channel, event, weight } = message;
+        if weight == Weight::Kept {
+            let ways = if is_wrapped(channel) { [O::NAME, T::NAME].as_slice() } else { &[O::NAME] };
+            let unsent = Unsent { to, event: event.clone(), is_customer };
+            if let Err(e) = self.records.store().keep_unsent(ways, &unsent, self.clock.now()) {
+                tracing::error!("a message is not on record, and is lost if this process ends: {e}");
+            }
+        }
         let item = Item { event: Arc::new(event), weight, is_customer, is_tried: false };
         let is_free = || {
             let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
             is_customer || weight == Weight::Kept || strangers.take(&to, self.clock.now())
         };
-        if matches!(channel, Channel::Wrapped(_)) && is_free() {
+        if is_wrapped(channel) && is_free() {
             self.theirs.put(&to, item.clone());
         }
         self.ours.put(&to, item);
     }
+}
+
+/// What is wrapped goes to the relays that its receiver names, too.
+const fn is_wrapped(channel: Channel) -> bool {
+    matches!(channel, Channel::Wrapped(_))
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ impl Speaker {
         self.send(to, text, Channel::Wrapped(Kind::GiftWrap), None, Weight::Kept);
     }
 
+    /// Sends what the process before this one had to leave.
+    pub(crate) fn resume(&self) {
+        self.delivery.resume();
+    }
+
     /// Waits until our relays were sent everything once.
     pub(crate) async fn all_sent(&self) {
         self.delivery.all_sent().await;

@@ -59,6 +59,12 @@ impl RuntimeError {
         let Self::Volume(VolumeError::Io { source, .. }) = self else { return false };
         source.kind() == std::io::ErrorKind::StorageFull
     }
+
+    /// True for a start that failed and of which the engine does not say that what was asked for cannot be run:
+    /// then it answers with a status of 400 to 499.
+    pub(crate) const fn is_engines_fault(&self) -> bool {
+        matches!(self, Self::Start(EngineError::DockerResponseServerError { status_code: 500..=599, .. }))
+    }
 }
 
 pub(super) fn is_status(error: &EngineError, status: u16) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use nostr::key::PublicKey;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use units::Stopwatch;
 
 use super::error::is_status;
@@ -24,22 +24,36 @@ pub enum Why {
     Lapse,
 }
 
-/// Why each container is held still. Whoever starts, holds or lets go one has its reasons locked meanwhile.
+/// What is known of each container that may have to be held still.
 #[derive(Debug, Default)]
-pub(super) struct Freezer(std::sync::Mutex<HashMap<PublicKey, Reasons>>);
+pub(super) struct Freezer(std::sync::Mutex<HashMap<PublicKey, One>>);
 
+/// Why it is held still. Whoever starts, holds or lets go a container has its reasons locked meanwhile.
 type Reasons = Arc<Mutex<BTreeSet<Why>>>;
 
+#[derive(Debug, Default)]
+struct One {
+    turn: Arc<Mutex<()>>,
+    reasons: Reasons,
+}
+
 impl Freezer {
+    /// Waits until nobody starts, stops, wipes or copies this container, mounting included, and keeps
+    /// everybody else from it. Of its own for each: a process may take long to end, and no neighbour waits.
+    pub(super) async fn turn(&self, pubkey: &PublicKey) -> OwnedMutexGuard<()> {
+        let turn = Arc::clone(&self.lock().entry(*pubkey).or_default().turn);
+        turn.lock_owned().await
+    }
+
     pub(super) fn reasons(&self, pubkey: &PublicKey) -> Reasons {
-        Arc::clone(self.lock().entry(*pubkey).or_default())
+        Arc::clone(&self.lock().entry(*pubkey).or_default().reasons)
     }
 
     pub(super) fn forget(&self, pubkey: &PublicKey) {
         self.lock().remove(pubkey);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, Reasons>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PublicKey, One>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -121,9 +135,9 @@ impl Runtime {
         before_upgrade: Option<(i64, &Path)>,
         held: impl Future<Output = ()>,
     ) -> Result<Option<Copied>, RuntimeError> {
-        // Nothing is started or wiped meanwhile: whoever runs is held, and nobody begins to.
-        let _alone = self.comings_and_goings.write().await;
         let pubkey = container.pubkey();
+        // It is not started or wiped meanwhile: if it runs it is held, and it does not begin to.
+        let _alone = self.freezer.turn(&pubkey).await;
         let Some((file, mounted)) = self.volumes.source(&pubkey)? else { return Ok(None) };
         let took = Stopwatch::start();
         self.freeze(&pubkey, Why::Copy).await?;

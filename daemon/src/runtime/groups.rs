@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bollard::query_parameters::InspectContainerOptions;
 
 use super::error::missing;
+use super::log_files::LogFiles;
 use super::{Runtime, RuntimeError, plan};
 use crate::store::Container;
 
@@ -18,6 +19,8 @@ pub struct Groups {
     memory: PathBuf,
     pids: PathBuf,
     cpu: PathBuf,
+    /// Where the engine keeps its output.
+    log: Option<PathBuf>,
 }
 
 /// What the kernel counted since the container's process was started.
@@ -41,10 +44,12 @@ impl Runtime {
     pub async fn groups(&self, container: &Container) -> Result<Option<Groups>, RuntimeError> {
         let name = plan::container_name(&container.pubkey());
         let found = self.docker().inspect_container(&name, None::<InspectContainerOptions>).await;
-        let pid = missing(found)?.and_then(|found| found.state?.pid).filter(|pid| *pid > 0);
+        let Some(found) = missing(found)? else { return Ok(None) };
+        let pid = found.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
         let Some(pid) = pid else { return Ok(None) };
         let list = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        Ok(Groups::read(&list))
+        let log = found.log_path.filter(|path| !path.is_empty()).map(PathBuf::from);
+        Ok(Groups::read(&list).map(|groups| Groups { log, ..groups }))
     }
 
     /// How many packets of each container the firewall refused, by the name of its bridge.
@@ -80,7 +85,13 @@ impl Groups {
                 }
             }
         };
-        Some(Self { memory: of("memory")?, pids: of("pids")?, cpu: of("cpu")? })
+        Some(Self { memory: of("memory")?, pids: of("pids")?, cpu: of("cpu")?, log: None })
+    }
+
+    /// The files of its output as they are now, if that can be known.
+    #[must_use]
+    pub fn log_files(&self) -> Option<LogFiles> {
+        LogFiles::look(self.log.as_ref()?)
     }
 
     /// What they say now; nothing, if they are gone.
@@ -126,7 +137,8 @@ mod tests {
         let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 17\n";
         assert_eq!((count(text, "oom_kill"), count(text, "max")), (17, 0));
         let dir = tempfile::tempdir().unwrap();
-        let groups = Groups { memory: dir.path().into(), pids: dir.path().into(), cpu: dir.path().into() };
+        let at = || dir.path().to_owned();
+        let groups = Groups { memory: at(), pids: at(), cpu: at(), log: None };
         assert_eq!(groups.pressure(), None);
         for (file, text) in [
             ("memory.events", "low 0\noom 3\noom_kill 2\n"),

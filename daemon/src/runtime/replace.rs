@@ -35,7 +35,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Volume`].
     pub async fn save_volume(&self, container: &Container, upgrade: i64) -> Result<bool, RuntimeError> {
-        let _no_copy = self.comings_and_goings.read().await;
+        let _no_copy = self.freezer.turn(&container.pubkey()).await;
         Ok(self.volumes.save(&container.pubkey(), upgrade).await?)
     }
 
@@ -49,7 +49,7 @@ impl Runtime {
         upgrade: i64,
         had_volume: bool,
     ) -> Result<(), RuntimeError> {
-        let _no_copy = self.comings_and_goings.read().await;
+        let _no_copy = self.freezer.turn(&container.pubkey()).await;
         self.remove_container(&plan::container_name(&container.pubkey())).await?;
         Ok(self.volumes.restore(&container.pubkey(), upgrade, had_volume).await?)
     }

@@ -23,7 +23,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`].
     pub async fn stop(&self, container: &Container) -> Result<(), RuntimeError> {
-        let _no_copy = self.comings_and_goings.read().await;
+        let _no_copy = self.freezer.turn(&container.pubkey()).await;
         let is_held = !self.freezer.reasons(&container.pubkey()).lock().await.is_empty();
         self.stop_now(container, is_held).await
     }

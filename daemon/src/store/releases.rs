@@ -6,9 +6,10 @@
 //! |---|---|---|
 //! | refused: a signature is missing, a label lies, it is too large … | the release event's id | another image runs, or the owner lets go |
 //! | on trial: rolled back, or taken | what the release approves | the owner lets go |
+//! | on trial, and rolled back for a reason of the server's | what the release approves | a while, twice as long each time, four times in all; then the owner lets go |
 //! | refused for a passing reason: its registry is silent … | the event's id | a while, twice as long each time |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nostr::key::PublicKey;
 use protocol::rpc::enclaved::{StateReason, UPGRADES_MAX};
@@ -25,6 +26,9 @@ use super::{Store, StoreError};
 pub(super) const KEPT_MAX: u32 = 500;
 /// 2^8 times as long as the first wait: with the shipped interval, more than a day.
 const DOUBLINGS_MAX: u32 = 8;
+/// Trials of one image that the server is to blame for, after which it is not tried again either: each costs the app
+/// that it is stopped, and an image at which the server fails each time may be the reason.
+const TRIALS_MAX: u32 = 4;
 
 /// What is not to be tried now.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -85,7 +89,7 @@ impl Store {
     }
 
     /// What is not to be tried on a container at `now`. What failed for a passing reason waits for
-    /// `again_secs`, and twice as long each time.
+    /// `again_secs`, and twice as long each time; what failed so on trial, a few times only.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -96,23 +100,33 @@ impl Store {
         now: UnixSecs,
     ) -> Result<Tried, StoreError> {
         let connection = self.lock();
+        let is_waiting = |tries: u32, at: i64| {
+            let wait_secs = again_secs.saturating_mul(1 << tries.saturating_sub(1).min(DOUBLINGS_MAX));
+            now < UnixSecs(u64::try_from(at).unwrap_or_default()).plus_secs(wait_secs)
+        };
         let mut tried = Tried::default();
-        let sql = "SELECT digest, release_id, outcome, barred, tries, coalesce(ended_at, at) FROM upgrades
+        // Of each image: how many trials the server spoiled, and when the last.
+        let mut spoiled = BTreeMap::<String, (u32, i64)>::new();
+        let sql =
+            "SELECT digest, release_id, outcome, barred, tries, coalesce(ended_at, at), code FROM upgrades
                    WHERE pubkey = ?1 AND release_id IS NOT NULL";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([pubkey.to_bytes()])?;
         while let Some(row) = rows.next()? {
-            tried.images.extend(row.get::<_, Option<String>>(0)?);
-            if row.get::<_, String>(2)? != "refused" {
-                continue;
+            let (outcome, at, code): (String, i64, Option<String>) = (row.get(2)?, row.get(5)?, row.get(6)?);
+            match row.get::<_, Option<String>>(0)? {
+                Some(image) if outcome == "rolled_back" && code.as_deref().is_some_and(is_passing) => {
+                    let (trials, last) = spoiled.entry(image).or_insert((0, at));
+                    (*trials, *last) = (*trials + 1, at.max(*last));
+                }
+                image => tried.images.extend(image),
             }
-            let (barred, tries, at): (bool, u32, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
-            let wait_secs = again_secs.saturating_mul(1 << tries.saturating_sub(1).min(DOUBLINGS_MAX));
-            let again = UnixSecs(u64::try_from(at).unwrap_or_default()).plus_secs(wait_secs);
-            if barred || now < again {
+            if outcome == "refused" && (row.get(3)? || is_waiting(row.get(4)?, at)) {
                 tried.releases.insert(row.get(1)?);
             }
         }
+        let still = spoiled.into_iter().filter(|(_, (n, last))| *n >= TRIALS_MAX || is_waiting(*n, *last));
+        tried.images.extend(still.map(|(image, _)| image));
         Ok(tried)
     }
 
@@ -140,7 +154,10 @@ impl Store {
 
 /// True for a reason that says nothing of the image: the same may go well a little later.
 pub(super) fn is_passing(code: &str) -> bool {
-    matches!(code, "registry_unreachable" | "internal" | "server_busy")
+    matches!(
+        code,
+        "registry_unreachable" | "internal" | "server_busy" | "server_full" | "engine_failed" | "interrupted"
+    )
 }
 
 /// A release that was refused before for the same reason is one row, whichever way it was found out.

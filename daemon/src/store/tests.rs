@@ -10,6 +10,7 @@ use super::*;
 
 pub(crate) const ROOM: Room = Room { units: 10, unpaid_max: 3, slots: 8, ports: (100, 102) };
 
+#[derive(Debug)]
 pub(crate) struct Fixture {
     dir: tempfile::TempDir,
     pub(crate) store: Store,

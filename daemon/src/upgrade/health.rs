@@ -35,7 +35,8 @@ pub(super) async fn accepting(ctx: &Context, container: &Container) -> Vec<u16> 
 /// Waits until a container that was just started is healthy.
 ///
 /// # Errors
-/// Why it is not: `process_exits` or `unhealthy`.
+/// Why it is not: `process_exits` or `unhealthy`; `engine_failed` if the engine did not answer meanwhile, with which
+/// processes end, and which says nothing of the image.
 pub(super) async fn wait_healthy(
     ctx: &Context,
     container: &Container,
@@ -44,18 +45,38 @@ pub(super) async fn wait_healthy(
     let rules = ctx.config.upgrade;
     let (settle, deadline) = (Duration::from_secs(rules.settle_secs), Duration::from_secs(rules.health_secs));
     let running = Stopwatch::start();
-    let mut answered = false;
+    let (mut answered, mut engine_failed) = (false, false);
+    let blame = |engine_failed: bool, code: &str, message: String| {
+        if engine_failed {
+            let message = "the server's container engine failed during the trial, which says nothing of the image; \
+                           a release is tried again later, another image may be asked for again";
+            return Err(because("engine_failed", message));
+        }
+        Err(because(code, message))
+    };
+    // Beside the looks: an app that lets a question wait must not hide what becomes of its process, or the engine.
+    let asking = async {
+        while !answers(ctx, container, probe).await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::pin!(asking);
     loop {
-        answered = answered || answers(ctx, container, probe).await;
+        tokio::select! {
+            () = &mut asking, if !answered => answered = true,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
         match ctx.runtime.is_running(container).await {
             Ok(true) if answered && running.elapsed() >= settle => return Ok(()),
             Ok(true) => {}
             Ok(false) => {
                 let message = "the new image's process ended by itself; look at its output";
-                return Err(because("process_exits", message));
+                return blame(engine_failed, "process_exits", message.to_owned());
             }
-            // An engine that restarts says nothing of the image.
-            Err(e) => tracing::warn!(container = %container.pubkey(), "look: {e}"),
+            Err(e) => {
+                tracing::warn!(container = %container.pubkey(), "look: {e}");
+                engine_failed = true;
+            }
         }
         if running.elapsed() >= deadline {
             let message = format!(
@@ -63,9 +84,8 @@ pub(super) async fn wait_healthy(
                 rules.health_secs,
                 wanted(probe)
             );
-            return Err(because("unhealthy", message));
+            return blame(engine_failed, "unhealthy", message);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

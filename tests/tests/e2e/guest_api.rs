@@ -1,6 +1,7 @@
 //! The guest API, from inside containers and from clients that know its rules and break them.
 
 mod abuse;
+mod full_folder;
 mod host;
 mod secrets;
 mod set_env;

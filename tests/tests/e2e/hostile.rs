@@ -55,10 +55,10 @@ async fn hostile_guests_get_nowhere_and_neighbours_are_served() -> Result<()> {
         // Last: these take the guards away. The first container has filled its memory for good.
         let another = alice.run(&image, json!({})).await?;
         // None is launched into what is left of the firewall.
-        let caller = alice.run(&image, json!({})).await?;
+        let callers = [alice.run(&image, json!({})).await?, alice.run(&image, json!({})).await?];
         floods::network_is_slowed(world, &another).await?;
         around.check_unguarded()?;
-        network::calls_are_limited(world, &caller).await
+        network::calls_are_limited(world, callers.each_ref()).await
     })
     .await
 }

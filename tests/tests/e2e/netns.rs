@@ -59,7 +59,7 @@ impl Netns {
     }
 
     /// Runs `make` in it; sockets stay where they were made.
-    fn within<T: Send>(&self, make: impl FnOnce() -> IoResult<T> + Send) -> Result<T> {
+    pub(crate) fn within<T: Send>(&self, make: impl FnOnce() -> IoResult<T> + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let inside = scope.spawn(|| -> Result<T> {
                 setns(&self.0, CloneFlags::CLONE_NEWNET)?;

@@ -40,8 +40,8 @@ pub(super) async fn until_deployed(
     let pool = ctx.pool_of(&chosen.relays()).await?;
     let filter = Filter::new().kind(CONTAINER).author(agreed.container);
     let mut events = pool.subscribe(filter).await?;
-    let _doing = ctx.progress.begin("waiting for the container");
     let mut watch = Watch { paid: paid.then(Stopwatch::start), runs: None };
+    let mut doing = ctx.progress.begin(watch.stage());
     loop {
         let event = tokio::time::timeout(ASK_EVERY, events.next()).await;
         match event {
@@ -56,6 +56,7 @@ pub(super) async fn until_deployed(
             }
             Err(_elapsed) => {
                 watch.look(remote, agreed).await?;
+                doing.now(watch.stage());
                 watch.check_times(ctx.now(), agreed)?;
             }
         }
@@ -70,6 +71,15 @@ struct Watch {
 }
 
 impl Watch {
+    /// What is being waited for.
+    const fn stage(&self) -> &'static str {
+        match (&self.paid, &self.runs) {
+            (None, None) => "waiting for the payment",
+            (Some(_), None) => "paid; waiting for the server to fetch the image and start it",
+            (_, Some(_)) => "it runs; waiting for its certificate",
+        }
+    }
+
     async fn look(&mut self, remote: &Remote, agreed: &Agreed) -> Result<(), Failure> {
         let asked = remote.ask("status", &ContainerParams { pubkey: agreed.container }).await;
         let status: ContainerStatus = match asked {
@@ -102,7 +112,8 @@ impl Watch {
         }
         if is_over(self.paid, START_WAIT) {
             let message = format!("the container did not come up within {} s", START_WAIT.as_secs());
-            return Err(Failure::no_answer("no_answer", message));
+            let hint = "it may still: its state and its events say how far it is";
+            return Err(Failure::no_answer("no_answer", message).with_hint(hint));
         }
         if self.paid.is_none() && now > agreed.bill.expires_at + LATE {
             return Err(Failure::refused(
@@ -168,6 +179,17 @@ mod tests {
             "salt": "00".repeat(32), "limits_not_enforced": [],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn stage_is_told_as_it_changes() {
+        let mut watch = Watch { paid: None, runs: None };
+        let mut stages = vec![watch.stage()];
+        watch.paid = Some(Stopwatch::start());
+        stages.push(watch.stage());
+        watch.runs = Some(Stopwatch::start());
+        stages.push(watch.stage());
+        assert!(stages[0].contains("payment") && stages[1].contains("image") && stages[2].contains("runs"));
     }
 
     #[test]

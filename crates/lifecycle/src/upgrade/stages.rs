@@ -33,7 +33,7 @@ pub enum End {
     Done,
     /// It was not begun: the old image was never replaced.
     Refused,
-    /// The old image and its data are back; the new one is to blame.
+    /// The old image and its data are back; the reason says whether the new one is to blame.
     RolledBack,
     /// The old image and its data are back, or were never gone; nobody is to blame.
     Cancelled,

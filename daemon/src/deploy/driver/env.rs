@@ -1,7 +1,7 @@
 //! Changing a container's environment and secrets: the process ends, the change is on record, and the process is
 //! made anew from it.
 
-use lifecycle::Effect;
+use lifecycle::{Effect, Event};
 use protocol::manifest::Upgrade;
 use protocol::rpc::{Code, Failure};
 use protocol::secrets::RegistryLogin;
@@ -9,6 +9,7 @@ use protocol::secrets::RegistryLogin;
 use super::Driver;
 use crate::api::secrets;
 use crate::deploy::CommandError;
+use crate::deploy::launch::LaunchFailure;
 use crate::store::{EnvPart, Spec};
 
 impl Driver {
@@ -51,8 +52,22 @@ impl Driver {
             // What is started is made from what is on record, whatever crashes in between.
             effects.push(Effect::Start);
         }
+        self.not_started = None;
         self.carry_out_all(effects).await;
-        Ok(())
+        let Some(failure) = self.not_started.take() else { return Ok(()) };
+        let message = format!(
+            "the change is on record, but the process does not start with it for now, and is tried again by itself: \
+             {failure}"
+        );
+        Err(refused(Code::from_text(failure.code).unwrap_or(Code::Internal), &message))
+    }
+
+    /// A start came to nothing: its owner finds it in the history, and who asked for it is told.
+    pub(super) fn start_failed(&mut self, failure: LaunchFailure) -> Event {
+        tracing::warn!(container = %self.container.pubkey(), "start: {failure}");
+        self.note("not_started", &failure.to_string());
+        self.not_started = Some(failure);
+        Event::Exited
     }
 
     /// Puts another account at the registry on record. The process goes on: it does not see it.

@@ -8,9 +8,10 @@ use nostr::key::PublicKey;
 use protocol::event::CheckedEvent;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Sleep;
+use units::UnixSecs;
 
-use super::Weight;
 use super::waiting::{Item, Ticket, Waiting};
+use super::{Records, Weight};
 
 /// How long one delivery may take, so that its place is soon another's.
 pub(super) const TRY_WAIT: Duration = Duration::from_secs(10);
@@ -45,6 +46,7 @@ enum Tried {
 pub(super) struct Lane<C> {
     pub(super) carrier: C,
     waiting: Mutex<Waiting>,
+    records: Arc<dyn Records>,
     /// Deliveries under way at once: strangers choose relays that stall, and have their own.
     strangers: Semaphore,
     customers: Semaphore,
@@ -52,9 +54,21 @@ pub(super) struct Lane<C> {
 
 impl<C: Carrier> Lane<C> {
     /// A way with so many deliveries at once to customers, and as many to strangers.
-    pub(super) fn new(carrier: C, under_way_max: usize) -> Arc<Self> {
-        let places = || Semaphore::new(under_way_max);
-        Arc::new(Self { carrier, waiting: Mutex::default(), strangers: places(), customers: places() })
+    pub(super) fn new(carrier: C, under_way_max: usize, records: Arc<dyn Records>) -> Arc<Self> {
+        let [strangers, customers] = [(); 2].map(|()| Semaphore::new(under_way_max));
+        Arc::new(Self { carrier, waiting: Mutex::default(), records, strangers, customers })
+    }
+
+    /// Puts on its way what is on record.
+    pub(super) fn resume(self: &Arc<Self>, now: UnixSecs) {
+        let unsent = self.records.store().unsent(C::NAME, now).unwrap_or_else(|e| {
+            tracing::error!("messages that waited are lost: {e}");
+            Vec::new()
+        });
+        for one in unsent {
+            let (event, is_customer) = (Arc::new(one.event), one.is_customer);
+            self.put(&one.to, Item { event, weight: Weight::Kept, is_customer, is_tried: false });
+        }
     }
 
     /// Puts a message on its way, if there is room for it. Does not wait.
@@ -134,6 +148,11 @@ impl<C: Carrier> Lane<C> {
             Tried::Dropped => return,
         };
         metrics::counter!("messages_sent_total", "to" => C::NAME, "outcome" => outcome).increment(1);
+        if ticket.weight == Weight::Kept
+            && let Err(e) = self.records.store().forget_unsent(C::NAME, &ticket.id)
+        {
+            tracing::error!("a message that was sent stays on record, and is sent once more: {e}");
+        }
         self.lock().remove(to, &ticket.id);
     }
 

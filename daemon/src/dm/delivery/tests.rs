@@ -10,6 +10,7 @@ use units::{SystemClock, UnixSecs};
 use super::lane::TRY_WAIT;
 use super::relays::{ours_again, theirs_again};
 use super::*;
+use crate::store::tests::Fixture;
 
 /// Within this time what nothing is in the way of is delivered.
 const SOON: Duration = Duration::from_secs(60);
@@ -68,7 +69,7 @@ impl<const OURS: bool> Told<OURS> {
 }
 
 impl<const OURS: bool> Carrier for Told<OURS> {
-    const NAME: &'static str = "told";
+    const NAME: &'static str = if OURS { "ours" } else { "theirs" };
 
     fn again(tries: usize) -> Option<Duration> {
         if OURS { ours_again(tries) } else { theirs_again(tries) }
@@ -96,10 +97,22 @@ impl<const OURS: bool> Carrier for Told<OURS> {
     }
 }
 
+impl Records for Fixture {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
 type TestPost = Post<Told<true>, Told<false>>;
 
 fn post() -> TestPost {
-    Post::new(Told::default(), Told::default(), Arc::new(SystemClock))
+    post_of(&Arc::new(Fixture::new()))
+}
+
+/// A process with these records.
+fn post_of(records: &Arc<Fixture>) -> TestPost {
+    let records: Arc<dyn Records> = Arc::<Fixture>::clone(records);
+    Post::new(Told::default(), Told::default(), records, Arc::new(SystemClock))
 }
 
 fn key() -> PublicKey {
@@ -253,4 +266,27 @@ async fn receiver_that_is_never_reached_is_given_up() {
     let all: Duration = tries.map(|wait| wait + TRY_WAIT).sum();
     tokio::time::sleep(all + 2 * TRY_WAIT).await;
     assert!(is_settled(&post, &gone).await);
+}
+
+/// Our relays are away, and the server is restarted meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_outlives_the_process_and_goes_out_once_on_each_way() {
+    let (records, owner) = (Arc::new(Fixture::new()), key());
+    let first = post_of(&records);
+    first.ours.carrier.refuse(&owner, usize::MAX);
+    deliver(&first, &owner, Weight::Talk);
+    let kept = deliver(&first, &owner, Weight::Kept);
+    assert_eq!(first.theirs.carrier.taken(&owner, 2, SOON).await.last(), Some(&kept));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let second = post_of(&records);
+    second.resume();
+    assert_eq!(second.ours.carrier.taken(&owner, 1, SOON).await, [kept]);
+    assert!(is_settled(&second, &owner).await);
+    assert_eq!(second.theirs.carrier.taken.lock().unwrap().len(), 0, "their relays have it");
+
+    let third = post_of(&records);
+    third.resume();
+    assert!(is_settled(&third, &owner).await);
+    assert_eq!(third.ours.carrier.taken.lock().unwrap().len(), 0, "it was taken");
 }

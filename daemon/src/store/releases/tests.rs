@@ -106,6 +106,40 @@ fn what_failed_for_a_passing_reason_is_tried_ever_more_rarely() {
     }
 }
 
+/// Each trial costs the app that it is stopped: not without end, and not as if the image had failed.
+#[test]
+fn trial_that_the_server_spoiled_is_made_again_ever_more_rarely_and_not_without_end() {
+    for codes in [["internal"; 4], ["interrupted", "server_full", "engine_failed", "registry_unreachable"]] {
+        let fixture = Fixture::new();
+        let container = container(&fixture);
+        let (pubkey, intent) = (container.pubkey(), intent(&container, "2"));
+        let (store, mut now) = (&fixture.store, NOW);
+        let far = NOW.plus_secs(1_000_000);
+        for (number, code) in codes.into_iter().enumerate() {
+            // Another event for the same image is no other trial.
+            let release = ReleaseRef { id: format!("id-{number}"), ..release("1.2.0", "d") };
+            store.begin_upgrade(&pubkey, Some(&release), None, &intent, now).unwrap().unwrap();
+            let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+            store.end_upgrade(&open, UpgradeOutcome::RolledBack, Some(&why(code)), None, now).unwrap();
+            let wait = 1_u64 << number;
+            assert!(tried(&fixture, &pubkey, now.plus_secs(wait - 1)).has(&release), "{number}");
+            let is_last = number == codes.len() - 1;
+            assert_eq!(tried(&fixture, &pubkey, now.plus_secs(wait)).has(&release), is_last, "{number}");
+            assert_eq!(tried(&fixture, &pubkey, far).has(&release), is_last, "{number}");
+            now = now.plus_secs(wait);
+        }
+        assert_eq!(store.upgrades(&pubkey).unwrap().len(), codes.len(), "each was news: the app was stopped");
+        store.save_pinned(&pubkey, false).unwrap();
+        assert_eq!(tried(&fixture, &pubkey, now), Tried::default());
+        // What is the image's own fault bars it whatever was the server's before.
+        let release = release("1.2.0", "d");
+        store.begin_upgrade(&pubkey, Some(&release), None, &intent, now).unwrap().unwrap();
+        let open = store.open_upgrade(&pubkey).unwrap().unwrap();
+        store.end_upgrade(&open, UpgradeOutcome::RolledBack, Some(&why("unhealthy")), None, now).unwrap();
+        assert!(tried(&fixture, &pubkey, far).has(&release));
+    }
+}
+
 /// The signers of what comes next are named by what runs.
 #[test]
 fn refused_release_is_looked_at_again_when_another_image_runs() {

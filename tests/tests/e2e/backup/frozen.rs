@@ -1,4 +1,4 @@
-//! What would wake a process that is held still while its volume is copied, and has to wait.
+//! What would wake a process that is held still while its volume is copied, and has to wait; and who has not.
 
 use std::time::Duration;
 
@@ -49,6 +49,27 @@ async fn process_that_is_held_for_a_copy_is_not_woken_to_be_stopped() -> Result<
         owner.call::<Value>("resume", json!({"pubkey": pubkey})).await?;
         get(&url).await?;
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_that_takes_long_keeps_no_neighbour_from_coming_and_going() -> Result<()> {
+    let mut options = sealed(2)?;
+    options.watch_steps = true;
+    in_world(options, async |world| {
+        let watch = Watch::start(world)?;
+        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
+        get(&url).await?;
+        watch.arm(Step::SnapshotFrozen);
+        // The wallet comes first.
+        let held = watch.reached(Step::SnapshotFrozen).await?;
+        assert!(!is_paused(world, &engine_name(&pubkey)).await?);
+        assert_eq!(owner.call::<Value>("pause", json!({"pubkey": pubkey})).await?["state"], "paused");
+        silent(&url).await?;
+        owner.call::<Value>("resume", json!({"pubkey": pubkey})).await?;
+        get(&url).await?;
+        held.go_on().await
     })
     .await
 }

@@ -1,5 +1,6 @@
 //! Attacks over the network: what is around, other containers, and the daemon.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +17,7 @@ use crate::guest_api::socket_path;
 use crate::isolation::names::{Names, ask};
 use crate::isolation::neighbourhood::{METADATA, Neighbourhood, PORT};
 use crate::netns::{Netns, engine_name, exec};
+use crate::stranger::SOON;
 
 /// Looks for whoever listens among its neighbours.
 pub(super) const SCAN: &str = "i=1; while [ $i -lt 250 ]; do nc -w 1 10.232.0.$i 8080 < /dev/null & \
@@ -123,21 +125,26 @@ pub(super) async fn tokens_open_one_door(
     Ok(())
 }
 
-/// A container that calls without end is refused and named; with no limit configured it is answered.
-pub(super) async fn calls_are_limited(world: &mut World, hostile: &PublicKey) -> Result<()> {
-    let refused = flood(&socket_path(world, hostile)).await?;
-    ensure!(refused >= REFUSED, "only {refused} of {CALLS} calls were refused");
-    let log = world.daemon_log()?;
-    let named = log.lines().any(|line| line.contains("asks too much") && line.contains(&hostile.to_hex()));
-    ensure!(named, "the log does not name who it was");
+/// Containers that call without end, by the socket and by the gateway's WebSocket, are refused and named; with no
+/// limit configured they are answered.
+pub(super) async fn calls_are_limited(world: &mut World, [local, remote]: [&PublicKey; 2]) -> Result<()> {
+    for (hostile, refused) in
+        [(local, flood(&socket_path(world, local)).await?), (remote, flood_gateway(world, remote).await?)]
+    {
+        ensure!(refused >= REFUSED, "only {refused} of {CALLS} calls were refused");
+        let log = world.daemon_log()?;
+        let named =
+            log.lines().any(|line| line.contains("asks too much") && line.contains(&hostile.to_hex()));
+        ensure!(named, "the log does not name who it was");
+    }
 
     let mut config: Value = serde_json::from_slice(&std::fs::read(world.daemon_config())?)?;
     config["guest"]["calls"] = json!({"per_sec": 100_000, "burst": 100_000});
     std::fs::write(world.daemon_config(), config.to_string())?;
     world.kill_daemon().await?;
     world.start_daemon().await?;
-    let refused = flood(&socket_path(world, hostile)).await?;
-    ensure!(refused == 0, "{refused} of {CALLS} calls were refused without the guard");
+    let refused = [flood(&socket_path(world, local)).await?, flood_gateway(world, remote).await?];
+    ensure!(refused == [0, 0], "{refused:?} of {CALLS} calls were refused without the guard");
     Ok(())
 }
 
@@ -154,4 +161,54 @@ async fn flood(path: &Path) -> Result<usize> {
         refused += usize::from(answer.starts_with(b"HTTP/1.1 429"));
     }
     Ok(refused)
+}
+
+/// How many of many calls over one WebSocket are refused, made from the container's own address.
+async fn flood_gateway(world: &World, hostile: &PublicKey) -> Result<usize> {
+    let docker = world.engine().client();
+    let found = docker.inspect_container(&engine_name(hostile), None::<InspectContainerOptions>).await?;
+    let env = found.config.and_then(|config| config.env).unwrap_or_default();
+    let value = |name: &str| env.iter().find_map(|line| line.strip_prefix(name)).context("no such variable");
+    let (endpoint, token) = (value("ENCLAVED_ENDPOINT=ws://")?, value("ENCLAVED_TOKEN=")?);
+    let gateway: SocketAddrV4 = endpoint.trim_end_matches('/').parse()?;
+    let hello = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\ntoken: {token}\r\n\r\n"
+    );
+    Netns::of_container(world, hostile).await?.within(|| {
+        let mut stream = std::net::TcpStream::connect_timeout(&gateway.into(), SOON)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(hello.as_bytes())?;
+        let mut welcome = Vec::new();
+        while !welcome.ends_with(b"\r\n\r\n") {
+            welcome.push(read::<1>(&mut stream)?[0]);
+        }
+        assert!(welcome.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&welcome));
+        let call = json!({"id": "1", "method": "info"}).to_string();
+        // One whole text (RFC 6455), masked with zeros.
+        let head = [0x81, 0x80 | u8::try_from(call.len()).unwrap(), 0, 0, 0, 0];
+        let frame = [head.as_slice(), call.as_bytes()].concat();
+        let mut refused = 0;
+        for _ in 0..CALLS {
+            stream.write_all(&frame)?;
+            refused += usize::from(answer(&mut stream)?.contains("rate_limited"));
+        }
+        Ok(refused)
+    })
+}
+
+/// The text of one frame of a server's.
+fn answer(stream: &mut std::net::TcpStream) -> std::io::Result<String> {
+    let [kind, length] = read(stream)?;
+    assert_eq!(kind, 0x81, "one whole text");
+    let length = if length == 126 { u16::from_be_bytes(read(stream)?) } else { u16::from(length) };
+    let mut text = vec![0; usize::from(length)];
+    stream.read_exact(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn read<const N: usize>(stream: &mut std::net::TcpStream) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

@@ -105,6 +105,24 @@ async fn leave_image(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// An engine that dies takes the image on trial with it, and that says nothing of the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn engine_that_dies_during_a_trial_is_to_blame() -> Result<()> {
+    in_world(calm()?, async |world| {
+        let owner = Stranger::with(world, 100).await?;
+        let first = App::good(world, "1")?.push(world).await?;
+        let deaf = App::deaf("2").push(world).await?;
+        let (pubkey, note) = running(world, &owner, &first, "owner").await?;
+        on_trial(world, &owner, &pubkey, &deaf).await?;
+        world.engine_mut().kill_hard().await?;
+        world.engine_mut().restart().await?;
+        let record = ended(&owner, &pubkey, &deaf).await?;
+        assert_eq!(verdict(&record), (UpgradeOutcome::RolledBack, Some("engine_failed")), "{record:?}");
+        check_runs(&owner, &pubkey, &first, &note).await
+    })
+    .await
+}
+
 /// Asks for an image, and waits until it runs on trial and has spoilt the data.
 async fn on_trial(world: &World, owner: &Stranger, pubkey: &PublicKey, image: &str) -> Result<()> {
     let status = owner.call::<Value>("upgrade", json!({"pubkey": pubkey, "docker": image})).await?;

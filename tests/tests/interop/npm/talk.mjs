@@ -1,8 +1,9 @@
 // Talks to a server as others do: direct messages and notes by `nostr-tools`, and NIP-98 tokens for `curl`.
 //
-//   node talk.mjs DIRECTORY_OF_NODE_MODULES RELAY SERVICE SECRET
+//   node talk.mjs DIRECTORY_OF_NODE_MODULES RELAY SERVICE
 //
-// Takes one JSON per line and answers each by one:
+// Takes its secret key as the first line, where no list of processes shows it; then one JSON per line, and answers
+// each by one:
 //
 //   {"do": "say", "channel": "nip17" | "nip17_ephemeral" | "nip04" | "note", "text", "copies"?, "work_bits"?}
 //       → {"answers": [{"channel", "text"}]}: all that came until nothing came for `quiet_ms`
@@ -10,7 +11,9 @@
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
-const [dir, relayUrl, service, secretHex] = process.argv.slice(2);
+const [dir, relayUrl, service] = process.argv.slice(2);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const secretHex = (await lines.next()).value;
 // Packages are found from where a program lies, and this one does not lie beside them.
 const load = (path) => import(pathToFileURL(`${dir}/node_modules/${path}`).href);
 const tools = (name) => load(`nostr-tools/lib/esm/${name}.js`);
@@ -90,7 +93,7 @@ const tasks = {
   },
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
+for await (const line of lines) {
   const task = JSON.parse(line);
   console.log(JSON.stringify(await tasks[task.do](task)));
 }

@@ -29,9 +29,12 @@ pub(super) struct Talker {
 
 impl Talker {
     pub(super) async fn start(world: &World, keys: &Keys) -> Result<Self> {
-        let arguments = [world.relay_url(), world.service()?.to_hex(), keys.secret_key().to_secret_hex()];
-        let mut node = npm::start("talk.mjs", &arguments)?;
-        let tasks = node.stdin.take().context("no stdin")?;
+        let mut node = npm::start("talk.mjs", &[world.relay_url(), world.service()?.to_hex()])?;
+        let mut tasks = node.stdin.take().context("no stdin")?;
+        let secret = keys.secret_key().to_secret_hex();
+        tasks.write_all(format!("{secret}\n").as_bytes()).await?;
+        let shown = std::fs::read_to_string(format!("/proc/{}/cmdline", node.id().context("node ended")?))?;
+        ensure!(!shown.contains(&secret), "the list of processes shows the key");
         let answers = BufReader::new(node.stdout.take().context("no stdout")?).lines();
         Ok(Self { keys: keys.clone(), _node: node, tasks, answers })
     }
