@@ -15,8 +15,8 @@ INSERT INTO open_pool (asked_by, unfunded, items, bytes)
 ALTER TABLE open_of ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CHECK (weight > 0);
 -- The newest invoice. Of equals the one gives way that asked last the longest ago.
 ALTER TABLE open_of ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
-UPDATE open_of SET last = (SELECT max(id) FROM invoice i WHERE i.state = 'open' AND i.payee = open_of.payee
-    AND i.asked_by = open_of.asked_by AND i.unfunded = open_of.unfunded);
+UPDATE open_of SET last = coalesce((SELECT max(id) FROM invoice i WHERE i.state = 'open' AND i.payee = open_of.payee
+    AND i.asked_by = open_of.asked_by AND i.unfunded = open_of.unfunded), 0);
 -- 65,536 keeps apart what differs: a weight is less than a hundred.
 CREATE INDEX open_by_items ON open_of (asked_by, unfunded, items * 65536 / weight DESC, last);
 CREATE INDEX open_by_bytes ON open_of (asked_by, unfunded, bytes * 65536 / weight DESC, last);

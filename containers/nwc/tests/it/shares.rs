@@ -1,5 +1,6 @@
 //! Whoever has most gives way: what a few keys with dust can take is never what somebody with little asks for.
 
+mod file;
 mod free;
 mod pools;
 
@@ -320,6 +321,13 @@ fn attack_25_keys_with_a_satoshi_do_not_take_all_connections() {
         outcome(busy.handle(CONTAINER, Door::House, connect(), NOW)).unwrap();
     }
     assert_eq!((of(CONTAINER), of(CUSTOMER)), (4, 3));
+    // And so many in all.
+    for who in [CONTAINER + 1, CONTAINER + 2, CONTAINER + 3] {
+        busy.world.give(person(who), SAT);
+        let made = (0..4).map(|_| outcome(busy.handle(who, Door::House, connect(), NOW)));
+        let expected = if who == CONTAINER + 3 { 0 } else { 4 };
+        assert_eq!(made.filter(Result::is_ok).count(), expected, "{who}");
+    }
     busy.assert_others_go_on(NOW);
 }
 

@@ -90,9 +90,7 @@ async function act({ client: name, method, args }) {
     await client.subscribeNotifications((heard) => write({ client: name, heard }), args.types);
     return null;
   }
-  if (method === "raw") return {
-    return client.executeNip47Request(args.method, args.params, () => true, args.timeouts);
-  }
+  if (method === "raw") return client.executeNip47Request(args.method, args.params, () => true, args.timeouts);
   return client[method](args);
 }
 
