@@ -45,7 +45,7 @@ Environment:
   NWC_LATE_ACCEPT_SECS             how long after expiry a payment is honoured [0]
   NWC_MAX_OPEN_INVOICES_PER_KEY    unpaid invoices of one payee [100]
   NWC_MAX_OPEN_INVOICES_UNFUNDED   of all payees who hold no money [1000]
-  NWC_MAX_OPEN_INVOICES            of all payees [2000]
+  NWC_MAX_OPEN_INVOICES            of all others [2000]
   NWC_MAX_BALANCE_MSAT             what one wallet may hold [1000000000000]
   NWC_MAX_WALLETS                  wallets that hold money [10000]
   NWC_MIN_FIRST_MSAT               least first payment to a key [1000]

@@ -24,6 +24,7 @@ mod identity;
 mod invoices;
 mod names;
 mod open;
+mod owners;
 mod payments;
 mod readers;
 mod receipts;
@@ -69,19 +70,22 @@ pub(crate) mod invoice {
 
 /// Open invoices.
 pub(crate) mod open_invoice {
-    pub(crate) use super::open::{Heap, counts, expire_oldest, heaps};
+    pub(crate) use super::open::{
+        Heap, Measure, Pool, bytes, counts, expire_oldest, heap, heaps, in_pool, most, weigh,
+    };
 }
 
 /// How many accounts there are, and those that may go.
 pub(crate) mod account {
-    pub(crate) use super::accounts::{Size, close, count_from, emptied, size};
+    pub(crate) use super::accounts::{Size, close, count_from, emptied, holds, size};
 }
 
 /// Reading and writing of connections.
 pub(crate) mod connection {
     pub(crate) use super::connections::{
-        Owner, by_id, counts, drop_newest, forget_ended, insert, living, of_owner, owners, revoke, spent,
+        are_of_house, by_id, forget_ended, insert, living, of_owner, revoke, spent,
     };
+    pub(crate) use super::owners::{Owner, counts, drop_newest, most, owner, owners, weigh};
 }
 
 /// Hold invoices.
@@ -153,6 +157,8 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("store/schema_history.sql")),
         M::up(ledger::SCHEMA_V3),
         M::up(include_str!("store/schema_shares.sql")),
+        M::up(include_str!("store/schema_pools.sql")),
+        M::up(include_str!("store/schema_strangers.sql")),
     ])
 }
 

@@ -232,15 +232,15 @@ impl<'t> LedgerTx<'t> {
             .prepare_cached("SELECT id, kind, memo FROM ledger_transaction WHERE key = ?1")?
             .query_row([&transaction.key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let mut wanted = transaction.postings.clone();
-        wanted.sort_unstable();
         let reused = || PostError::KeyReused { key: transaction.key.clone() };
         let Some((id, kind, memo)) = found else {
             let Some(digest) = compaction::carried(self.view(), &transaction.key)? else { return Ok(None) };
-            let is_same = compaction::digest(transaction.kind, &transaction.memo, &wanted) == digest;
+            let is_same = compaction::digest_of_new(transaction) == digest;
             return if is_same { Ok(Some(CARRIED)) } else { Err(reused()) };
         };
         let id = TransactionId(id);
+        let mut wanted = transaction.postings.clone();
+        wanted.sort_unstable();
         let mut postings = self.view().postings(id)?;
         postings.sort_unstable();
         if kind == transaction.kind && memo == transaction.memo && postings == wanted {

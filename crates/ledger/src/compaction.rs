@@ -11,7 +11,7 @@
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use crate::transaction::Posting;
+use crate::transaction::{NewTransaction, Posting};
 use crate::view::{TransactionId, View};
 use crate::{Account, BooksBroken, LedgerTx};
 
@@ -239,7 +239,7 @@ pub(crate) fn carried(view: View<'_>, key: &str) -> rusqlite::Result<Option<[u8;
 }
 
 /// The digest of what a transaction says. `postings` in order.
-pub(crate) fn digest(kind: &str, memo: &str, postings: &[Posting]) -> [u8; 32] {
+fn digest(kind: &str, memo: &str, postings: &[Posting]) -> [u8; 32] {
     let mut hash = Sha256::new();
     // Neither can hold a line's end.
     hash.update(format!("{kind}\n{memo}\n"));
@@ -247,6 +247,13 @@ pub(crate) fn digest(kind: &str, memo: &str, postings: &[Posting]) -> [u8; 32] {
         hash.update(format!("{account} {}\n", amount.msat()));
     }
     hash.finalize().into()
+}
+
+/// The digest of what a transaction would say.
+pub(crate) fn digest_of_new(transaction: &NewTransaction) -> [u8; 32] {
+    let mut postings = transaction.postings.clone();
+    postings.sort_unstable();
+    digest(transaction.kind, &transaction.memo, &postings)
 }
 
 fn digest_of(view: View<'_>, id: TransactionId) -> rusqlite::Result<[u8; 32]> {

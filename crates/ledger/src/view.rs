@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use units::{Msat, UnixSecs};
 
-use crate::transaction::Posting;
+use crate::transaction::{NewTransaction, Posting};
 use crate::{Account, compaction};
 
 /// The most entries that one call of [`View::statement`] returns: a page, not the whole history.
@@ -139,6 +139,26 @@ impl<'c> View<'c> {
     /// SQLite's.
     pub fn transactions(&self) -> rusqlite::Result<u64> {
         compaction::transactions(*self)
+    }
+
+    /// The keys of transactions that went, which are kept for as long as they matter, in order.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn carried_keys(&self) -> rusqlite::Result<Vec<String>> {
+        self.connection
+            .prepare_cached("SELECT key FROM ledger_carried ORDER BY key")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    }
+
+    /// Whether a transaction with this one's key went that said something else, whenever it was posted.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn was_carried_otherwise(&self, transaction: &NewTransaction) -> rusqlite::Result<bool> {
+        let kept = compaction::carried(*self, &transaction.key)?;
+        Ok(kept.is_some_and(|digest| digest != compaction::digest_of_new(transaction)))
     }
 
     /// The transaction with this idempotency key, if it was posted and is still in the journal.

@@ -6,6 +6,7 @@ mod encli;
 mod hold;
 mod lnurl;
 mod reference;
+mod relays;
 mod rust_nostr;
 mod sdk;
 mod stage;

@@ -70,10 +70,11 @@ pub struct Limits {
     /// none can use up another's.
     pub open_per_key: u32,
     /// `NWC_MAX_OPEN_INVOICES_UNFUNDED`: for all payees together who hold less than
-    /// [`Self::first_msat_min`]. Whoever has most gives way.
+    /// [`Self::first_msat_min`], that they ask for themselves; half as many each that are asked for over HTTP, and by
+    /// other keys. Whoever has most gives way.
     pub open_unfunded: u32,
-    /// `NWC_MAX_OPEN_INVOICES`: for all payees together; whoever has most for what it holds gives way. The house
-    /// has as many again.
+    /// `NWC_MAX_OPEN_INVOICES`: the same for all payees who hold more; whoever has most for what it holds gives way.
+    /// The house has as many again.
     pub open_total: u32,
     /// `NWC_MAX_IN_FLIGHT_PER_KEY`: payments of one payer that are on their way.
     pub in_flight_per_key: u32,

@@ -58,6 +58,9 @@ impl Wallet {
                 return Err(Refusal::NothingToShare);
             }
             connection::forget_ended(tx, now)?;
+            if new.by_house {
+                connection::are_of_house(tx, &new.owner)?;
+            }
             if connection::counts(tx.view(), &new.owner)?.of_owner >= limits.connections_per_key {
                 return Err(Refusal::TooManyConnections);
             }
@@ -101,6 +104,7 @@ impl Wallet {
 
     pub(super) fn list_connections(&self, caller: &Caller, now: UnixSecs) -> Result<Connections, Refusal> {
         owner_only(caller.connection.as_ref())?;
+        self.note_of_house(caller)?;
         let own = self.store.read(|view| connection::of_owner(view, &caller.wallet))?;
         let item = |one: &Connection| -> Result<ConnectionItem, Refusal> {
             let since = period(one.renewal, now).start;
@@ -118,6 +122,18 @@ impl Wallet {
             })
         };
         Ok(Connections { connections: own.iter().map(item).collect::<Result<_, _>>()? })
+    }
+
+    /// Whoever asks through the house's door for its own wallet has all its connections from the house, also those of a
+    /// release that did not note it.
+    fn note_of_house(&self, caller: &Caller) -> Result<(), Refusal> {
+        let owner = caller.wallet;
+        if caller.door != Door::House
+            || self.store.read(|view| connection::of_owner(view, &owner))?.iter().all(|one| one.by_house)
+        {
+            return Ok(());
+        }
+        self.store.write(move |tx| connection::are_of_house(tx, &owner).map_err(Refusal::from)).map(drop)
     }
 
     /// The budget of the connection that asks; none for an owner.

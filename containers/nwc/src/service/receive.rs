@@ -239,5 +239,5 @@ fn insert(
         return Err(Refusal::TooManyInvoices);
     }
     invoice::insert(tx, &new)?;
-    shares::make_place_for_invoice(tx, &new, counts, limits, now)
+    shares::make_place_for_invoice(tx, &new, limits, now)
 }

@@ -6,9 +6,9 @@
 //!
 //! Everything in the file has a share, beyond which whoever has most of it gives way: history a half, open invoices an
 //! eighth, remembered answers an eighth (a quarter for those who hold money), what can never go a sixteenth each. Where
-//! the parts above are short all the same, history gives way first: of whoever has most, the oldest. What settles,
-//! claims or gives back, and the house's own keys, have a part that nobody else uses. What a node reports is written
-//! without asking here.
+//! the parts above are short all the same, history gives way first: of whoever has most, the oldest, and of keys that
+//! hold nothing before others. What settles, claims or gives back, and the house's own keys, have a part that nobody
+//! else uses. What a node reports is written without asking here.
 
 use ledger::LedgerTx;
 use nostr::key::PublicKey;

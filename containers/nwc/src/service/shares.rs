@@ -3,8 +3,10 @@
 //! Keys cost nothing and standing costs little, so a bound over all of them is one that a few could use up for the
 //! others. Here such a bound refuses nobody who has little. Where it is reached, whoever has most for what it holds
 //! gives something up: an unpaid invoice, a connection, the memory of an old answer, a second request that waits. If
-//! that is who asks, it is refused. Who holds twice as much money may have one share more: a party with dust in many
-//! keys comes behind everybody who uses the wallet, and splitting money gains no more than a share for each part.
+//! that is who asks, it is refused. A bound on how many there are compares how many one has, a bound on bytes compares
+//! bytes. Who holds twice as much money may have one share more: a party with dust in many keys comes behind everybody
+//! who uses the wallet, and splitting money gains no more than a share for each part. Open invoices are apart by what
+//! they are of, too: see [`invoices`].
 //!
 //! What was promised cannot be given up: money that is locked in or on its way. There the rule is a price: from the
 //! half on, the fuller it is, the more each further one must be worth ([`least_worth`]), so that filling it costs as
@@ -12,16 +14,21 @@
 //!
 //! The house (the server around the wallet, for itself and its containers) is counted apart from all of it.
 
+mod invoices;
+mod weights;
+
 use ledger::LedgerTx;
 use nostr::key::PublicKey;
-use units::{Msat, UnixSecs};
+use units::Msat;
 
 use super::refusal::Refusal;
 use crate::config::Limits;
-use crate::store::{AskedBy, NewInvoice, OpenCounts, connection, invoice, open_invoice};
+use crate::store::{account, connection};
 
-/// Invoices that give way to one: the longest takes the place of more than a few of the shortest.
-const GIVE_WAY_MAX: u32 = 32;
+pub(super) use invoices::make_place_for_invoice;
+
+/// How many are looked up to find out who has most: what is noted is brought up to date every few seconds besides.
+const LOOKED_UP_MAX: u32 = 16;
 /// Bytes of the file that stand for one that cannot be given up: a name, or an account with dust, with its indexes.
 const LASTING_BYTES: u32 = 256;
 
@@ -61,11 +68,6 @@ pub(super) fn least_worth(all: u32, total: u32, least: Msat) -> Option<Msat> {
     })
 }
 
-/// About how many bytes open invoices may take: an eighth of the file.
-fn open_bytes_max(limits: &Limits) -> u64 {
-    u64::from(limits.books_bytes_max) / 8
-}
-
 /// How many names there may be: they are never given back, so they get a sixteenth of the file at most.
 pub(super) fn names_max(limits: &Limits) -> u32 {
     limits.names_total.min(lasting_max(limits))
@@ -78,51 +80,6 @@ pub(super) const fn dust_max(limits: &Limits) -> u32 {
 
 const fn lasting_max(limits: &Limits) -> u32 {
     limits.books_bytes_max / 16 / LASTING_BYTES
-}
-
-/// After an invoice was inserted: has others expire that belong to whoever has most, until all are within their
-/// bounds. Refused if whoever has most is this one's payee.
-pub(super) fn make_place_for_invoice(
-    tx: &LedgerTx<'_>,
-    new: &NewInvoice,
-    counts: impl Fn() -> rusqlite::Result<OpenCounts>,
-    limits: &Limits,
-    now: UnixSecs,
-) -> Result<(), Refusal> {
-    if new.asked_by == AskedBy::House {
-        return Ok(());
-    }
-    for round in 0..GIVE_WAY_MAX {
-        let counts = counts()?;
-        let too_many_unfunded = new.unfunded && counts.unfunded > limits.open_unfunded;
-        let too_many = counts.total > limits.open_total || counts.bytes > open_bytes_max(limits);
-        if !too_many_unfunded && !too_many {
-            return Ok(());
-        }
-        if round == 0 {
-            // The counts may include what is due to be swept.
-            invoice::sweep(tx, now, limits.open_total)?;
-            continue;
-        }
-        let heaps = open_invoice::heaps(tx.view(), too_many_unfunded)?;
-        // Whoever asks for somebody else's invoices stands for nothing that the payee holds.
-        let load = |heap: &open_invoice::Heap| {
-            let holds = if heap.asked_by == AskedBy::Payee { heap.balance } else { Msat::ZERO };
-            Load::new(heap.bytes, holds, limits.first_min())
-        };
-        let is_own = |heap: &open_invoice::Heap| {
-            heap.payee == new.payee && heap.asked_by == new.asked_by && heap.unfunded == new.unfunded
-        };
-        let own = heaps.iter().find(|heap| is_own(heap)).map(load).ok_or(Refusal::TooManyInvoices)?;
-        let most = heaviest(&heaps, load)
-            .filter(|most| own.is_lighter(load(most)))
-            .ok_or(Refusal::TooManyInvoices)?;
-        if !open_invoice::expire_oldest(tx, most)? {
-            return Err(Refusal::TooManyInvoices);
-        }
-        gave_way("invoice");
-    }
-    Err(Refusal::TooManyInvoices)
 }
 
 /// After a connection was inserted: ends the newest of whichever owner has most, if there are too many. Refused if that
@@ -141,20 +98,49 @@ pub(super) fn make_place_for_connection(
     if counts.of_others <= limits.connections_total {
         return Ok(());
     }
-    let owners = connection::owners(tx.view())?;
-    let load = |(_, items, holds): &connection::Owner| Load::new(*items, *holds, limits.first_min());
-    let own = owners.iter().find(|one| one.0 == *owner).map(load).ok_or(Refusal::TooManyConnections)?;
-    let most = heaviest(&owners, load)
-        .filter(|most| own.is_lighter(load(most)))
-        .ok_or(Refusal::TooManyConnections)?;
-    connection::drop_newest(tx, &most.0)?;
+    let least = limits.first_min();
+    let look_up = |one: connection::Owner| {
+        let load = Load::new(one.items, account::holds(tx.view(), &one.pubkey)?, least);
+        let was_known = load.weight == one.weight;
+        if !was_known {
+            connection::weigh(tx, &one.pubkey, load.weight)?;
+        }
+        Ok::<_, rusqlite::Error>(LookedUp { one, load, was_known })
+    };
+    let own = connection::owner(tx.view(), owner)?.ok_or(Refusal::TooManyConnections)?;
+    let own = look_up(own)?.load;
+    let most = heaviest(|| connection::most(tx.view())?.map(look_up).transpose())?;
+    let most = most.filter(|most| own.is_lighter(most.load)).ok_or(Refusal::TooManyConnections)?;
+    connection::drop_newest(tx, &most.one.pubkey)?;
     gave_way("connection");
     Ok(())
 }
 
-/// Who has most for what it holds.
-fn heaviest<T>(all: &[T], load: impl Fn(&T) -> Load) -> Option<&T> {
-    all.iter().reduce(|most, one| if load(most).is_lighter(load(one)) { one } else { most })
+/// Somebody who has much, with what that is against what it holds at this moment.
+#[derive(Clone, Copy, Debug)]
+struct LookedUp<T> {
+    one: T,
+    load: Load,
+    /// Whether that was noted already. If not, it is now.
+    was_known: bool,
+}
+
+/// Who has most for what it holds. `first` looks up whoever comes first by what is noted, which may be of before: nobody
+/// gives way for what it held then.
+fn heaviest<T>(
+    mut first: impl FnMut() -> rusqlite::Result<Option<LookedUp<T>>>,
+) -> rusqlite::Result<Option<LookedUp<T>>> {
+    let mut most: Option<LookedUp<T>> = None;
+    for _ in 0..LOOKED_UP_MAX {
+        let Some(one) = first()? else { break };
+        if one.was_known {
+            return Ok(Some(one));
+        }
+        if most.as_ref().is_none_or(|most| most.load.is_lighter(one.load)) {
+            most = Some(one);
+        }
+    }
+    Ok(most)
 }
 
 /// Counts what somebody gave up for others.

@@ -41,6 +41,7 @@ impl Wallet {
             ("charging for holding", self.charge_for_holding(now)),
             ("compacting the history", self.compact(now)),
             ("closing empty accounts", self.close_empty_accounts()),
+            ("weighing what everybody holds", self.weigh()),
             ("watching the solvency", self.watch_solvency()),
         ];
         let mut fault = None;

@@ -5,6 +5,7 @@
 //! Paid again, its key opens a wallet as any other does.
 
 use ledger::{Account, LedgerTx, View};
+use nostr::key::PublicKey;
 use rusqlite::params;
 use units::Msat;
 
@@ -35,9 +36,23 @@ pub(crate) fn size(view: View<'_>) -> rusqlite::Result<Size> {
         .query_row([], |row| Ok(Size { total: row.get(0)?, holding: row.get(1)?, dust: row.get(2)? }))
 }
 
+/// What a key holds, with what is on hold for its payments: that is its own until it is gone.
+pub(crate) fn holds(view: View<'_>, key: &PublicKey) -> rusqlite::Result<Msat> {
+    let on_hold: i64 = view
+        .sql()
+        .prepare_cached(
+            "SELECT coalesce(sum(amount_msat + reserve_msat + service_fee_msat), 0) FROM payment
+             WHERE payer = ?1 AND state IN ('held', 'dispatched')",
+        )?
+        .query_row([key.as_bytes()], |row| row.get(0))?;
+    let balance = view.balance(Account::User(key.to_bytes()))?;
+    Ok(Msat::new(balance.msat().saturating_add(on_hold)))
+}
+
 /// Says from which balance on a wallet counts as one that holds money.
 pub(crate) fn count_from(tx: &LedgerTx<'_>, least: Msat) -> rusqlite::Result<()> {
-    tx.sql()
+    let sql = tx.sql();
+    let changed = sql
         .prepare_cached(
             "UPDATE accounts_size SET least_msat = ?1,
                  holding = (SELECT count(*) FROM ledger_account WHERE key LIKE 'user:%' AND balance_msat >= ?1),
@@ -45,8 +60,15 @@ pub(crate) fn count_from(tx: &LedgerTx<'_>, least: Msat) -> rusqlite::Result<()>
                          WHERE key LIKE 'user:%' AND balance_msat > 0 AND balance_msat < ?1)
              WHERE least_msat <> ?1",
         )?
-        .execute([least.msat()])
-        .map(drop)
+        .execute([least.msat()])?;
+    if changed > 0 {
+        sql.prepare_cached(
+            "UPDATE history_of SET stranger = NOT EXISTS (SELECT 1 FROM ledger_account
+                 WHERE key = 'user:' || lower(hex(pubkey)) AND balance_msat >= ?1)",
+        )?
+        .execute([least.msat()])?;
+    }
+    Ok(())
 }
 
 /// Looks through `limit` accounts after this number for those that may go; does not need the writer.

@@ -1,5 +1,7 @@
 //! The audit of the whole file: the books, and that the wallet's tables say the same as the books.
 
+mod carried;
+
 use ledger::{Account, BooksBroken, View};
 use rusqlite::OptionalExtension;
 use units::Msat;
@@ -30,6 +32,9 @@ pub enum AuditError {
     /// The counts of open invoices are wrong.
     #[error("the counts of open invoices are wrong")]
     OpenInvoices,
+    /// The counts of connections are wrong.
+    #[error("the counts of connections are wrong")]
+    Connections,
     /// The counts of accounts are wrong.
     #[error("the counts of accounts are wrong")]
     Accounts,
@@ -97,16 +102,29 @@ const WRONG_HISTORY: &str = "
             UNION ALL SELECT NULL, items, bytes FROM history_of
             UNION ALL SELECT NULL, -items, -bytes FROM history_size)
         GROUP BY pubkey
-    ) WHERE items <> 0 OR bytes <> 0 LIMIT 1";
+    ) WHERE items <> 0 OR bytes <> 0
+    UNION ALL SELECT 1 FROM history_size
+        WHERE strangers <> (SELECT coalesce(sum(bytes), 0) FROM history_of WHERE stranger = 1)
+    UNION ALL SELECT 1 FROM history_of WHERE stranger = EXISTS (SELECT 1 FROM ledger_account
+        WHERE key = 'user:' || lower(hex(pubkey)) AND balance_msat >= (SELECT least_msat FROM accounts_size))";
 
-/// Payees whose open invoices are not counted right, or if their sum is wrong.
+/// Payees whose open invoices are not counted right, and pools that are not the sum of theirs.
 const WRONG_OPEN: &str = "
     SELECT 1 FROM (
         SELECT payee, asked_by, unfunded, 1 AS items, bytes FROM invoice WHERE state = 'open' AND asked_by <> 'house'
         UNION ALL SELECT payee, asked_by, unfunded, -items, -bytes FROM open_of
-        UNION ALL SELECT NULL, NULL, NULL, 0, bytes FROM open_of
-        UNION ALL SELECT NULL, NULL, NULL, 0, -bytes FROM open_invoices)
+        UNION ALL SELECT NULL, asked_by, unfunded, items, bytes FROM open_of
+        UNION ALL SELECT NULL, asked_by, unfunded, -items, -bytes FROM open_pool)
     GROUP BY payee, asked_by, unfunded HAVING sum(items) <> 0 OR sum(bytes) <> 0 LIMIT 1";
+
+/// If connections are not counted right.
+const WRONG_CONNECTIONS: &str = "
+    SELECT 1 FROM connections_size WHERE (house, others) <> (
+        SELECT coalesce(sum(house), 0), coalesce(sum(1 - house), 0) FROM connection)
+    UNION ALL SELECT 1 FROM (
+        SELECT owner, 1 AS items FROM connection WHERE house = 0
+        UNION ALL SELECT owner, -items FROM connections_of)
+        GROUP BY owner HAVING sum(items) <> 0";
 
 /// If accounts are not counted right.
 const WRONG_ACCOUNTS: &str = "
@@ -141,6 +159,9 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
     if let Some(id) = sql.query_row(WRONG_INVOICE, [], |row| row.get(0)).optional()? {
         return Err(AuditError::Invoice(id));
     }
+    if let Some(error) = carried::wrong(view)? {
+        return Err(error);
+    }
     if let Some(id) = sql.query_row(WRONG_HOLD, [], |row| row.get(0)).optional()? {
         return Err(AuditError::HoldInvoice(id));
     }
@@ -153,6 +174,9 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
     )?;
     if !counts_agree || sql.prepare(WRONG_OPEN)?.exists([])? {
         return Err(AuditError::OpenInvoices);
+    }
+    if sql.prepare(WRONG_CONNECTIONS)?.exists([])? {
+        return Err(AuditError::Connections);
     }
     if sql.prepare(WRONG_ACCOUNTS)?.exists([])? {
         return Err(AuditError::Accounts);

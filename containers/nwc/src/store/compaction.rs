@@ -39,6 +39,9 @@ use super::{StoreError, room};
 const STEP: u32 = 128;
 /// Keys that a step looks at: more than a few have too much only if what they have cannot go yet.
 const KEYS: u32 = 32;
+/// The part of it that is for keys that hold nothing, one in so many: they cost nothing, and displace nothing of those
+/// who hold money beyond it.
+const STRANGERS_PART: u64 = 4;
 /// What [`squeeze`] deletes of either kind: more than one request adds, so that what is pressed shrinks.
 const SQUEEZE: u32 = 16;
 /// Rows of a key that [`squeeze`] leaves: the newest, which the key may ask for again.
@@ -63,7 +66,8 @@ pub(crate) struct Bounds {
     pub(crate) items_per_key: u32,
     /// What was made before is deleted.
     pub(crate) oldest: UnixSecs,
-    /// About how many bytes all of it may take; whoever has most loses first.
+    /// About how many bytes all of it may take; whoever has most loses first, of those who hold nothing as long as they
+    /// have more than a part of it.
     pub(crate) bytes: u64,
     /// Transactions in the journal.
     pub(crate) journal: u32,
@@ -81,12 +85,14 @@ pub(crate) struct Size {
     pub(crate) items: u64,
     /// About how many bytes they take.
     pub(crate) bytes: u64,
+    /// Those of keys that hold nothing.
+    pub(crate) strangers: u64,
 }
 
 pub(crate) fn size(view: View<'_>) -> rusqlite::Result<Size> {
     view.sql()
-        .prepare_cached("SELECT items, bytes FROM history_size")?
-        .query_row([], |row| Ok(Size { items: row.get(0)?, bytes: row.get(1)? }))
+        .prepare_cached("SELECT items, bytes, strangers FROM history_size")?
+        .query_row([], |row| Ok(Size { items: row.get(0)?, bytes: row.get(1)?, strangers: row.get(2)? }))
 }
 
 /// The last moment whose transactions of a wallet may be gone; none if all are there.
@@ -136,8 +142,16 @@ fn step_within(tx: &LedgerTx<'_>, bounds: &Bounds, now: UnixSecs) -> Result<bool
         let excess = items.saturating_sub(bounds.items_per_key).min(STEP.saturating_sub(gone));
         gone += delete(tx, &compaction, &oldest_of(tx, &key, excess, failures)?, now)?;
     }
-    if size(tx.view())?.bytes > bounds.bytes {
-        for key in largest(tx)? {
+    let before = gone;
+    for of_strangers in [true, false] {
+        let all = size(tx.view())?;
+        // What none of those could give up is of all others.
+        let is_due =
+            if of_strangers { all.strangers > bounds.bytes / STRANGERS_PART } else { gone == before };
+        if all.bytes <= bounds.bytes || !is_due {
+            continue;
+        }
+        for key in largest(tx, of_strangers)? {
             if size(tx.view())?.bytes <= bounds.bytes || gone >= STEP {
                 break;
             }
@@ -199,10 +213,14 @@ fn crowded(tx: &LedgerTx<'_>, bounds: &Bounds) -> rusqlite::Result<Vec<([u8; 32]
         .collect()
 }
 
-/// Keys whose rows take most.
-fn largest(tx: &LedgerTx<'_>) -> rusqlite::Result<Vec<[u8; 32]>> {
+/// Keys whose rows take most: of all, or of those that hold nothing.
+fn largest(tx: &LedgerTx<'_>, of_strangers: bool) -> rusqlite::Result<Vec<[u8; 32]>> {
     tx.sql()
-        .prepare_cached("SELECT pubkey FROM history_of WHERE items > 0 ORDER BY bytes DESC LIMIT ?1")?
+        .prepare_cached(if of_strangers {
+            "SELECT pubkey FROM history_of WHERE stranger = 1 AND items > 0 ORDER BY bytes DESC LIMIT ?1"
+        } else {
+            "SELECT pubkey FROM history_of WHERE items > 0 ORDER BY bytes DESC LIMIT ?1"
+        })?
         .query_map([KEYS], |row| row.get(0))?
         .collect()
 }

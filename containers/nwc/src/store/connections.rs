@@ -142,60 +142,22 @@ pub(crate) fn by_id(view: View<'_>, id: i64) -> rusqlite::Result<Option<Connecti
         .optional()
 }
 
-/// How many there are, with those whose time is over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Counts {
-    /// Of one owner, whoever made them.
-    pub(crate) of_owner: u32,
-    /// That the house made.
-    pub(crate) of_house: u32,
-    /// That others made.
-    pub(crate) of_others: u32,
-}
-
-pub(crate) fn counts(view: View<'_>, owner: &PublicKey) -> rusqlite::Result<Counts> {
-    view.sql()
-        .prepare_cached(
-            "SELECT coalesce(sum(owner = ?1), 0), coalesce(sum(house), 0), coalesce(sum(1 - house), 0)
-             FROM connection",
-        )?
-        .query_row([owner.as_bytes()], |row| {
-            Ok(Counts { of_owner: row.get(0)?, of_house: row.get(1)?, of_others: row.get(2)? })
-        })
-}
-
-/// An owner of connections that the house did not make, how many it has, and what it holds.
-pub(crate) type Owner = (PublicKey, u64, Msat);
-
-pub(crate) fn owners(view: View<'_>) -> rusqlite::Result<Vec<Owner>> {
-    view.sql()
-        .prepare_cached(
-            "SELECT owner, count(*) AS items, coalesce(
-                 (SELECT balance_msat FROM ledger_account WHERE key = 'user:' || lower(hex(owner))), 0) +
-                 (SELECT coalesce(sum(amount_msat + reserve_msat + service_fee_msat), 0) FROM payment
-                     WHERE payer = connection.owner AND state IN ('held', 'dispatched')) AS balance_msat
-             FROM connection WHERE house = 0 GROUP BY owner",
-        )?
-        .query_map([], |row| Ok((row.pubkey("owner")?, row.get("items")?, row.msat("balance_msat")?)))?
-        .collect()
-}
-
-/// Ends the newest connection of an owner that the house did not make: the others have been in use for longer.
-pub(crate) fn drop_newest(tx: &LedgerTx<'_>, owner: &PublicKey) -> rusqlite::Result<()> {
-    tx.sql()
-        .prepare_cached(
-            "DELETE FROM connection WHERE id = (SELECT max(id) FROM connection WHERE owner = ?1 AND house = 0)",
-        )?
-        .execute([owner.as_bytes()])
-        .map(drop)
-}
-
 /// Deletes those whose time has long been over.
 pub(crate) fn forget_ended(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached("DELETE FROM connection WHERE expires_at < ?1")?
         .execute([secs(now.minus_secs(ENDED_KEPT_SECS))])
         .map(drop)
+}
+
+/// Notes that the house made all connections of an owner: it asks for that owner's wallet itself. Those from before that
+/// was noted are found out so. True if there were any.
+pub(crate) fn are_of_house(tx: &LedgerTx<'_>, owner: &PublicKey) -> rusqlite::Result<bool> {
+    let changed = tx
+        .sql()
+        .prepare_cached("UPDATE connection SET house = 1 WHERE owner = ?1 AND house = 0")?
+        .execute([owner.as_bytes()])?;
+    Ok(changed > 0)
 }
 
 /// Ends a connection of `owner`: its row is deleted, with its secret. False if it has none with this service

@@ -332,13 +332,17 @@ pub(crate) fn receive(
             return Err(StoreError::Inconsistent("money arrived for an invoice that was not claimed"));
         }
     }
+    tx.post(&credit(&invoice, amount, now)?)?;
+    settle(tx, invoice, amount, now).map(Some)
+}
+
+/// What is posted when money for an invoice arrived over Lightning.
+pub(super) fn credit(invoice: &Invoice, amount: Msat, now: UnixSecs) -> Result<NewTransaction, StoreError> {
     let from_node = amount.negated().map_err(|_| StoreError::Inconsistent("an amount is out of range"))?;
     let key = format!("invoice/{}/receive", invoice.id);
-    let credit = NewTransaction::new(key, "invoice_receive", invoice.payment_hash.to_hex(), now)
+    Ok(NewTransaction::new(key, "invoice_receive", invoice.payment_hash.to_hex(), now)
         .posting(Account::NodeLightning, from_node)
-        .posting(Account::User(invoice.payee.to_bytes()), amount);
-    tx.post(&credit)?;
-    settle(tx, invoice, amount, now).map(Some)
+        .posting(Account::User(invoice.payee.to_bytes()), amount))
 }
 
 /// Withdraws an open invoice of `payee`. False if it has none with this hash that can still be paid.

@@ -22,6 +22,7 @@
 
 mod postings;
 mod state;
+pub(super) mod transactions;
 
 use ledger::{LedgerTx, View};
 use nostr::key::PublicKey;

@@ -313,3 +313,27 @@ fn a_connection_hears_only_the_notifications_that_it_was_given() {
         one.world.reopen().unwrap();
     }
 }
+
+#[test]
+fn connections_of_before_are_the_houses_when_it_next_asks_for_their_owner() {
+    let (owner, world) = (person(1), World::new());
+    world.give(owner, 1_000);
+    let count = |column: &str| -> i64 {
+        let raw = rusqlite::Connection::open(world.dir.path().join("wallet.db")).unwrap();
+        raw.query_row(&format!("SELECT {column} FROM connections_size"), [], |row| row.get(0)).unwrap()
+    };
+    let connect = |n| Request::CreateConnection(wanted(person(n), &SPEND));
+    // As a release left them that did not note who made them.
+    for n in 5..8 {
+        world.ask(owner, connect(n)).unwrap();
+    }
+    assert_eq!((count("house"), count("others")), (0, 3));
+    world.ask(owner, Request::ListConnections(ListConnections {})).unwrap();
+    assert_eq!((count("house"), count("others")), (0, 3), "its owner is no house");
+    outcome(world.handle_of_house(owner, 1, Request::ListConnections(ListConnections {}))).unwrap();
+    assert_eq!((count("house"), count("others")), (3, 0));
+    world.ask(owner, connect(8)).unwrap();
+    outcome(world.handle_of_house(owner, 2, connect(9))).unwrap();
+    assert_eq!((count("house"), count("others")), (5, 0));
+    world.audit();
+}

@@ -303,3 +303,40 @@ fn attack_13_one_hash_is_not_used_in_both_directions() {
     assert_refused(world.call(person(2), &hold, NOW), ErrorCode::Other, "payment_hash exists");
     world.audit();
 }
+
+#[test]
+fn attack_25_very_many_fresh_keys_displace_no_history_of_who_holds_money() {
+    let mut setup = Setup::new();
+    setup.limits.books_bytes_max = 2_000_000;
+    setup.limits.first_msat_min = 1_000;
+    let world = World::with(setup);
+    for n in 0..40 {
+        let invoice = world.invoice_at(person(1), 10_000, NOW.plus_secs(n)).unwrap();
+        world.pay_at(person(0), &invoice, NOW.plus_secs(n)).unwrap();
+    }
+    // A satoshi goes through keys that have a row or two each: together twice what there is room for.
+    world.give(person(10_000), 1_000);
+    let mut now = NOW;
+    for n in 0..800 {
+        now = now.plus_secs(1);
+        let invoice = world.invoice_at(person(10_001 + n), 1_000, now).unwrap();
+        world.pay_at(person(10_000 + n), &invoice, now).unwrap();
+        if n % 25 == 0 {
+            world.wallet().upkeep(now).unwrap();
+        }
+    }
+    world.wallet().upkeep(now).unwrap();
+    let count = |sql: &str| -> i64 {
+        let raw = rusqlite::Connection::open(world.dir.path().join("wallet.db")).unwrap();
+        raw.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let (bytes, items) = (count("SELECT bytes FROM history_size"), count("SELECT items FROM history_size"));
+    assert!((700_000..=1_000_000).contains(&bytes) && items < 1_600, "{bytes} bytes, {items} items");
+    for who in [0, 1] {
+        let all = ListTransactions { limit: Some(100), ..ListTransactions::default() };
+        let kept = world.call(person(who), &all, now).unwrap();
+        assert_eq!(kept.forgotten_until, None, "{who}");
+    }
+    assert_eq!(count("SELECT items FROM history_of ORDER BY items DESC LIMIT 1"), 41);
+    world.audit();
+}

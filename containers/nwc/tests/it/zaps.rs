@@ -330,3 +330,18 @@ fn closed_wallet_has_addresses_for_admitted_keys_only() {
     world.ask(person(5), Request::AddPubkey(AddPubkey { pubkey: person(6) })).unwrap();
     world.offer(&npub(person(6))).unwrap();
 }
+
+#[test]
+fn attack_25_no_more_names_are_given_out_than_allowed() {
+    let mut setup = crate::support::Setup::new();
+    setup.limits.names_total = 2;
+    let world = World::with(setup);
+    let choose = |who, name: &str| world.call(person(who), &ChooseName { name: name.to_owned() }, NOW);
+    for who in 1..=3 {
+        world.give(person(who), 1);
+    }
+    choose(1, "alice").unwrap();
+    choose(2, "bob").unwrap();
+    assert_refused(choose(3, "carol"), ErrorCode::Restricted, "all names are given out");
+    choose(1, "alice").unwrap();
+}

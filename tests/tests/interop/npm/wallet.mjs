@@ -10,7 +10,8 @@
 //   open       {url, encryption}  makes a client; an encryption other than the preferred one is set in
 //                                 its private field, for want of an option
 //   subscribe  {types}            its notifications are written from then on
-//   raw        {method, params}   a request that the package has no method for
+//   raw        {method, params, timeouts}
+//                                 a request that the package has no method for, or takes no timeouts with
 //   address    {address, ...}     lightning-tools: the address's answer, then one invoice
 //   paid       {pr, verify}       lightning-tools: asks the verification URL
 import { createRequire } from "node:module";
@@ -89,7 +90,7 @@ async function act({ client: name, method, args }) {
     await client.subscribeNotifications((heard) => write({ client: name, heard }), args.types);
     return null;
   }
-  if (method === "raw") return client.executeNip47Request(args.method, args.params, () => true);
+  if (method === "raw") return client.executeNip47Request(args.method, args.params, () => true, args.timeouts);
   return client[method](args);
 }
 

@@ -1,4 +1,4 @@
-//! A relay and a wallet, each a process, and people with keys.
+//! Relays and a wallet, each a process, and people with keys.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -25,32 +25,44 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// What the faucet has.
 const FAUCET_MSAT: &str = "1000000000";
 
-/// The two processes. They end with it.
+/// The processes. They end with it.
 pub(crate) struct Stage {
     pub(crate) service: PublicKey,
+    /// Where our own clients ask: the last of the relays.
     pub(crate) relay_url: String,
+    /// All of them.
+    relay_urls: Vec<String>,
     /// Where Lightning addresses are served.
     pub(crate) web: SocketAddr,
     faucet: Keys,
     wallet: Process,
-    relay: Process,
+    relays: Vec<Process>,
     _dir: TempDir,
 }
 
 impl Stage {
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_on(1).await
+    }
+
+    /// The same with so many relays.
+    pub(crate) async fn start_on(relays: usize) -> Result<Self> {
         let (helper, dir) = (HelperBinary::find()?, TempDir::new()?);
         let spec = ProcessSpec::new(helper.path()).args(["relay", "--listen", "127.0.0.1:0"]);
-        let mut relay = Process::on_host(&helper, &spec, &dir.path().join("relay.log"))?;
-        relay.wait_ready(&Ready::LogLine(READY_LINE.into()), DEADLINE).await?;
-        let relay_url = word_after(&relay, "is ready on ")?;
+        let (mut running, mut relay_urls) = (Vec::new(), Vec::new());
+        for n in 0..relays {
+            let mut relay = Process::on_host(&helper, &spec, &dir.path().join(format!("relay-{n}.log")))?;
+            relay.wait_ready(&Ready::LogLine(READY_LINE.into()), DEADLINE).await?;
+            relay_urls.push(word_after(&relay, "is ready on ")?);
+            running.push(relay);
+        }
         // Another program could take the port before the wallet does; on this machine none does.
         let web = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let faucet = Keys::generate();
         let data = dir.path().join("data");
         std::fs::create_dir(&data)?;
         let settings = [
-            ("NWC_RELAYS", relay_url.clone()),
+            ("NWC_RELAYS", relay_urls.join(",")),
             ("NWC_NETWORK", "regtest".to_owned()),
             ("NWC_BACKEND", "internal".to_owned()),
             ("NWC_DATA_DIR", data.display().to_string()),
@@ -65,14 +77,23 @@ impl Stage {
         let mut wallet = Process::on_host(&helper, &spec, &dir.path().join("nwc.log"))?;
         wallet.wait_ready(&Ready::LogLine("Lightning addresses are served".into()), DEADLINE).await?;
         let service = PublicKey::from_hex(&word_after(&wallet, "service=")?)?;
-        Ok(Self { service, relay_url, web, faucet, wallet, relay, _dir: dir })
+        let relay_url = relay_urls.last().context("no relay")?.clone();
+        Ok(Self { service, relay_url, relay_urls, web, faucet, wallet, relays: running, _dir: dir })
     }
 
-    /// Ends both processes in order.
+    /// Ends the first relay.
+    pub(crate) async fn stop_first_relay(&mut self) -> Result<()> {
+        self.relays.remove(0).stop(DEADLINE).await.map(drop)
+    }
+
+    /// Ends all processes in order.
     pub(crate) async fn stop(mut self) -> Result<()> {
         let status = self.wallet.stop(DEADLINE).await?;
         ensure!(status.success(), "the wallet ended with {status}; {}", self.wallet.log_tail());
-        self.relay.stop(DEADLINE).await.map(drop)
+        for relay in &mut self.relays {
+            relay.stop(DEADLINE).await?;
+        }
+        Ok(())
     }
 
     /// Connections to the relay.
@@ -90,7 +111,8 @@ impl Stage {
     /// The connection string of a key.
     pub(crate) fn uri(&self, keys: &Keys) -> Result<String> {
         let secret = Zeroizing::new(keys.secret_key().to_secret_bytes());
-        let uri = ConnectionUri::new(self.service, vec![RelayUrl::parse(&self.relay_url)?], secret, None)?;
+        let relays = self.relay_urls.iter().map(|url| RelayUrl::parse(url)).collect::<Result<_, _>>()?;
+        let uri = ConnectionUri::new(self.service, relays, secret, None)?;
         Ok(uri.reveal().to_string())
     }
 

@@ -8,6 +8,7 @@ use units::{Msat, UnixSecs};
 use super::super::StoreError;
 use super::super::invoices::{self, Invoice};
 use super::super::sql::secs;
+use super::transactions::{self, OUT_OF_RANGE, negated, step, sum};
 use super::{NewPayment, Payment, PaymentEvent, PaymentState, Step, begin, in_flight};
 
 /// Why the money for a payment was not set aside. Nothing was written.
@@ -37,7 +38,7 @@ impl From<rusqlite::Error> for HoldError {
 /// caller must abandon the transaction.
 pub(crate) fn hold(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<Payment, HoldError> {
     let total = new.amount.plus(new.reserve).and_then(|sum| sum.plus(new.service_fee));
-    let total = total.map_err(|_| HoldError::Overflow)?;
+    total.map_err(|_| HoldError::Overflow)?;
     let payment = begin(tx, new, now)?.ok_or(HoldError::Exists)?;
     if payment.attempt > 1 {
         // Nothing is posted for an earlier attempt any more; where its transactions went, their keys need not stay.
@@ -46,10 +47,7 @@ pub(crate) fn hold(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> Result<
         compaction.end()?;
     }
     let payer = Account::User(payment.payer.to_bytes());
-    let posting = step(&payment, "hold", "payment_hold", now)
-        .posting(payer, negated(total)?)
-        .posting(Account::Hold, total);
-    match tx.post(&posting) {
+    match tx.post(&transactions::hold(&payment, now)?) {
         Ok(_) => Ok(payment),
         Err(PostError::Insufficient { account, .. }) if account == payer => Err(HoldError::Insufficient),
         Err(error) => Err(HoldError::Store(error.into())),
@@ -81,11 +79,7 @@ pub(crate) fn settle_internal(
         return Err(StoreError::Inconsistent("a payment does not pay what its invoice asks for"));
     }
     let invoice = invoices::settle(tx, invoice, payment.amount, now)?;
-    let posting = step(&payment, "settle", "internal_payment", now)
-        .posting(Account::Hold, negated(held(&payment)?)?)
-        .posting(Account::User(invoice.payee.to_bytes()), payment.amount)
-        .posting_unless_zero(Account::ServiceFee, payment.service_fee);
-    tx.post(&posting)?;
+    tx.post(&transactions::settle_internal(&payment, &invoice.payee, payment.amount, now)?)?;
     let fee = payment.service_fee;
     Ok((set_settled(tx, payment, preimage, fee, now)?, invoice))
 }
@@ -103,18 +97,8 @@ pub(crate) fn settle_external(
     let payer = Account::User(payment.payer.to_bytes());
     let posting = match payment.state.step(PaymentEvent::Settle) {
         Step::To(_) => {
-            let held = held(&payment)?;
             fees = sum(fee, payment.service_fee)?;
-            let unused = payment.reserve.minus(fee).map_err(|_| OUT_OF_RANGE)?;
-            // The reserve is the maximum that the node may spend. If it spent more, the house pays.
-            let (back, excess) =
-                if unused.is_negative() { (Msat::ZERO, unused) } else { (unused, Msat::ZERO) };
-            step(&payment, "settle", "payment_settle", now)
-                .posting(Account::Hold, negated(held)?)
-                .posting(Account::NodeLightning, spent)
-                .posting_unless_zero(payer, back)
-                .posting_unless_zero(Account::ServiceFee, payment.service_fee)
-                .posting_unless_zero(Account::RoutingFee, excess)
+            transactions::settle_external(&payment, fee, now)?
         }
         // What was given up and arrives after all costs what it cost; the house takes nothing for it.
         Step::SettleLate => {
@@ -144,11 +128,7 @@ pub(crate) fn fail(
         Step::Ignore => return Ok(false),
         Step::SettleLate | Step::Impossible => return Err(StoreError::Inconsistent("a payment cannot fail")),
     }
-    let held = held(payment)?;
-    let posting = step(payment, "release", "payment_release", now)
-        .posting(Account::Hold, negated(held)?)
-        .posting(Account::User(payment.payer.to_bytes()), held);
-    tx.post(&posting)?;
+    tx.post(&transactions::release(payment, now)?)?;
     tx.sql()
         .prepare_cached("UPDATE payment SET state = 'failed', failure = ?2 WHERE id = ?1")?
         .execute(params![payment.id, reason])?;
@@ -198,27 +178,6 @@ pub(crate) fn is_suspended(view: View<'_>, hash: PaymentHash) -> rusqlite::Resul
 
 fn unclaimed(hash: PaymentHash) -> String {
     format!("unclaimed/{}", hash.to_hex())
-}
-
-const OUT_OF_RANGE: StoreError = StoreError::Inconsistent("an amount is out of range");
-
-/// What is on hold for a payment in flight.
-fn held(payment: &Payment) -> Result<Msat, StoreError> {
-    sum(sum(payment.amount, payment.reserve)?, payment.service_fee)
-}
-
-fn sum(a: Msat, b: Msat) -> Result<Msat, StoreError> {
-    a.plus(b).map_err(|_| OUT_OF_RANGE)
-}
-
-fn negated(amount: Msat) -> Result<Msat, StoreError> {
-    amount.negated().map_err(|_| OUT_OF_RANGE)
-}
-
-/// A ledger transaction that is this step of this attempt, and can be posted once.
-fn step(payment: &Payment, name: &str, kind: &'static str, now: UnixSecs) -> NewTransaction {
-    let key = format!("payment/{}/{}/{name}", payment.id, payment.attempt);
-    NewTransaction::new(key, kind, payment.payment_hash.to_hex(), now)
 }
 
 fn set_state(tx: &LedgerTx<'_>, payment: &Payment, state: PaymentState) -> Result<(), StoreError> {

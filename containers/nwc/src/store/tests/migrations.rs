@@ -89,3 +89,53 @@ fn a_file_of_an_earlier_release_is_brought_up_to_date_and_compacted() {
     assert!(!store.read(|view| past::is_past(view, preimage(1).1)).unwrap());
     store.audit().unwrap();
 }
+
+/// Steps of the release before it was noted which connections the house made, and whose history is a stranger's.
+const BEFORE_SHARES: usize = 9;
+
+#[test]
+fn connections_that_the_house_made_before_are_its_own_after() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("wallet.db");
+    let mut books = Connection::open(&path).unwrap();
+    migrations().to_version(&mut books, BEFORE_SHARES).unwrap();
+    // The house asks for what pays Bob, its container; Alice asks for herself.
+    for (seed, payee, asked_by) in [(1, BOB, "house"), (2, ALICE, "payee")] {
+        let (proof, hash) = preimage(seed);
+        books
+            .execute(
+                "INSERT INTO invoice (payment_hash, preimage, payee, own, unfunded, bolt11, amount_msat, state,
+                     created_at, expires_at, accept_until, asked_by)
+                 VALUES (?1, ?2, ?3, 1, 0, 'lnbcrt1', 300, 'open', 4, 9, 9, ?4)",
+                params![hash.as_bytes(), proof.as_bytes(), payee.as_bytes(), asked_by],
+            )
+            .unwrap();
+    }
+    for (service, owner) in [(1_u8, BOB), (2, BOB), (3, ALICE)] {
+        books
+            .execute(
+                "INSERT INTO connection (service, secret, client, owner, name, methods, notifications, renewal,
+                     created_at, notification_types)
+                 VALUES (?1, ?1, ?1, ?2, '', 'get_balance', 0, 'never', 1, '')",
+                params![[service; 32], owner.as_bytes()],
+            )
+            .unwrap();
+    }
+    drop(books);
+    let store = Store::open(&path).unwrap();
+    store.audit().unwrap();
+    let counts = store.read(|view| connection::counts(view, &BOB)).unwrap();
+    assert_eq!((counts.of_owner, counts.of_house, counts.of_others), (2, 2, 1));
+    assert_eq!(store.read(|view| connection::owner(view, &BOB)).unwrap(), None);
+    assert_eq!(store.read(|view| connection::owner(view, &ALICE)).unwrap().unwrap().items, 1);
+    let pools = store.read(|view| {
+        [AskedBy::Payee, AskedBy::House]
+            .map(|asked_by| {
+                let pool = open_invoice::Pool { asked_by, unfunded: false };
+                open_invoice::in_pool(view, pool).map(|has| has.items)
+            })
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+    });
+    assert_eq!(pools.unwrap(), [1, 0]);
+}

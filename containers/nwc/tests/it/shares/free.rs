@@ -28,3 +28,30 @@ fn attack_25_free_keys_take_no_answers_of_who_holds_money() {
     assert_eq!(again.answer, Answer::Again(answered.unwrap()));
     busy.assert_others_go_on(NOW.plus_secs(60));
 }
+
+#[test]
+fn attack_25_the_last_places_for_hold_invoices_are_for_what_is_worth_more() {
+    let busy = Busy::new(|limits| {
+        (limits.holds_per_key, limits.holds_total, limits.in_flight_per_key) = (16, 16, 16);
+    });
+    for who in [1, CUSTOMER, OTHER] {
+        busy.world.give(person(who), 10_000_000);
+    }
+    let lock_in = |payer, seed: u8, msat| {
+        let preimage = Preimage::from_bytes([seed; 32]);
+        let invoice = MakeInvoice::of(Msat::new(msat));
+        let terms = MakeHoldInvoice {
+            payment_hash: crate::support::node::hash_of(&preimage),
+            invoice,
+            min_cltv_expiry_delta: None,
+        };
+        let held = busy.world.call(person(OTHER), &terms, NOW).unwrap();
+        let pay = Request::PayInvoice(PayInvoice::of(held.invoice.unwrap()));
+        busy.handle(payer, Door::Public, pay, NOW)
+    };
+    let begun = (1..16).filter(|seed| lock_in(1, *seed, SAT).waits_for().is_some()).count();
+    assert_eq!(begun, 9, "a half, and the one after it");
+    assert_refused(outcome(lock_in(CUSTOMER, 20, SAT)), ErrorCode::RateLimited, "hold invoices");
+    assert!(lock_in(CUSTOMER, 21, 5_000_000).waits_for().is_some());
+    busy.world.audit();
+}
