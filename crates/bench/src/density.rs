@@ -26,6 +26,8 @@ const CONTAINERS: usize = 100;
 const WALLET_UNITS: u32 = 20;
 /// Launches at once, each by an owner of its own: an owner has one unpaid launch.
 const OWNERS: usize = 2;
+/// What `upgrade.poll_secs` is when nothing else is said.
+const RELEASE_POLL_SECS: u64 = 600;
 /// A whole cycle: within it each container is told of once without a change.
 const WATCHED: Duration = Duration::from_secs(600);
 /// The peer has no cycle.
@@ -47,6 +49,8 @@ pub(crate) async fn measure(helper: &HelperBinary) -> Result<Vec<(&'static str, 
     let mut options = WorldOptions::new(helper.clone());
     // A hundred launches one after the other fill the volume that two units have.
     options.wallet_units = WALLET_UNITS;
+    // As shipped; worlds look all the time, so that tests need not wait.
+    options.release_poll_secs = RELEASE_POLL_SECS;
     options.units = u32::try_from(CONTAINERS)? + WALLET_UNITS;
     let mut world = World::start(options, |_| {}).await?;
     let measured = in_world(&mut world).await;

@@ -6,7 +6,7 @@ mod saved;
 pub(crate) use saved::saved_name;
 
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -244,8 +244,16 @@ pub(super) fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, VolumeError
     result.map_err(|source| VolumeError::Io { path: path.to_owned(), source })
 }
 
+/// Whether a filesystem of its own is mounted here, as `mountpoint(1)` finds it out. The kernel's list of all mounts
+/// is longer the more there are, and this is asked for each container every few seconds.
 pub(super) fn is_mounted(point: &Path) -> Result<bool, VolumeError> {
-    Ok(mount_points(point)?.iter().any(|mounted| mounted == point))
+    let device = |path: &Path| match std::fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found.dev())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(VolumeError::Io { path: path.to_owned(), source }),
+    };
+    let above = point.parent().map_or(Ok(None), device)?;
+    Ok(device(point)?.is_some_and(|own| Some(own) != above))
 }
 
 /// Everything that is mounted here, as far as `for_what` can be looked up.

@@ -73,7 +73,7 @@ pub(super) fn write_daemon(world: &World, wallet_image: &str) -> Result<()> {
         },
         "launch": {"invoice_secs": options.invoice_secs, "unpaid_max": options.unpaid_max},
         "network": {"containers": CONTAINERS},
-        "upgrade": {"poll_secs": 1, "settle_secs": 1, "health_secs": 5},
+        "upgrade": {"poll_secs": options.release_poll_secs, "settle_secs": 1, "health_secs": 5},
         "rate": {"per_sec": options.rate_per_sec, "burst": options.rate_per_sec * 2},
         "builtin": [{
             "name": "nwc",

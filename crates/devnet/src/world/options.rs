@@ -16,6 +16,8 @@ pub struct WorldOptions {
     pub unit_hour_msat: i64,
     /// Length of a period, in seconds.
     pub period_secs: u32,
+    /// How often releases are looked for, in seconds.
+    pub release_poll_secs: u64,
     /// Units of the server in all, the wallet's among them.
     pub units: u32,
     /// Units of the wallet.
@@ -56,6 +58,7 @@ impl WorldOptions {
             helper,
             unit_hour_msat: 5_000,
             period_secs: 3_600,
+            release_poll_secs: 1,
             units: 100,
             wallet_units: 2,
             invoice_secs: 600,
