@@ -313,7 +313,7 @@ async fn start_containers(ctx: &Arc<Context>, fleet: &Arc<Fleet>) -> anyhow::Res
         }
         // The firewall forgot everything when it was set up; running containers must be known at once.
         ctx.runtime.readmit(&container).await?;
-        launch::recall_image(ctx, &container).await?;
+        launch::recall_image(ctx, &container).await;
         all.push(container);
     }
     // Behind all that can fail: what a start that failed took is given back as well.

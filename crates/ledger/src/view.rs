@@ -141,14 +141,15 @@ impl<'c> View<'c> {
         compaction::transactions(*self)
     }
 
-    /// The keys of transactions that went, which are kept for as long as they matter, in order.
+    /// Keys of transactions that went, which are kept for as long as they matter: in order, the first so many behind
+    /// `after`. There may be more than memory should hold.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn carried_keys(&self) -> rusqlite::Result<Vec<String>> {
+    pub fn carried_keys(&self, after: &str, count: u32) -> rusqlite::Result<Vec<String>> {
         self.connection
-            .prepare_cached("SELECT key FROM ledger_carried ORDER BY key")?
-            .query_map([], |row| row.get(0))?
+            .prepare_cached("SELECT key FROM ledger_carried WHERE key > ?1 ORDER BY key LIMIT ?2")?
+            .query_map(params![after, count], |row| row.get(0))?
             .collect()
     }
 

@@ -268,10 +268,11 @@ impl Writer {
         let strangers_max = self.rows_max / 4 * STRANGERS_QUARTERS;
         self.prune(now, KEPT_SECS)?;
         if self.rows()? >= strangers_max {
-            self.prune(now, REPLAYED_SECS)?;
-            self.forgot_before = now.minus_secs(REPLAYED_SECS);
+            // On record before anything goes.
+            self.forgot_before = self.forgot_before.max(now.minus_secs(REPLAYED_SECS));
             let sql = "UPDATE forgotten SET before = ?1";
             self.connection.execute(sql, [i64::try_from(self.forgot_before.0).unwrap_or(i64::MAX)])?;
+            self.prune(now, REPLAYED_SECS)?;
         }
         self.kept_bytes = self.kept_in_all()?;
         self.room = match self.rows()? {

@@ -128,13 +128,14 @@ pub(super) async fn prepare_ahead(ctx: &Context, container: &Container) -> bool 
 
 /// What the engine made a container of before a restart, the repository that it names has served: neither the
 /// launch that goes on nor the next one there fetches it once more.
-pub(crate) async fn recall_image(ctx: &Context, container: &Container) -> Result<(), RuntimeError> {
-    if let Ok((reference, wanted)) = agreed(container)
-        && ctx.runtime.is_there(container).await?
-    {
-        ctx.images.was_served(&reference, wanted);
+pub(crate) async fn recall_image(ctx: &Context, container: &Container) {
+    let Ok((reference, wanted)) = agreed(container) else { return };
+    match ctx.runtime.is_there(container).await {
+        Ok(true) => ctx.images.was_served(&reference, wanted),
+        Ok(false) => {}
+        // Then it is fetched once more.
+        Err(e) => tracing::warn!(container = %container.pubkey(), "whether it was made is not known: {e}"),
     }
-    Ok(())
 }
 
 /// Fetches the image, prepares the container and starts it; tries again while the reason is a passing

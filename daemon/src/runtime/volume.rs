@@ -244,16 +244,17 @@ pub(super) fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, VolumeError
     result.map_err(|source| VolumeError::Io { path: path.to_owned(), source })
 }
 
-/// Whether a filesystem of its own is mounted here, as `mountpoint(1)` finds it out. The kernel's list of all mounts
-/// is longer the more there are, and this is asked for each container every few seconds.
+/// Whether a filesystem of its own is mounted here: then it is another device than the folder that it is in. The
+/// kernel's list of all mounts is longer the more there are, and this is asked for each container every few seconds.
 pub(super) fn is_mounted(point: &Path) -> Result<bool, VolumeError> {
-    let device = |path: &Path| match std::fs::symlink_metadata(path) {
+    let device = |found: io::Result<std::fs::Metadata>| match found {
         Ok(found) => Ok(Some(found.dev())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(VolumeError::Io { path: path.to_owned(), source }),
+        Err(source) => Err(VolumeError::Io { path: point.to_owned(), source }),
     };
-    let above = point.parent().map_or(Ok(None), device)?;
-    Ok(device(point)?.is_some_and(|own| Some(own) != above))
+    // The folder may be a link to another disk, the point itself is none.
+    let above = point.parent().map_or(Ok(None), |above| device(std::fs::metadata(above)))?;
+    Ok(device(std::fs::symlink_metadata(point))?.is_some_and(|own| Some(own) != above))
 }
 
 /// Everything that is mounted here, as far as `for_what` can be looked up.

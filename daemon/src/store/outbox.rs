@@ -3,7 +3,7 @@
 use nostr::event::EventId;
 use nostr::key::PublicKey;
 use protocol::event::CheckedEvent;
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Row, Transaction, TransactionBehavior, params};
 use units::UnixSecs;
 
 use super::containers::secs;
@@ -64,24 +64,35 @@ impl Store {
         Ok(())
     }
 
-    /// What waits on a way, oldest first.
+    /// What waits on a way, oldest first. What is too old is forgotten; what cannot be read is left out, and keeps
+    /// nobody else from hearing.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn unsent(&self, way: &str, now: UnixSecs) -> Result<Vec<Unsent>, StoreError> {
         let connection = self.lock();
-        let sql = "SELECT receiver, event, is_customer FROM outbox WHERE way = ?1 AND at >= ?2 ORDER BY seq";
+        connection.execute("DELETE FROM outbox WHERE at < ?1", [secs(oldest(now))])?;
+        let sql = "SELECT receiver, event, is_customer FROM outbox WHERE way = ?1 ORDER BY seq";
         let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_and_then(params![way, secs(oldest(now))], |row| {
-            let malformed = |e: Box<dyn std::error::Error + Send + Sync>| StoreError::malformed("message", e);
-            Ok(Unsent {
-                to: PublicKey::from_slice(&row.get::<_, Vec<u8>>(0)?).map_err(|e| malformed(e.into()))?,
-                event: CheckedEvent::parse(&row.get::<_, String>(1)?).map_err(|e| malformed(e.into()))?,
-                is_customer: row.get(2)?,
-            })
-        })?;
-        rows.collect()
+        let mut rows = statement.query([way])?;
+        let mut unsent = Vec::new();
+        while let Some(row) = rows.next()? {
+            match read(row) {
+                Ok(message) => unsent.push(message),
+                Err(e) => tracing::error!("a message that waited is lost: {e}"),
+            }
+        }
+        Ok(unsent)
     }
+}
+
+fn read(row: &Row<'_>) -> Result<Unsent, StoreError> {
+    let malformed = |e: Box<dyn std::error::Error + Send + Sync>| StoreError::malformed("message", e);
+    Ok(Unsent {
+        to: PublicKey::from_slice(&row.get::<_, Vec<u8>>(0)?).map_err(|e| malformed(e.into()))?,
+        event: CheckedEvent::parse(&row.get::<_, String>(1)?).map_err(|e| malformed(e.into()))?,
+        is_customer: row.get(2)?,
+    })
 }
 
 const fn oldest(now: UnixSecs) -> UnixSecs {
@@ -132,6 +143,13 @@ mod tests {
         fixture.store.forget_unsent("ours", &one.event.id).unwrap();
         let fixture = fixture.reopen();
         assert_eq!(ids(&fixture, "ours", NOW), [two.event.id]);
+        let broken = "INSERT INTO outbox (id, way, receiver, event, is_customer, at) VALUES (?1, 'ours', ?1, '{}', 0, ?2)";
+        fixture.store.lock().execute(broken, params![[0; 32], secs(NOW)]).unwrap();
+        assert_eq!(
+            ids(&fixture, "ours", NOW),
+            [two.event.id],
+            "what cannot be read keeps nobody from hearing"
+        );
         let theirs = fixture.store.unsent("theirs", NOW).unwrap();
         assert_eq!((theirs.len(), theirs[0].to, theirs[0].is_customer), (1, one.to, true));
         assert_eq!(theirs[0].event.as_json(), one.event.as_json());

@@ -235,7 +235,9 @@ fn insert(
         // The house's count may include what is due to be swept.
         invoice::sweep(tx, now, limits.open_total)?;
     }
-    if bounds::exceeds_own(&counts()?, new.asked_by, asker, limits) {
+    if bounds::exceeds_own(&counts()?, new.asked_by, asker, limits)
+        && !(new.asked_by == AskedBy::Web && shares::renew_at_address(tx, &new, now)?)
+    {
         return Err(Refusal::TooManyInvoices);
     }
     invoice::insert(tx, &new)?;

@@ -25,7 +25,7 @@ use super::refusal::Refusal;
 use crate::config::Limits;
 use crate::store::{account, connection};
 
-pub(super) use invoices::make_place_for_invoice;
+pub(super) use invoices::{make_place_for_invoice, renew_at_address};
 
 /// How many are looked up to find out who has most: what is noted is brought up to date every few seconds besides.
 const LOOKED_UP_MAX: u32 = 16;

@@ -178,6 +178,19 @@ pub(crate) fn weigh(tx: &LedgerTx<'_>, heap: &Heap, weight: u64) -> rusqlite::Re
         .map(drop)
 }
 
+/// When the oldest invoice of a heap was made.
+pub(crate) fn oldest_at(view: View<'_>, heap: &Heap) -> rusqlite::Result<Option<UnixSecs>> {
+    view.sql()
+        .prepare_cached(
+            "SELECT created_at FROM invoice
+             WHERE state = 'open' AND payee = ?1 AND asked_by = ?2 AND unfunded = ?3 ORDER BY id LIMIT 1",
+        )?
+        .query_row(params![heap.payee.as_bytes(), heap.pool.asked_by.as_str(), heap.pool.unfunded], |row| {
+            row.secs("created_at")
+        })
+        .optional()
+}
+
 /// Has the oldest invoice of a heap expire before its time. False if there is none.
 pub(crate) fn expire_oldest(tx: &LedgerTx<'_>, heap: &Heap) -> rusqlite::Result<bool> {
     let changed = tx

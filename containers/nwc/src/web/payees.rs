@@ -41,7 +41,9 @@ impl PayeeLimits {
                 self.given.retain(|_, window| window.given >= self.most);
             }
             if self.given.len() >= PAIRS_MAX {
-                return false;
+                // All had enough: one is forgiven, so that those who never asked are not refused for them.
+                let oldest = self.given.iter().min_by_key(|(_, window)| window.since).map(|(key, _)| *key);
+                oldest.map(|oldest| self.given.remove(&oldest));
             }
         }
         let window = self.given.entry(key).or_insert(Window { since: now, given: 0 });
@@ -90,5 +92,17 @@ mod tests {
         }
         assert!(limits.given.len() <= PAIRS_MAX);
         assert!(!limits.allow(client(0), key(1), NOW));
+    }
+
+    #[test]
+    fn pairs_that_all_had_enough_keep_nobody_else_out() {
+        let mut limits = PayeeLimits::new(1, 600);
+        for n in 0..10_000 {
+            assert!(limits.allow(client(n), key(1), NOW.plus_secs(u64::from(n / 100))));
+        }
+        let late = NOW.plus_secs(100);
+        assert!(limits.allow(client(10_000), key(2), late));
+        assert!(limits.given.len() <= PAIRS_MAX);
+        assert!(!limits.allow(client(9_999), key(1), late), "only the oldest is forgiven");
     }
 }

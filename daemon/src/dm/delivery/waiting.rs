@@ -80,6 +80,10 @@ impl Waiting {
     /// Puts a message behind the others of its receiver, if there is room or room can be made; true if somebody
     /// must begin to deliver to it.
     pub(super) fn put(&mut self, to: &PublicKey, item: Item) -> bool {
+        // What was on its way when the process began is found on record as well.
+        if self.queues.get(to).is_some_and(|queue| queue.count(|one| one.event.id == item.event.id) > 0) {
+            return false;
+        }
         if self.queues.get(to).is_some_and(|queue| queue.items.len() >= PER_RECEIVER_MAX) {
             self.drop_one(to, |_| true);
         }

@@ -6,8 +6,8 @@
 //! that a pool leaves others may use until it needs them.
 //!
 //! Within a pool whoever has most for what it holds gives way, its oldest invoice first. **A first invoice also takes
-//! the place of an equal's oldest one**: where all have one, somebody new would otherwise wait until one of them
-//! expires. It is open for as long as it takes others to come with as many first ones as the pool has places.
+//! the place of an equal's oldest one**, once that had a minute: where all have one, somebody new would otherwise wait
+//! until one of them expires; and what was given out stays payable for as long as a payment takes, however many come.
 
 use ledger::{LedgerTx, View};
 use units::UnixSecs;
@@ -20,6 +20,9 @@ use crate::store::{AskedBy, NewInvoice, account, invoice};
 
 /// Invoices that give way to one: the longest takes the place of more than a few of the shortest.
 const GIVE_WAY_MAX: u32 = 32;
+/// How long an invoice is open at least, before a first one of an equal, or another of its own payee's over HTTP, may
+/// take its place: people scan it, and payments find their way.
+const OPEN_SECS_MIN: u64 = 60;
 /// All pools together take one in so many of the file's bytes.
 const FILE_PART: u64 = 8;
 
@@ -99,19 +102,20 @@ pub(in crate::service) fn make_place_for_invoice(
         // Noted before it matters, as whoever is refused leaves no note.
         look_up(own()?, Measure::Items)?;
     }
-    for round in 0..GIVE_WAY_MAX {
+    if excess(tx.view(), own_pool, limits)?.is_some() {
+        // The counts may include what is due to be swept.
+        invoice::sweep(tx, now, limits.open_total)?;
+    }
+    for _ in 0..GIVE_WAY_MAX {
         let Some((pool, measure)) = excess(tx.view(), own_pool, limits)? else { return Ok(()) };
-        if round == 0 {
-            // The counts may include what is due to be swept.
-            invoice::sweep(tx, now, limits.open_total)?;
-            continue;
-        }
         let first = || open_invoice::most(tx.view(), pool, measure);
         let most = heaviest(|| first()?.map(|heap| look_up(heap, measure)).transpose())?;
         let most = most.ok_or(Refusal::TooManyInvoices)?;
         if pool == own_pool {
             let own = look_up(own()?, measure)?;
-            let is_first = own.one.has.items == 1 && !most.load.is_lighter(own.load);
+            let is_first = own.one.has.items == 1
+                && !most.load.is_lighter(own.load)
+                && open_invoice::oldest_at(tx.view(), &most.one)?.is_some_and(|at| had_time(at, now));
             if most.one.payee == new.payee || !(own.load.is_lighter(most.load) || is_first) {
                 return Err(Refusal::TooManyInvoices);
             }
@@ -121,5 +125,30 @@ pub(in crate::service) fn make_place_for_invoice(
         }
         gave_way("invoice");
     }
-    Err(Refusal::TooManyInvoices)
+    // There are still too many, after bounds became lower: fewer with each that comes.
+    Ok(())
+}
+
+/// At the bound of a payee for what is asked over HTTP: has the oldest of it expire, so that nobody who asks again and
+/// again keeps others from paying to an address. False if there is none that had its time.
+pub(in crate::service) fn renew_at_address(
+    tx: &LedgerTx<'_>,
+    new: &NewInvoice,
+    now: UnixSecs,
+) -> rusqlite::Result<bool> {
+    for unfunded in [false, true] {
+        let pool = Pool { asked_by: AskedBy::Web, unfunded };
+        let Some(heap) = open_invoice::heap(tx.view(), &new.payee, pool)? else { continue };
+        if open_invoice::oldest_at(tx.view(), &heap)?.is_some_and(|at| had_time(at, now))
+            && open_invoice::expire_oldest(tx, &heap)?
+        {
+            gave_way("invoice");
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn had_time(made_at: UnixSecs, now: UnixSecs) -> bool {
+    now.secs_since(made_at) >= OPEN_SECS_MIN
 }

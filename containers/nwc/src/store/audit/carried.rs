@@ -12,34 +12,45 @@ use crate::store::payments::{Payment, PaymentState, transactions};
 
 /// A digest says nothing of when.
 const WHENEVER: UnixSecs = UnixSecs(0);
+/// Keys that are read at once.
+const PAGE: u32 = 1_000;
 
 /// The first row that says something else than what was posted for it.
 pub(super) fn wrong(view: View<'_>) -> Result<Option<AuditError>, AuditError> {
-    for key in view.carried_keys()? {
-        let mut parts = key.split('/');
-        let table = parts.next();
-        let Some(id) = parts.next().and_then(|id| id.parse::<i64>().ok()) else { continue };
-        let rest: Vec<&str> = parts.collect();
-        let (expected, error) = match (table, rest.as_slice()) {
-            (Some("payment"), [attempt, step]) => {
-                (of_payment(view, id, attempt, step)?, AuditError::Payment(id))
+    let mut after = String::new();
+    loop {
+        let keys = view.carried_keys(&after, PAGE)?;
+        for key in &keys {
+            if let Some(error) = wrong_at(view, key)? {
+                return Ok(Some(error));
             }
-            (Some("invoice"), ["receive"]) => (of_invoice(view, id)?, AuditError::Invoice(id)),
-            // The faucet's, holding fees, money that is nobody's: no row says how much.
-            (Some(_) | None, _) => continue,
-        };
-        let is_wrong = match expected {
-            Some(Ok(expected)) => view.was_carried_otherwise(&expected)?,
-            Some(Err(StoreError::Sqlite(error))) => return Err(error.into()),
-            // Amounts that no transaction can have had.
-            Some(Err(_)) => true,
-            None => false,
-        };
-        if is_wrong {
-            return Ok(Some(error));
+        }
+        match keys.into_iter().next_back() {
+            Some(last) => after = last,
+            None => return Ok(None),
         }
     }
-    Ok(None)
+}
+
+fn wrong_at(view: View<'_>, key: &str) -> Result<Option<AuditError>, AuditError> {
+    let mut parts = key.split('/');
+    let table = parts.next();
+    let Some(id) = parts.next().and_then(|id| id.parse::<i64>().ok()) else { return Ok(None) };
+    let rest: Vec<&str> = parts.collect();
+    let (expected, error) = match (table, rest.as_slice()) {
+        (Some("payment"), [attempt, step]) => (of_payment(view, id, attempt, step)?, AuditError::Payment(id)),
+        (Some("invoice"), ["receive"]) => (of_invoice(view, id)?, AuditError::Invoice(id)),
+        // The faucet's, holding fees, money that is nobody's: no row says how much.
+        (Some(_) | None, _) => return Ok(None),
+    };
+    let is_wrong = match expected {
+        Some(Ok(expected)) => view.was_carried_otherwise(&expected)?,
+        Some(Err(StoreError::Sqlite(error))) => return Err(error.into()),
+        // Amounts that no transaction can have had.
+        Some(Err(_)) => true,
+        None => false,
+    };
+    Ok(is_wrong.then_some(error))
 }
 
 type Expected = Option<Result<ledger::NewTransaction, StoreError>>;

@@ -16,8 +16,10 @@ fn crowded() -> Busy {
     }
     for who in 1..=PLACES {
         busy.make(who, Door::Public, SAT, NOW).unwrap();
-        over_http(&busy, who).unwrap();
-        make_for(&busy, 50_000 + who, who).unwrap();
+        // The second half of them finds the places taken, by equals who have had no time yet.
+        let is_in_time = who <= PLACES / 2;
+        assert_eq!(over_http(&busy, who).is_ok(), is_in_time);
+        assert_eq!(make_for(&busy, 50_000 + who, who).is_ok(), is_in_time);
     }
     assert_eq!(pools(&busy), [("key 0", 20), ("payee 0", 40), ("web 0", 20)].map(owned));
     busy
@@ -38,9 +40,14 @@ fn pools(busy: &Busy) -> Vec<(String, i64)> {
 }
 
 fn over_http(busy: &Busy, payee: u32) -> Result<String, String> {
+    over_http_at(busy, payee, 0)
+}
+
+fn over_http_at(busy: &Busy, payee: u32, secs: u64) -> Result<String, String> {
     let npub = person(payee).to_bech32().unwrap();
     let query = InvoiceQuery::parse("amount=1000").unwrap();
-    let made = busy.world.wallet().pay_offer_invoice(&Asked { local: &npub, host: None }, &query, NOW);
+    let (asked, now) = (Asked { local: &npub, host: None }, NOW.plus_secs(secs));
+    let made = busy.world.wallet().pay_offer_invoice(&asked, &query, now);
     let made = serde_json::to_value(made.map_err(|error| error.to_string())?).unwrap();
     Ok(made["pr"].as_str().unwrap().to_owned())
 }
@@ -85,9 +92,9 @@ fn attack_25_what_costs_nothing_takes_no_place_of_who_holds_money() {
     let before = of_holders();
     // Keys without money ask for themselves, for each other and for holders; addresses are asked over HTTP.
     for n in 0..200 {
-        busy.make(2_000 + n, Door::Public, SAT, NOW).unwrap();
-        over_http(&busy, 3_000 + n).unwrap();
-        make_for(&busy, 4_000 + n, 5_000 + n).unwrap();
+        drop(busy.make(2_000 + n, Door::Public, SAT, NOW));
+        drop(over_http(&busy, 3_000 + n));
+        drop(make_for(&busy, 4_000 + n, 5_000 + n));
     }
     let expected =
         [("key 0", 20), ("key 1", 10), ("payee 0", 40), ("payee 1", 20), ("web 0", 20), ("web 1", 10)];
@@ -108,14 +115,16 @@ fn attack_25_what_costs_nothing_takes_no_place_of_who_holds_money() {
 fn attack_25_a_first_invoice_takes_the_place_of_the_oldest_first_one_and_a_second_does_not() {
     let busy = Busy::new(|limits| limits.open_unfunded = 3);
     busy.world.give(person(CUSTOMER), 1_000_000);
-    let make = |who| busy.make(who, Door::Public, SAT, NOW);
-    let made = [1, 2, 3].map(|who| make(who).unwrap());
+    let make = |who, secs| busy.make(who, Door::Public, SAT, NOW.plus_secs(secs));
+    let made = [1, 2, 3].map(|who| make(who, 0).unwrap());
     for who in [1, 2, 3] {
-        assert_refused(make(who), ErrorCode::RateLimited, "unpaid invoices");
+        assert_refused(make(who, 60), ErrorCode::RateLimited, "unpaid invoices");
     }
-    make(4).unwrap();
-    assert_refused(busy.pay(CUSTOMER, &made[0], NOW), ErrorCode::PaymentFailed, "expired");
-    busy.pay(CUSTOMER, &made[1], NOW).unwrap();
+    // Not before somebody could have paid it, however many come.
+    assert_refused(make(4, 59), ErrorCode::RateLimited, "unpaid invoices");
+    make(4, 60).unwrap();
+    assert_refused(busy.pay(CUSTOMER, &made[0], NOW.plus_secs(60)), ErrorCode::PaymentFailed, "expired");
+    busy.pay(CUSTOMER, &made[1], NOW.plus_secs(60)).unwrap();
     busy.world.audit();
 }
 
@@ -140,5 +149,46 @@ fn attack_25_nobody_has_places_for_what_it_held_before() {
     busy.world.wallet().upkeep(NOW).unwrap();
     make(2).unwrap();
     assert_eq!([1, 2, 3, OTHER].map(open), [2, 1, 0, 2]);
+    busy.world.audit();
+}
+
+#[test]
+fn attack_25_who_asks_an_address_again_and_again_keeps_nobody_else_from_paying_to_it() {
+    let busy = Busy::new(|limits| limits.open_per_key = 10);
+    busy.world.give(person(CUSTOMER), 1_000_000);
+    busy.world.give(person(OTHER), 1_000_000);
+    let first = over_http(&busy, OTHER).unwrap();
+    for _ in 1..10 {
+        over_http(&busy, OTHER).unwrap();
+    }
+    over_http_at(&busy, OTHER, 59).unwrap_err();
+    let other = over_http_at(&busy, OTHER, 60).unwrap();
+    let now = NOW.plus_secs(60);
+    assert_refused(busy.pay(CUSTOMER, &first, now), ErrorCode::PaymentFailed, "expired");
+    busy.pay(CUSTOMER, &other, now).unwrap();
+    assert_eq!(busy.count("SELECT count(*) FROM invoice WHERE state = 'open'"), 9);
+    busy.world.audit();
+}
+
+/// Bounds that became lower refuse nobody until all that is too much has expired.
+#[test]
+fn attack_25_lower_bounds_are_reached_step_by_step() {
+    let mut busy = Busy::new(|limits| (limits.open_per_key, limits.open_total) = (100, 200));
+    for who in [1, 2, OTHER] {
+        busy.world.give(person(who), 1_000_000);
+    }
+    for n in 0..200 {
+        busy.make(1 + n % 2, Door::Public, SAT, NOW).unwrap();
+    }
+    let open = |busy: &Busy| busy.count("SELECT count(*) FROM invoice WHERE state = 'open'");
+    busy.world.setup.limits.open_total = 100;
+    busy.world.reopen().unwrap();
+    let mut before = open(&busy);
+    for _ in 0..3 {
+        busy.make(OTHER, Door::Public, SAT, NOW).unwrap();
+        assert!(open(&busy) < before);
+        before = open(&busy);
+    }
+    assert!(before < 120, "{before}");
     busy.world.audit();
 }
