@@ -71,7 +71,7 @@ pub(crate) mod invoice {
 /// Open invoices.
 pub(crate) mod open_invoice {
     pub(crate) use super::open::{
-        Heap, Measure, Pool, bytes, counts, expire_oldest, heap, heaps, in_pool, most, weigh,
+        Heap, Measure, Pool, bytes, counts, expire_oldest, heap, heaps, in_pool, most, oldest_at, weigh,
     };
 }
 

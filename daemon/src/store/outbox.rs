@@ -144,7 +144,7 @@ mod tests {
         let fixture = fixture.reopen();
         assert_eq!(ids(&fixture, "ours", NOW), [two.event.id]);
         let broken = "INSERT INTO outbox (id, way, receiver, event, is_customer, at) VALUES (?1, 'ours', ?1, '{}', 0, ?2)";
-        fixture.store.lock().execute(broken, params![[0; 32], secs(NOW)]).unwrap();
+        fixture.store.lock().execute(broken, params![[0_u8; 32], secs(NOW)]).unwrap();
         assert_eq!(
             ids(&fixture, "ours", NOW),
             [two.event.id],
