@@ -99,26 +99,28 @@ fn attack_25_invoices_of_strangers_leave_room_for_holders_and_the_house() {
     world.give(holder, 10_000);
     world.give(emptied, 1_000);
     world.pay(emptied, &world.invoice(holder, 1_000)).unwrap();
-    // A hundred keys that cost nothing, each with a first invoice: the oldest of them gives way.
-    let of_strangers: Vec<_> = (100..200).map(|n| (n, world.invoice(person(n), 1_000))).collect();
+    // Keys that cost nothing, each with a first invoice: the oldest of them gives way once it had its minute.
+    let at = |n: u32| NOW.plus_secs(u64::from(n) * 6);
+    let of_strangers: Vec<_> =
+        (0..30).map(|n| (100 + n, world.invoice_at(person(100 + n), 1_000, at(n)).unwrap())).collect();
     let is_open = |(payee, made): &(u32, Transaction)| {
         let found = world.lookup(person(*payee), made.payment_hash);
         found.is_ok_and(|found| found.state == Some(TransactionState::Pending))
     };
     assert_eq!(
         of_strangers.iter().map(is_open).collect::<Vec<_>>(),
-        [vec![false; 88], vec![true; 12]].concat()
+        [vec![false; 18], vec![true; 12]].concat()
     );
     let refused = |result| assert_refused(result, ErrorCode::RateLimited, "unpaid invoices");
     // Who was emptied has no more standing than they: a second one takes nobody's place.
-    world.invoice(emptied, 1_000);
-    refused(world.invoice_at(emptied, 1_000, NOW));
+    world.invoice_at(emptied, 1_000, at(30)).unwrap();
+    refused(world.invoice_at(emptied, 1_000, at(30)));
     // Who holds money has places of its own.
     for _ in 0..16 {
-        world.invoice(holder, 1_000);
+        world.invoice_at(holder, 1_000, at(30)).unwrap();
     }
-    refused(world.invoice_at(holder, 1_000, NOW));
-    assert!(is_open(&of_strangers[99]));
+    refused(world.invoice_at(holder, 1_000, at(30)));
+    assert!(is_open(&of_strangers[29]));
     // The house goes on, for itself and for containers that were never paid.
     for event in 1..=8 {
         made(world.handle_of_house(person(DAEMON), event, make(10)));
