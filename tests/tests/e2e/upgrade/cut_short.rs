@@ -15,6 +15,9 @@ use crate::facts::Facts;
 use crate::in_world::{calm, in_world};
 use crate::stranger::{LOOK_EVERY, SOON, Stranger, silent};
 
+/// How long an engine is away: ten of the server's looks and more, and less than a trial lasts.
+const AWAY: std::time::Duration = std::time::Duration::from_secs(2);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn container_that_is_stopped_meanwhile_is_whole() -> Result<()> {
     let mut options = calm()?;
@@ -115,6 +118,8 @@ async fn engine_that_dies_during_a_trial_is_to_blame() -> Result<()> {
         let (pubkey, note) = running(world, &owner, &first, "owner").await?;
         on_trial(world, &owner, &pubkey, &deaf).await?;
         world.engine_mut().kill_hard().await?;
+        // An engine that is back before anybody looks has failed nobody.
+        tokio::time::sleep(AWAY).await;
         world.engine_mut().restart().await?;
         let record = ended(&owner, &pubkey, &deaf).await?;
         assert_eq!(verdict(&record), (UpgradeOutcome::RolledBack, Some("engine_failed")), "{record:?}");
