@@ -1,5 +1,6 @@
 //! Taking connections off a listener, whatever the kernel is short of meanwhile.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,15 +46,15 @@ impl Listens for UnixListener {
 #[derive(Debug)]
 pub struct Acceptor<L> {
     listener: L,
-    what: &'static str,
+    what: Cow<'static, str>,
     told: Option<Stopwatch>,
 }
 
 impl<L: Listens> Acceptor<L> {
     /// Takes connections off `listener`, which the log calls `what`.
     #[must_use]
-    pub const fn new(listener: L, what: &'static str) -> Self {
-        Self { listener, what, told: None }
+    pub fn new(listener: L, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { listener, what: what.into(), told: None }
     }
 
     /// The listener.

@@ -33,7 +33,7 @@ impl GuestServer {
 
 async fn serve_door(guests: Arc<Guests>, door: Door) {
     let Door { pubkey, listener, closed } = door;
-    let mut acceptor = Acceptor::new(listener, "guest socket");
+    let mut acceptor = Acceptor::new(listener, format!("guest socket of {pubkey}"));
     loop {
         let stream = tokio::select! {
             () = closed.cancelled() => return,

@@ -273,3 +273,26 @@ pub(super) async fn run(program: &'static str, command: &mut Command) -> Result<
     let said = String::from_utf8_lossy(&output.stderr).trim().chars().take(400).collect();
     Err(VolumeError::Program { program, said })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_point_is_told_from_a_folder_also_through_a_link_to_another_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, link) = (dir.path().join("folder"), dir.path().join("link"));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink("/proc", &link).unwrap();
+        for (point, is) in [
+            (PathBuf::from("/proc"), true),
+            (folder.clone(), false),
+            (folder.join("none/of/these"), false),
+            // A link is no mount point, whatever it leads to; what is behind it may be one.
+            (link.clone(), false),
+            (link.join("sys"), false),
+        ] {
+            assert_eq!(is_mounted(&point).unwrap(), is, "{}", point.display());
+        }
+    }
+}

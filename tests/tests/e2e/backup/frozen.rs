@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use devnet::world::World;
 use enclaved::checkpoint::Step;
+use nostr::key::PublicKey;
 use serde_json::{Value, json};
 use units::Stopwatch;
 
@@ -17,16 +19,26 @@ use crate::stranger::{LOOK_EVERY, Stranger, get, silent};
 /// Long enough for an engine that is told to stop a process to let it go on.
 const WOKEN_WITHIN: Duration = Duration::from_secs(3);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn process_that_is_held_for_a_copy_is_not_woken_to_be_stopped() -> Result<()> {
+/// In a world with a container, its owner and its page, whose server waits at the next process that it holds for a copy.
+async fn while_frozen(
+    check: impl AsyncFnOnce(&World, &Watch, (Stranger, PublicKey, String)) -> Result<()>,
+) -> Result<()> {
     let mut options = sealed(2)?;
     options.watch_steps = true;
     in_world(options, async |world| {
         let watch = Watch::start(world)?;
         let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
         get(&url).await?;
-        let name = engine_name(&pubkey);
         watch.arm(Step::SnapshotFrozen);
+        check(world, &watch, (owner, pubkey, url)).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn process_that_is_held_for_a_copy_is_not_woken_to_be_stopped() -> Result<()> {
+    while_frozen(async |world, watch, (owner, pubkey, url)| {
+        let name = engine_name(&pubkey);
         let mut held = watch.reached(Step::SnapshotFrozen).await?;
         // The wallet comes first.
         while !is_paused(world, &name).await? {
@@ -55,13 +67,7 @@ async fn process_that_is_held_for_a_copy_is_not_woken_to_be_stopped() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copy_that_takes_long_keeps_no_neighbour_from_coming_and_going() -> Result<()> {
-    let mut options = sealed(2)?;
-    options.watch_steps = true;
-    in_world(options, async |world| {
-        let watch = Watch::start(world)?;
-        let (owner, pubkey, url) = Stranger::keeper(world, 100).await?;
-        get(&url).await?;
-        watch.arm(Step::SnapshotFrozen);
+    while_frozen(async |world, watch, (owner, pubkey, url)| {
         // The wallet comes first.
         let held = watch.reached(Step::SnapshotFrozen).await?;
         assert!(!is_paused(world, &engine_name(&pubkey)).await?);

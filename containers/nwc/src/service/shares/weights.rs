@@ -2,6 +2,7 @@
 //! everybody. Money moves all the time: the notes are brought up to date now and then, and whoever is about to give
 //! way is looked up again.
 
+use ledger::LedgerTx;
 use units::Msat;
 
 use super::{Load, invoices};
@@ -25,13 +26,7 @@ impl Wallet {
                 let heaps = if is_near { open_invoice::heaps(view, pool)? } else { Vec::new() };
                 Ok::<_, StoreError>(outdated(heaps, least, |heap| heap.weight))
             })?;
-            for chunk in changed.chunks(CHUNK) {
-                let chunk = chunk.to_vec();
-                self.store.write(move |tx| {
-                    chunk.iter().try_for_each(|(heap, weight)| open_invoice::weigh(tx, heap, *weight))?;
-                    Ok::<_, StoreError>(())
-                })?;
-            }
+            self.note(&changed, open_invoice::weigh)?;
         }
         let changed = self.store.read(|view| {
             let counts = connection::counts(view, &self.service_pubkey)?;
@@ -42,10 +37,18 @@ impl Wallet {
             };
             Ok::<_, StoreError>(outdated(owners, least, |owner| owner.weight))
         })?;
+        self.note(&changed, |tx, owner, weight| connection::weigh(tx, &owner.pubkey, weight))
+    }
+
+    fn note<T: Clone + Send + 'static>(
+        &self,
+        changed: &[(T, u64)],
+        weigh: fn(&LedgerTx<'_>, &T, u64) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
         for chunk in changed.chunks(CHUNK) {
             let chunk = chunk.to_vec();
             self.store.write(move |tx| {
-                chunk.iter().try_for_each(|(owner, weight)| connection::weigh(tx, &owner.pubkey, *weight))?;
+                chunk.iter().try_for_each(|(one, weight)| weigh(tx, one, *weight))?;
                 Ok::<_, StoreError>(())
             })?;
         }
