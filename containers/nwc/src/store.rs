@@ -159,6 +159,7 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("store/schema_shares.sql")),
         M::up(include_str!("store/schema_pools.sql")),
         M::up(include_str!("store/schema_strangers.sql")),
+        M::up(include_str!("store/schema_lean.sql")),
     ])
 }
 

@@ -80,7 +80,12 @@ const USER_PREFIX: &str = "user:";
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(pubkey) => write!(f, "{USER_PREFIX}{}", hex::encode(pubkey)),
+            Self::User(pubkey) => {
+                let mut text = [0; 64];
+                hex::encode_to_slice(pubkey, &mut text).map_err(|_| fmt::Error)?;
+                f.write_str(USER_PREFIX)?;
+                f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+            }
             Self::Hold => f.write_str("hold"),
             Self::Faucet => f.write_str("faucet"),
             Self::ServiceFee => f.write_str("service-fee"),

@@ -140,11 +140,7 @@ impl Batch<'_> {
         &mut self,
         change: impl FnOnce(&LedgerTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Dropped without `commit`, a savepoint rolls back to its start.
-        let savepoint = self.transaction.savepoint()?;
-        let value = change(&LedgerTx { connection: &savepoint })?;
-        savepoint.commit()?;
-        Ok(value)
+        LedgerTx { connection: &self.transaction }.attempt(change)
     }
 
     /// True if SQLite gave up the whole transaction, as it may when a statement finds the file full: nothing

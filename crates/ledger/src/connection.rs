@@ -18,7 +18,7 @@ const STATEMENTS_CACHED: usize = 128;
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// The write-ahead log is copied into the file when it has so many pages (2 MiB). Often enough to stay small
 /// beside the books on the wallet's volume of 20 MB, seldom enough that pages which change all the time are
-/// copied once for many commits.
+/// copied once for many commits. An embedding program that has more room sets more.
 const WAL_PAGES: i64 = 512;
 /// The log is cut back to this many bytes after that, so that one burst does not keep the disk.
 const WAL_BYTES_KEPT: i64 = 2 * 1024 * 1024;

@@ -41,6 +41,9 @@ pub enum AuditError {
     /// The counts of what is finished are wrong.
     #[error("the counts of finished payments and invoices are wrong")]
     History,
+    /// The counts of remembered requests are wrong.
+    #[error("the counts of remembered requests are wrong")]
+    Requests,
     /// The database failed.
     #[error("the wallet's database cannot be read")]
     Sqlite(#[from] rusqlite::Error),
@@ -133,6 +136,17 @@ const WRONG_ACCOUNTS: &str = "
             coalesce(sum(key LIKE 'user:%' AND balance_msat > 0 AND balance_msat < s.least_msat), 0)
         FROM ledger_account)";
 
+/// Clients whose remembered requests are not counted right.
+const WRONG_REQUESTS: &str = "
+    SELECT 1 FROM (
+        SELECT client, 1 AS items, coalesce(400 + octet_length(reply), 0) AS bytes, 0 AS strangers
+            FROM request WHERE house = 0
+        UNION ALL SELECT client, -items, -bytes, 0 FROM answers_of
+        UNION ALL SELECT NULL, 0, 400 + coalesce(octet_length(reply), 0), 0 FROM request WHERE house = 0
+        UNION ALL SELECT NULL, 0, 200, stranger * (200 + bytes) FROM answers_of
+        UNION ALL SELECT NULL, 0, -bytes, -strangers FROM request_bytes)
+    GROUP BY client HAVING sum(items) <> 0 OR sum(bytes) <> 0 OR sum(strangers) <> 0 LIMIT 1";
+
 /// Hold invoices that wait for money of another wallet of ours without a payment that holds just that,
 /// and payments in flight to an invoice of ours that does not wait for them.
 const WRONG_HOLD: &str = "
@@ -180,6 +194,9 @@ pub(super) fn audit(view: View<'_>) -> Result<(), AuditError> {
     }
     if sql.prepare(WRONG_ACCOUNTS)?.exists([])? {
         return Err(AuditError::Accounts);
+    }
+    if sql.prepare(WRONG_REQUESTS)?.exists([])? {
+        return Err(AuditError::Requests);
     }
     if sql.prepare(WRONG_HISTORY)?.exists([])? { Err(AuditError::History) } else { Ok(()) }
 }

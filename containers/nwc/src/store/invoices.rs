@@ -290,15 +290,17 @@ pub(crate) fn settle(
     tx: &LedgerTx<'_>,
     invoice: Invoice,
     received: Msat,
+    from_outside: bool,
     now: UnixSecs,
 ) -> Result<Invoice, StoreError> {
     let changed = tx
         .sql()
         .prepare_cached(
-            "UPDATE invoice SET state = 'settled', settled_at = ?2, received_msat = ?3, settle_until = NULL
+            "UPDATE invoice SET state = 'settled', settled_at = ?2, received_msat = ?3, settle_until = NULL,
+                 outside = ?4
              WHERE id = ?1 AND state IN ('open', 'accepted', 'claiming') AND settle_height IS NULL",
         )?
-        .execute(params![invoice.id, secs(now), received.msat()])?;
+        .execute(params![invoice.id, secs(now), received.msat(), from_outside])?;
     if changed != 1 {
         return Err(StoreError::Inconsistent("a settled invoice was neither open nor locked in nor claimed"));
     }
@@ -333,7 +335,7 @@ pub(crate) fn receive(
         }
     }
     tx.post(&credit(&invoice, amount, now)?)?;
-    settle(tx, invoice, amount, now).map(Some)
+    settle(tx, invoice, amount, true, now).map(Some)
 }
 
 /// What is posted when money for an invoice arrived over Lightning.

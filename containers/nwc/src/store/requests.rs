@@ -129,12 +129,7 @@ fn insert(
     reply: Option<&str>,
     now: UnixSecs,
 ) -> rusqlite::Result<()> {
-    tx.sql()
-        .prepare_cached(
-            "DELETE FROM request WHERE event IN
-                 (SELECT event FROM request WHERE reply IS NOT NULL AND at < ?1 ORDER BY at LIMIT ?2)",
-        )?
-        .execute(params![secs(now.minus_secs(KEPT_SECS)), PRUNED])?;
+    prune(tx, now)?;
     tx.sql()
         .prepare_cached(
             "INSERT INTO request (event, client, service, scheme, payer, payment_hash, reply, at, signed_at, house)
@@ -153,6 +148,21 @@ fn insert(
             by_house,
         ])
         .map(drop)
+}
+
+/// Removes some of what is kept no longer. There is nothing most times, so it is looked for before it is deleted: a
+/// deletion of rows that a query names first makes a list of them.
+fn prune(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
+    let old: Vec<[u8; 32]> = tx
+        .sql()
+        .prepare_cached("SELECT event FROM request WHERE reply IS NOT NULL AND at < ?1 ORDER BY at LIMIT ?2")?
+        .query_map(params![secs(now.minus_secs(KEPT_SECS)), PRUNED], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    old.iter().try_for_each(|event| delete(tx, event))
+}
+
+fn delete(tx: &LedgerTx<'_>, event: &[u8; 32]) -> rusqlite::Result<()> {
+    tx.sql().prepare_cached("DELETE FROM request WHERE event = ?1")?.execute([event]).map(drop)
 }
 
 /// How many requests wait. The first of each payment is not one that joins it.
@@ -203,11 +213,13 @@ pub(crate) fn answer_newest_joined(
         .optional()
 }
 
-/// How many requests of this client are remembered.
+/// How many requests of this client are remembered, but those that it made for the house.
 pub(crate) fn rows_of(view: View<'_>, client: &PublicKey) -> rusqlite::Result<u32> {
     view.sql()
-        .prepare_cached("SELECT count(*) FROM request WHERE client = ?1")?
+        .prepare_cached("SELECT items FROM answers_of WHERE client = ?1")?
         .query_row([client.as_bytes()], |row| row.get(0))
+        .optional()
+        .map(Option::unwrap_or_default)
 }
 
 /// About how many bytes all of them take but the house's.
@@ -240,7 +252,7 @@ pub(crate) fn forget(tx: &LedgerTx<'_>, now: UnixSecs) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached(
             "DELETE FROM answers_of WHERE client IN
-                 (SELECT client FROM answers_of WHERE bytes = 0 AND forgotten_until < ?1 LIMIT ?2)",
+                 (SELECT client FROM answers_of WHERE bytes = 0 AND items = 0 AND forgotten_until < ?1 LIMIT ?2)",
         )?
         .execute(params![secs(now.minus_secs(REPLAYED_SECS)), FORGOTTEN])
         .map(drop)
@@ -284,9 +296,7 @@ pub(crate) fn forget_most(tx: &LedgerTx<'_>, of_strangers: bool) -> rusqlite::Re
         "UPDATE answers_of SET forgotten_until = max(coalesce(forgotten_until, ?2), ?2) WHERE client = ?1",
     )?
     .execute(params![client, until])?;
-    for (event, _) in &oldest {
-        sql.prepare_cached("DELETE FROM request WHERE event = ?1")?.execute([event])?;
-    }
+    oldest.iter().try_for_each(|(event, _)| delete(tx, event))?;
     Ok(!oldest.is_empty())
 }
 

@@ -23,7 +23,8 @@ use crate::samples::Samples;
 /// Who pay at once: as many as over a relay.
 const TOGETHER: usize = super::TOGETHER;
 /// Payments of each.
-const PAYMENTS: usize = 200;
+pub(super) const EACH: u32 = 200;
+const PAYMENTS: usize = EACH as usize;
 
 /// Pays between accounts of a wallet in `dir`; returns how long each took and how many there were in a second.
 pub(super) async fn payments(dir: &Path) -> Result<(Samples, f64)> {

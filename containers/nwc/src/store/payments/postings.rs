@@ -78,10 +78,10 @@ pub(crate) fn settle_internal(
     if payment.amount != invoice.amount || payment.reserve != Msat::ZERO {
         return Err(StoreError::Inconsistent("a payment does not pay what its invoice asks for"));
     }
-    let invoice = invoices::settle(tx, invoice, payment.amount, now)?;
+    let invoice = invoices::settle(tx, invoice, payment.amount, false, now)?;
     tx.post(&transactions::settle_internal(&payment, &invoice.payee, payment.amount, now)?)?;
     let fee = payment.service_fee;
-    Ok((set_settled(tx, payment, preimage, fee, now)?, invoice))
+    Ok((set_settled(tx, payment, preimage, fee, false, now)?, invoice))
 }
 
 /// Settles a payment that arrived over Lightning, and returns it as it is now; none if that is no news.
@@ -113,7 +113,7 @@ pub(crate) fn settle_external(
         Step::Impossible => return Err(StoreError::Inconsistent("a payment cannot settle")),
     };
     tx.post(&posting)?;
-    set_settled(tx, payment, preimage, fees, now).map(Some)
+    set_settled(tx, payment, preimage, fees, true, now).map(Some)
 }
 
 /// Gives up a payment that definitely failed and returns the money. True if that was news.
@@ -192,14 +192,16 @@ fn set_settled(
     payment: Payment,
     preimage: Preimage,
     fee: Msat,
+    to_outside: bool,
     now: UnixSecs,
 ) -> Result<Payment, StoreError> {
     tx.sql()
         .prepare_cached(
-            "UPDATE payment SET state = 'settled', preimage = ?2, fee_msat = ?3, settled_at = ?4, failure = NULL
+            "UPDATE payment SET state = 'settled', preimage = ?2, fee_msat = ?3, settled_at = ?4, failure = NULL,
+                 outside = ?5
              WHERE id = ?1",
         )?
-        .execute(params![payment.id, preimage.as_bytes(), fee.msat(), secs(now)])?;
+        .execute(params![payment.id, preimage.as_bytes(), fee.msat(), secs(now), to_outside])?;
     Ok(Payment {
         state: PaymentState::Settled,
         preimage: Some(preimage),

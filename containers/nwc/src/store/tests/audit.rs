@@ -1,5 +1,7 @@
 //! The audit finds what was done behind the program's back.
 
+use nostr::event::EventId;
+
 use super::*;
 
 /// A file that has a settled payment, one in flight, one that failed, and an open invoice.
@@ -10,6 +12,20 @@ fn busy() -> (TempDir, Store) {
     let failed = hold(&store, new_payment(3, 3_000, 0)).unwrap();
     store.write(move |tx| payment::fail(tx, &failed, "no route", NOW)).unwrap();
     store.write(|tx| invoice::insert(tx, &new_invoice(4, 5)).map_err(StoreError::from)).unwrap();
+    let event = |n| RequestEvent {
+        event: EventId::from_byte_array([n; 32]),
+        client: ALICE,
+        service: BOB,
+        scheme: Scheme::Nip44,
+        signed_at: NOW,
+    };
+    store
+        .write(move |tx| {
+            request::record_answered(tx, &event(1), false, "{}", NOW)?;
+            request::record_waiting(tx, &event(2), false, (&ALICE, preimage(2).1), NOW)
+                .map_err(StoreError::from)
+        })
+        .unwrap();
     (dir, store)
 }
 
@@ -103,6 +119,13 @@ fn the_audit_finds_damage() {
          UPDATE open_invoices SET total = 0, unfunded = 0",
         hold_invoice,
     );
+    let requests: fn(&AuditError) -> bool = |error| matches!(error, AuditError::Requests);
+    check_damage("UPDATE answers_of SET items = items - 1", requests);
+    check_damage("UPDATE answers_of SET bytes = bytes + 1", requests);
+    check_damage("UPDATE answers_of SET stranger = 0", requests);
+    check_damage("UPDATE request_bytes SET bytes = bytes - 1", requests);
+    check_damage("DELETE FROM request WHERE reply IS NULL", requests);
+    check_damage("UPDATE request SET house = 1 WHERE reply IS NULL", requests);
     let history: fn(&AuditError) -> bool = |error| matches!(error, AuditError::History);
     check_damage("UPDATE history_of SET items = items + 1", history);
     check_damage("UPDATE history_size SET bytes = bytes + 1", history);

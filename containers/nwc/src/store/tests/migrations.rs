@@ -58,6 +58,16 @@ fn old_books(path: &Path) {
             )
             .unwrap();
     }
+    // Two requests of Alice's: one was answered, one waits for a payment.
+    for (event, reply) in [(1_u8, Some("{}")), (2, None)] {
+        books
+            .execute(
+                "INSERT INTO request (event, client, service, scheme, payer, payment_hash, reply, at)
+                 VALUES (?1, ?2, ?2, 'nip44', ?2, ?1, ?3, 5)",
+                params![[event; 32], ALICE.as_bytes(), reply],
+            )
+            .unwrap();
+    }
     all.commit().unwrap();
 }
 
@@ -69,6 +79,16 @@ fn a_file_of_an_earlier_release_is_brought_up_to_date_and_compacted() {
     let store = Store::open(&path).unwrap();
     store.audit().unwrap();
     assert_eq!(balances(&store), [700, 300, 0]);
+    let remembered = |store: &Store| store.read(|view| request::rows_of(view, &ALICE)).unwrap();
+    assert_eq!(remembered(&store), 2);
+    // What waited is counted on when it is answered, and once more when it is forgotten.
+    store
+        .write(|tx| {
+            request::answer_waiting(tx, &ALICE, PaymentHash::from_bytes([2; 32]), "{}")?;
+            request::forget_of(tx, &ALICE, UnixSecs(1_000_000)).map_err(StoreError::from)
+        })
+        .unwrap();
+    assert_eq!(remembered(&store), 0);
     let size = |store: &Store| store.read(past::size).unwrap().items;
     assert_eq!(size(&store), 2);
     let asked: Vec<AskedBy> = [1, 2]

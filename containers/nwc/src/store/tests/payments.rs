@@ -44,6 +44,25 @@ fn the_same_payment_is_not_begun_twice() {
 }
 
 #[test]
+fn a_payment_that_failed_does_not_come_back_beside_anothers_with_its_hash() {
+    let (_dir, store) = store();
+    let failed = hold(&store, new_payment(1, 10, 0)).unwrap();
+    let current = failed.clone();
+    assert!(store.write(move |tx| payment::fail(tx, &current, "no route", NOW)).unwrap());
+    give(&store, "bob", BOB, 10).unwrap();
+    hold(&store, NewPayment { payer: BOB, ..new_payment(1, 10, 0) }).unwrap();
+    // Neither as another attempt nor as one that arrives late.
+    assert!(matches!(hold(&store, new_payment(1, 10, 0)), Err(HoldError::Store(StoreError::Sqlite(_)))));
+    let late = store.write(move |tx| {
+        let failed = payment::reload(tx, &failed)?;
+        payment::settle_external(tx, failed, preimage(1).0, Msat::ZERO, NOW)
+    });
+    assert!(matches!(late, Err(StoreError::Sqlite(_))), "{late:?}");
+    assert_eq!(balances(&store), [100_000, 0, 10]);
+    store.audit().unwrap();
+}
+
+#[test]
 fn a_payment_is_dispatched_once() {
     let (_dir, store) = store();
     let held = hold(&store, new_payment(1, 10, 0)).unwrap();

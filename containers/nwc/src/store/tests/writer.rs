@@ -101,6 +101,23 @@ fn a_full_file_refuses_what_does_not_fit_and_the_writer_goes_on() {
 }
 
 #[test]
+fn the_log_is_as_large_as_the_books_allow() {
+    let (_dir, store) = store();
+    let pages = |bytes_max: u32| {
+        store
+            .write(move |tx| {
+                crate::store::bound(tx, bytes_max)?;
+                tx.sql()
+                    .pragma_query_value(None, "wal_autocheckpoint", |row| row.get::<_, u32>(0))
+                    .map_err(StoreError::from)
+            })
+            .unwrap()
+    };
+    // Two MB, a sixteenth, 32 MB.
+    assert_eq!([14_000_000, 160_000_000, 4_000_000_000].map(pages), [512, 2_441, 8_192]);
+}
+
+#[test]
 fn a_change_that_panics_stops_the_writer_and_leaves_nothing() {
     let (dir, store) = store();
     let gift = NewTransaction::new("gift", "gift", "", NOW)
