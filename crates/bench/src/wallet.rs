@@ -95,8 +95,8 @@ fn of_books(books: &Booked, commits: Commits) -> [(&'static str, Figure); 3] {
         runs,
     };
     [
-        ("wallet.books_vs_bare_commits", ratio(commits.same, same::PEER)),
-        ("wallet.books_vs_lean_commits", ratio(commits.lean, bare::PEER)),
+        ("wallet.books_vs_same_commits", ratio(commits.same, same::PEER)),
+        ("wallet.books_vs_bare_commits", ratio(commits.lean, bare::PEER)),
         ("wallet.books_p99_ms", p99),
     ]
 }
@@ -135,11 +135,11 @@ fn figures(
     };
     vec![
         (
-            "wallet.vs_bare_commits",
+            "wallet.vs_same_commits",
             Figure::ratio("payments/s", payments.per_sec, commits.same, same::PEER, runs),
         ),
         (
-            "wallet.vs_lean_commits",
+            "wallet.vs_bare_commits",
             Figure::ratio("payments/s", payments.per_sec, commits.lean, bare::PEER, runs),
         ),
         (

@@ -31,6 +31,19 @@ pub struct LedgerTx<'t> {
     connection: &'t Connection,
 }
 
+/// A place to go back to. Those of a change and of its parts have names of their own, so that going back from one never
+/// ends at the other's.
+struct Savepoint {
+    begin: &'static str,
+    undo: &'static str,
+    end: &'static str,
+}
+
+const CHANGE: Savepoint =
+    Savepoint { begin: "SAVEPOINT change", undo: "ROLLBACK TO change", end: "RELEASE change" };
+const ATTEMPT: Savepoint =
+    Savepoint { begin: "SAVEPOINT attempt", undo: "ROLLBACK TO attempt", end: "RELEASE attempt" };
+
 /// Whether a transaction was posted now or before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Posted {
@@ -140,7 +153,7 @@ impl Batch<'_> {
         &mut self,
         change: impl FnOnce(&LedgerTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        LedgerTx { connection: &self.transaction }.attempt(change)
+        LedgerTx { connection: &self.transaction }.within(&CHANGE, change)
     }
 
     /// True if SQLite gave up the whole transaction, as it may when a statement finds the file full: nothing
@@ -175,17 +188,25 @@ impl<'t> LedgerTx<'t> {
         &self,
         part: impl FnOnce(&Self) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.within(&ATTEMPT, part)
+    }
+
+    fn within<T, E: From<rusqlite::Error>>(
+        &self,
+        savepoint: &Savepoint,
+        part: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         let run = |sql: &str| self.connection.prepare_cached(sql)?.execute([]).map(drop);
-        run("SAVEPOINT attempt")?;
-        let outcome = part(self);
+        run(savepoint.begin)?;
+        let outcome = part(self).and_then(|value| {
+            run(savepoint.end)?;
+            Ok(value)
+        });
         // If the whole transaction is gone, so is the savepoint; the part's own error says why.
-        if outcome.is_err() && self.connection.is_autocommit() {
-            return outcome;
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            run(savepoint.undo)?;
+            run(savepoint.end)?;
         }
-        if outcome.is_err() {
-            run("ROLLBACK TO attempt")?;
-        }
-        run("RELEASE attempt")?;
         outcome
     }
 

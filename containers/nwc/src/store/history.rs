@@ -55,7 +55,7 @@ pub(crate) fn lookup(
     Ok(find(view, caller, hash)?.map(Item::Outgoing))
 }
 
-/// Settled transactions of a caller, by the indexes that hold only those.
+/// Settled transactions of a caller, by indexes that say which those are.
 const SETTLED: &str = "
     SELECT 0 AS outgoing, id, created_at FROM invoice
         WHERE ?6 AND payee = ?1 AND state = 'settled' AND created_at BETWEEN ?2 AND ?3

@@ -6,7 +6,7 @@ DROP TRIGGER request_is_answered;
 DROP TRIGGER request_goes;
 DROP TRIGGER answers_change;
 ALTER TABLE answers_of ADD COLUMN items INTEGER NOT NULL DEFAULT 0 CHECK (items >= 0);
--- Whoever waits for a payment had the money for it.
+-- Whoever waited for a payment had the money for it. From now on who makes the row says whether its client has any.
 INSERT INTO answers_of (client, bytes, stranger)
     SELECT DISTINCT client, 0, 0 FROM request WHERE house = 0 AND client NOT IN (SELECT client FROM answers_of);
 UPDATE answers_of SET items = (SELECT count(*) FROM request r WHERE r.client = answers_of.client AND r.house = 0);
@@ -14,8 +14,8 @@ UPDATE answers_of SET items = (SELECT count(*) FROM request r WHERE r.client = a
 CREATE TRIGGER request_comes AFTER INSERT ON request WHEN NEW.house = 0
 BEGIN
     UPDATE request_bytes SET bytes = bytes + 400 + coalesce(octet_length(NEW.reply), 0);
-    INSERT INTO answers_of (client, items, bytes, stranger)
-        VALUES (NEW.client, 1, coalesce(400 + octet_length(NEW.reply), 0), NEW.reply IS NOT NULL)
+    INSERT INTO answers_of (client, items, bytes)
+        VALUES (NEW.client, 1, coalesce(400 + octet_length(NEW.reply), 0))
         ON CONFLICT (client) DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes;
 END;
 CREATE TRIGGER request_is_answered AFTER UPDATE OF reply ON request WHEN OLD.house = 0 AND OLD.reply IS NULL
@@ -39,17 +39,6 @@ END;
 -- Whether money stays in the house is written by whoever moves it, in the same statement.
 DROP TRIGGER invoice_paid_inside;
 DROP TRIGGER payment_paid_inside;
-
--- A hash is paid once, by whomever. The index that made sure of it held what the rows' own key holds, in another order.
-DROP INDEX payment_live;
-CREATE TRIGGER payment_begins_once BEFORE INSERT ON payment
-WHEN NEW.state <> 'failed' AND EXISTS (SELECT 1 FROM payment
-    WHERE payment_hash = NEW.payment_hash AND payer <> NEW.payer AND state <> 'failed')
-BEGIN SELECT RAISE(ABORT, 'a hash is paid once'); END;
-CREATE TRIGGER payment_lives_once BEFORE UPDATE OF state ON payment
-WHEN OLD.state = 'failed' AND NEW.state <> 'failed' AND EXISTS (SELECT 1 FROM payment
-    WHERE payment_hash = NEW.payment_hash AND payer <> NEW.payer AND state <> 'failed')
-BEGIN SELECT RAISE(ABORT, 'a hash is paid once'); END;
 
 -- One index lists a payer's payments: all of them, those that are settled, and those that are finished.
 DROP INDEX payment_settled;

@@ -7,6 +7,8 @@ use anyhow::Result;
 use rusqlite::{Connection, params};
 use units::Stopwatch;
 
+use super::same;
+
 /// What figures call it.
 pub(super) const PEER: &str = "bare commits of the fewest rows, no index, synchronous=FULL";
 /// Payments, after a tenth of them to warm up.
@@ -31,6 +33,7 @@ pub(super) fn commits_per_sec(dir: &Path) -> Result<f64> {
     let mut connection = Connection::open(dir.join("bare.db"))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", same::LOG_PAGES)?;
     connection.execute_batch(TABLES)?;
     let bolt11 = "x".repeat(BOLT11_CHARS);
     let insert = "INSERT INTO invoice (id, hash, bolt11, state) VALUES (?1, ?2, ?3, 'open')";
