@@ -126,12 +126,19 @@ impl Engine {
     /// Starts dockerd again after [`Self::kill_hard`] or [`Self::stop`], and waits until it answers.
     ///
     /// # Errors
-    /// When it runs, or does not answer in time.
+    /// When it runs, or does not answer in time, twice: it takes a containerd that is just ending for one that runs, and
+    /// gives up on it; whatever supervises it starts it once more.
     pub async fn restart(&mut self) -> Result<()> {
         if self.process.is_running() {
             bail!("the engine runs: stop it before a restart");
         }
-        (self.process, self.client) = launch(&self.entrance, &self.spec, &self.dir).await?;
+        let first = launch(&self.entrance, &self.spec, &self.dir).await;
+        (self.process, self.client) = match first {
+            Ok(started) => started,
+            Err(error) => launch(&self.entrance, &self.spec, &self.dir)
+                .await
+                .with_context(|| format!("once more, after {error:#}"))?,
+        };
         Ok(())
     }
 
