@@ -181,12 +181,32 @@ pub(crate) fn in_flight(view: View<'_>) -> rusqlite::Result<Vec<Payment>> {
         .collect()
 }
 
-fn insert(tx: &LedgerTx<'_>, new: &NewPayment, now: UnixSecs) -> rusqlite::Result<i64> {
-    tx.sql()
+/// Inserts a payment, or begins another attempt of one that failed. None if the same payment is in flight
+/// or settled. Of others with this hash, which failed, a node has nothing more to report from here on: what it says
+/// is about this attempt.
+fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<Option<Payment>> {
+    let sql = tx.sql();
+    let before: Option<(i64, u32, String)> = sql
+        .prepare_cached("SELECT id, attempt, state FROM payment WHERE payment_hash = ?1 AND payer = ?2")?
+        .query_row(params![new.payment_hash.as_bytes(), new.payer.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    if before.as_ref().is_some_and(|(_, _, state)| state != PaymentState::Failed.as_str()) {
+        return Ok(None);
+    }
+    // What became of the row is known without asking for it: an answer to a change makes a list of rows first.
+    let inserted = sql
         .prepare_cached(
             "INSERT INTO payment (payer, payment_hash, bolt11, amount_msat, reserve_msat, attempt, state, description,
                  description_hash, metadata, created_at, expires_at, service_fee_msat, connection)
-             VALUES (?1, ?2, ?3, ?4, ?5, 1, 'held', ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             VALUES (?1, ?2, ?3, ?4, ?5, 1, 'held', ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (payment_hash, payer) DO UPDATE SET bolt11 = excluded.bolt11,
+                 amount_msat = excluded.amount_msat, reserve_msat = excluded.reserve_msat, attempt = attempt + 1,
+                 state = 'held', failure = NULL, metadata = excluded.metadata, created_at = excluded.created_at,
+                 service_fee_msat = excluded.service_fee_msat, connection = excluded.connection,
+                 description = excluded.description, description_hash = excluded.description_hash,
+                 expires_at = excluded.expires_at, outside = 1",
         )?
         .insert(params![
             new.payer.as_bytes(),
@@ -201,60 +221,9 @@ fn insert(tx: &LedgerTx<'_>, new: &NewPayment, now: UnixSecs) -> rusqlite::Resul
             secs(new.expires_at),
             new.service_fee.msat(),
             new.connection,
-        ])
-}
-
-fn begin_again(
-    tx: &LedgerTx<'_>,
-    id: i64,
-    attempt: u32,
-    new: &NewPayment,
-    now: UnixSecs,
-) -> rusqlite::Result<()> {
-    tx.sql()
-        .prepare_cached(
-            "UPDATE payment SET bolt11 = ?2, amount_msat = ?3, reserve_msat = ?4, attempt = ?5, state = 'held',
-                 failure = NULL, description = ?6, description_hash = ?7, metadata = ?8, created_at = ?9,
-                 expires_at = ?10, service_fee_msat = ?11, connection = ?12, outside = 1
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            id,
-            new.bolt11,
-            new.amount.msat(),
-            new.reserve.msat(),
-            attempt,
-            new.description,
-            new.description_hash.as_ref().map(DescriptionHash::as_bytes),
-            new.metadata,
-            secs(now),
-            secs(new.expires_at),
-            new.service_fee.msat(),
-            new.connection,
-        ])
-        .map(drop)
-}
-
-/// Inserts a payment, or begins another attempt of one that failed. None if the same payment is in flight
-/// or settled. Of others with this hash, which failed, a node has nothing more to report from here on: what it says
-/// is about this attempt.
-fn begin(tx: &LedgerTx<'_>, new: NewPayment, now: UnixSecs) -> rusqlite::Result<Option<Payment>> {
-    let sql = tx.sql();
-    let before: Option<(i64, u32, String)> = sql
-        .prepare_cached("SELECT id, attempt, state FROM payment WHERE payment_hash = ?1 AND payer = ?2")?
-        .query_row(params![new.payment_hash.as_bytes(), new.payer.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
-    let (id, attempt) = match before {
-        None => (insert(tx, &new, now)?, 1),
-        Some((id, attempt, state)) if state == PaymentState::Failed.as_str() => {
-            let attempt = attempt.saturating_add(1);
-            begin_again(tx, id, attempt, &new, now)?;
-            (id, attempt)
-        }
-        Some(_) => return Ok(None),
-    };
+        ])?;
+    let (id, attempt) =
+        before.map_or((inserted, 1), |(id, attempt, _): (i64, u32, _)| (id, attempt.saturating_add(1)));
     tx.sql()
         .prepare_cached(
             "UPDATE payment SET outside = 0 WHERE payment_hash = ?1 AND id <> ?2 AND state = 'failed' AND outside = 1",
